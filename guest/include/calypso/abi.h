@@ -1,0 +1,136 @@
+/* The paravirtual ABI between Calypso's VMM and its guest kernel.
+ *
+ * This header is the one source of the layout: the VMM's side is checked against it by a test.
+ * Every field is little-endian and naturally aligned. "gpa" is a guest-physical address.
+ *
+ * Version rule: CALYPSO_ABI_VERSION grows when a field changes its meaning or place; a new service
+ * or a new field at the end of a structure is a feature bit instead.
+ */
+#ifndef CALYPSO_ABI_H
+#define CALYPSO_ABI_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CALYPSO_ABI_VERSION 1
+
+/* ---- Bootinfo: what the VMM tells the kernel. Its gpa is in RDI (x86_64) or X0 (arm64). ---- */
+
+#define CALYPSO_BOOTINFO_MAGIC 0x004f5350594c4143ull /* "CALYPSO\0" read as bytes */
+
+enum calypso_feature {
+	CALYPSO_FEATURE_DOORBELL = 1u << 0,    /* the doorbell and its services exist */
+	CALYPSO_FEATURE_CONSOLE = 1u << 1,     /* CONSOLE_WRITE and CONSOLE_READ */
+	CALYPSO_FEATURE_IDLE = 1u << 2,	       /* IDLE */
+	CALYPSO_FEATURE_ZEROED_RAM = 1u << 3,  /* free RAM reads as zero at entry */
+};
+
+enum calypso_region_type {
+	CALYPSO_REGION_FREE = 1,       /* RAM nobody uses */
+	CALYPSO_REGION_RESERVED = 2,   /* RAM the kernel must not touch */
+	CALYPSO_REGION_KERNEL = 3,     /* one per loaded segment of the kernel */
+	CALYPSO_REGION_BOOT = 4,       /* boot tables, bootinfo, stack: free once boot is over */
+	CALYPSO_REGION_PROGRAM = 5,    /* the program's ELF file, page-aligned, whole */
+	CALYPSO_REGION_INITRD = 6,     /* cpio archive, page-aligned */
+	CALYPSO_REGION_DEVICETREE = 7, /* flattened device tree */
+	CALYPSO_REGION_DEVICE = 8,     /* memory-mapped registers */
+};
+
+enum calypso_region_flag {
+	CALYPSO_REGION_READ = 1u << 0,
+	CALYPSO_REGION_WRITE = 1u << 1,
+	CALYPSO_REGION_EXECUTE = 1u << 2,
+};
+
+/* A range of guest-physical memory. Ascending, disjoint, page-aligned, never empty, all valid. */
+struct calypso_region {
+	uint64_t physical;
+	uint64_t virtual; /* where the kernel is to map it */
+	uint64_t length;  /* bytes; a multiple of the page size */
+	uint32_t type;	  /* enum calypso_region_type */
+	uint32_t flags;	  /* enum calypso_region_flag */
+	char name[16];	  /* for people; NUL-padded */
+};
+
+struct calypso_bootinfo {
+	uint64_t magic;
+	uint32_t version;	/* CALYPSO_ABI_VERSION */
+	uint32_t size;		/* sizeof(struct calypso_bootinfo) of the writer */
+	uint64_t features;	/* enum calypso_feature */
+	uint64_t regions;	/* gpa of struct calypso_region[region_count] */
+	uint32_t region_count;
+	uint32_t region_capacity; /* room in that array, for regions that early devices add */
+	uint64_t command_line;	/* gpa, NUL-terminated UTF-8 */
+	uint64_t command_line_length; /* without the NUL */
+	uint64_t device_tree;	/* gpa, 0 where there is none (x86_64) */
+	uint64_t device_tree_length;
+	uint64_t arguments;	/* gpa of the program's argument block: argc NUL-terminated strings, */
+	uint64_t arguments_length; /* then envc of them, back to back; length in bytes of both */
+	uint32_t argc;
+	uint32_t envc;
+	uint64_t doorbell;	/* x86_64: I/O port; arm64: gpa of a 32-bit register */
+	uint64_t counter_hz;	/* of the TSC or CNTVCT_EL0; 0 where unknown: use CLOCK */
+	uint64_t wall_clock;	/* CLOCK_REALTIME in ns when the machine was created */
+	uint64_t console;	/* early serial port: I/O port (x86_64) or gpa (arm64); 0: none */
+	uint8_t seed[32];	/* entropy for the random number generator; the kernel erases it */
+};
+
+/* ---- Services: the guest asks the host. ----
+ *
+ * The guest fills a request in RAM (64-byte aligned, below 256 GiB) and writes its gpa / 64 as one
+ * 32-bit word to the doorbell. When the write has completed, so has the request, unless the table
+ * below says otherwise. An unknown service gives -ENOSYS, a bad gpa -EFAULT (errno values of
+ * Linux); an unreadable request block is ignored.
+ */
+
+#define CALYPSO_REQUEST_ALIGNMENT 64
+
+enum calypso_service {
+	/* arguments: gpa, length, stream (1 output, 2 error, 3 kernel log). Result: bytes written. */
+	CALYPSO_CONSOLE_WRITE = 1,
+	/* arguments: gpa, length. Result: bytes read, 0 at the end of input, -EAGAIN: none yet. */
+	CALYPSO_CONSOLE_READ = 2,
+	/* arguments: status (0-255), enum calypso_exit_reason, gpa and length of a message. The
+	 * machine stops; the guest may run on for a few instructions and must then only wait. */
+	CALYPSO_EXIT = 3,
+	/* Result: guest time in ns since the machine was created; arguments[0] := CLOCK_REALTIME. */
+	CALYPSO_CLOCK = 4,
+	/* arguments: gpa, length. Result: bytes of entropy stored there. */
+	CALYPSO_ENTROPY = 5,
+	/* arguments: deadline in ns of guest time (all ones: none). Sleeps until then or until
+	 * console input (or its end) is there to be read; may return early. Result 0. */
+	CALYPSO_IDLE = 6,
+	/* arguments: gpa, length of a line of text for the host's trace. Result 0. */
+	CALYPSO_TRACE = 7,
+	/* Result: bit 0: standard input is a terminal, bit 1: output is, bit 2: error is;
+	 * arguments[0] := rows, arguments[1] := columns. */
+	CALYPSO_CONSOLE_STATUS = 8,
+};
+
+enum calypso_exit_reason {
+	CALYPSO_EXIT_PROGRAM = 0, /* the program ended by itself with this status */
+	CALYPSO_EXIT_SIGNAL = 1,  /* the program was killed: status is 128 + signal */
+	CALYPSO_EXIT_PANIC = 2,	  /* the kernel gave up; the message says why */
+};
+
+struct calypso_request {
+	uint32_t service; /* in: enum calypso_service */
+	uint32_t flags;	  /* in: 0 */
+	int64_t result;	  /* out: >= 0, or -errno */
+	uint64_t arguments[6];
+};
+
+static_assert(sizeof(struct calypso_region) == 48, "ABI");
+static_assert(sizeof(struct calypso_request) == 64, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, regions) == 24, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, command_line) == 40, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, device_tree) == 56, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, arguments) == 72, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, argc) == 88, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, doorbell) == 96, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, console) == 120, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, seed) == 128, "ABI");
+static_assert(sizeof(struct calypso_bootinfo) == 160, "ABI");
+
+#endif

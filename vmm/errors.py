@@ -1,0 +1,19 @@
+"""The errors of the VMM; each message is one line that a user can act on."""
+
+from __future__ import annotations
+
+
+class VmmError(Exception):
+    """The VMM failed at something that is not the guest's doing (exit status 125)."""
+
+
+class UsageError(VmmError):
+    """What the user asked for cannot be: bad option, image or file (exit status 2)."""
+
+
+class BackendUnavailable(UsageError):
+    """The chosen backend cannot run this guest on this host."""
+
+
+class GuestMemoryError(VmmError):
+    """An access to guest-physical memory that is not inside RAM."""

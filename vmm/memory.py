@@ -1,0 +1,167 @@
+"""Guest RAM: one shared mapping of a memfd, and the only way to reach it from Python.
+
+Backends map the same pages into the guest; devices get bounds-checked views of them, never an
+address. All multi-byte values are little-endian, as both guest architectures are.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from struct import Struct
+
+from vmm.errors import GuestMemoryError
+from vmm.value import value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Final, NewType
+
+    Gpa = NewType("Gpa", int)
+    Buffer = bytes | bytearray | memoryview
+else:
+
+    def Gpa(address):  # noqa: N802 - the run-time side of a NewType
+        """A guest-physical address."""
+        return address
+
+
+PAGE_SIZE: Final = 4096
+
+_U16: Final = Struct("<H")
+_U32: Final = Struct("<I")
+_U64: Final = Struct("<Q")
+
+
+@value
+class RamRegion:
+    """A range of guest-physical addresses backed by RAM.
+
+    Attributes:
+        base: first guest-physical address; a multiple of the page size.
+        size: length in bytes; a multiple of the page size.
+        offset: where the range starts in the backing memfd, in bytes.
+    """
+
+    base: Gpa
+    size: int
+    offset: int
+
+    @property
+    def end(self) -> int:
+        """The first guest-physical address behind the region."""
+        return self.base + self.size
+
+
+class GuestMemory:
+    """All RAM of one machine.
+
+    Attributes:
+        regions: the ranges of RAM, ascending and disjoint.
+        size: total length in bytes.
+        fd: the memfd behind it; a backend or another process may map it again.
+        mapping: the one host mapping of all regions, in the order of their offsets.
+    """
+
+    def __init__(self, ranges: Sequence[tuple[Gpa, int]]) -> None:
+        """Reserve zeroed RAM for ``ranges`` of (base, size), given in ascending order."""
+        regions = []
+        offset = 0
+        for base, size in ranges:
+            regions.append(RamRegion(base, size, offset))
+            offset += size
+        self.regions: tuple[RamRegion, ...] = tuple(regions)
+        self.size = offset
+        self.fd = os.memfd_create("guest-ram", os.MFD_CLOEXEC)
+        os.ftruncate(self.fd, offset)
+        self.mapping = mmap.mmap(self.fd, offset)
+        self._view = memoryview(self.mapping)
+
+    def view(self, gpa: int, length: int) -> memoryview:
+        """Return a writable view of ``length`` bytes at ``gpa``, sharing the guest's pages.
+
+        Raises:
+            GuestMemoryError: if the range is not wholly inside one region of RAM.
+        """
+        if length >= 0:
+            for region in self.regions:
+                start = gpa - region.base
+                if 0 <= start and start + length <= region.size:
+                    start += region.offset
+                    return self._view[start : start + length]
+        raise GuestMemoryError(
+            f"guest-physical range {gpa:#x}..{gpa + length:#x} is not inside RAM"
+        )
+
+    def contains(self, gpa: int, length: int = 1) -> bool:
+        """Tell whether ``length`` bytes at ``gpa`` lie wholly inside one region of RAM."""
+        return any(r.base <= gpa and gpa + length <= r.base + r.size for r in self.regions)
+
+    def read(self, gpa: int, length: int) -> bytes:
+        """Return a copy of ``length`` bytes at ``gpa``."""
+        return bytes(self.view(gpa, length))
+
+    def write(self, gpa: int, data: Buffer) -> None:
+        """Copy ``data`` to ``gpa``."""
+        source = memoryview(data).cast("B")
+        self.view(gpa, len(source))[:] = source
+
+    def read_u16(self, gpa: int) -> int:
+        """Return the little-endian 16-bit word at ``gpa``."""
+        return int(_U16.unpack_from(self.view(gpa, 2))[0])
+
+    def read_u32(self, gpa: int) -> int:
+        """Return the little-endian 32-bit word at ``gpa``."""
+        return int(_U32.unpack_from(self.view(gpa, 4))[0])
+
+    def read_u64(self, gpa: int) -> int:
+        """Return the little-endian 64-bit word at ``gpa``."""
+        return int(_U64.unpack_from(self.view(gpa, 8))[0])
+
+    def write_u32(self, gpa: int, word: int) -> None:
+        """Store a little-endian 32-bit word at ``gpa``."""
+        _U32.pack_into(self.view(gpa, 4), 0, word)
+
+    def write_u64(self, gpa: int, word: int) -> None:
+        """Store a little-endian 64-bit word at ``gpa``."""
+        _U64.pack_into(self.view(gpa, 8), 0, word)
+
+    def load_file(self, fd: int, gpa: int, length: int, offset: int = 0) -> int:
+        """Read up to ``length`` bytes of ``fd`` from ``offset`` straight into RAM at ``gpa``.
+
+        Returns the number of bytes read, which is less than ``length`` only at the file's end.
+        """
+        view = self.view(gpa, length)
+        done = 0
+        while done < length:
+            count = os.preadv(fd, [view[done:]], offset + done)
+            if count == 0:
+                break
+            done += count
+        return done
+
+    def close(self) -> None:
+        """Give the memory back. The object must not be used afterwards; views of it stay valid."""
+        if self.fd < 0:
+            return
+        os.close(self.fd)
+        self.fd = -1
+        self._view.release()
+        try:
+            self.mapping.close()
+        except BufferError:
+            # A device or a caller still holds a view: the pages go when the last view does.
+            pass
+
+    def __enter__(self) -> GuestMemory:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
