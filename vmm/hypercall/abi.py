@@ -1,0 +1,67 @@
+"""The constants and structures of ``guest/include/calypso/abi.h``, for the VMM's side.
+
+The header is the one source and says what everything means; a test compiles it and compares. Names
+are the header's without their ``CALYPSO_`` prefix. All fields are little-endian.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+ABI_VERSION: Final = 1
+
+# ---- Bootinfo ----
+
+BOOTINFO_MAGIC: Final = 0x004F_5350_594C_4143
+
+FEATURE_DOORBELL: Final = 1 << 0
+FEATURE_CONSOLE: Final = 1 << 1
+FEATURE_IDLE: Final = 1 << 2
+FEATURE_ZEROED_RAM: Final = 1 << 3
+
+REGION_FREE: Final = 1
+REGION_RESERVED: Final = 2
+REGION_KERNEL: Final = 3
+REGION_BOOT: Final = 4
+REGION_PROGRAM: Final = 5
+REGION_INITRD: Final = 6
+REGION_DEVICETREE: Final = 7
+REGION_DEVICE: Final = 8
+
+REGION_READ: Final = 1 << 0
+REGION_WRITE: Final = 1 << 1
+REGION_EXECUTE: Final = 1 << 2
+
+# struct calypso_region: physical, virtual, length, type, flags, name.
+REGION: Final = Struct("<QQQII16s")
+REGION_NAME_LENGTH: Final = 16
+
+# struct calypso_bootinfo, in the order of `vmm.boot.bootinfo.Bootinfo`.
+BOOTINFO: Final = Struct("<QIIQQIIQQQQQQIIQQQQ32s")
+SEED_LENGTH: Final = 32
+
+# ---- Services ----
+
+REQUEST_ALIGNMENT: Final = 64
+
+CONSOLE_WRITE: Final = 1
+CONSOLE_READ: Final = 2
+EXIT: Final = 3
+CLOCK: Final = 4
+ENTROPY: Final = 5
+IDLE: Final = 6
+TRACE: Final = 7
+CONSOLE_STATUS: Final = 8
+
+EXIT_PROGRAM: Final = 0
+EXIT_SIGNAL: Final = 1
+EXIT_PANIC: Final = 2
+
+# struct calypso_request: service, flags, result, six arguments.
+REQUEST: Final = Struct("<IIq6Q")
+REQUEST_RESULT_OFFSET: Final = 8
+REQUEST_ARGUMENTS_OFFSET: Final = 16
