@@ -1,0 +1,8 @@
+/* arm64: names and numbers. */
+#ifndef ARCH_CONSTANTS_H
+#define ARCH_CONSTANTS_H
+
+#define ARCH_MACHINE "aarch64" /* uname -m, AT_PLATFORM */
+#define ARCH_ELF_MACHINE 183   /* EM_AARCH64 */
+
+#endif

@@ -1,0 +1,56 @@
+/* x86_64: the registers of what a trap or system call interrupted, as trap.S stores them. */
+#ifndef ARCH_FRAME_H
+#define ARCH_FRAME_H
+
+#include <calypso/types.h>
+
+struct trap_frame {
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
+	uint64_t rbp, rdi, rsi, rdx, rcx, rbx, rax;
+	uint64_t vector; /* exception or interrupt vector; FRAME_SYSCALL for a system call */
+	uint64_t error;	 /* error code of the exception, else 0; for a system call its number */
+	uint64_t rip, cs, rflags, rsp, ss;
+};
+
+#define FRAME_SYSCALL 0x100
+
+static_assert(sizeof(struct trap_frame) == 176, "trap.S");
+static_assert(offsetof(struct trap_frame, rax) == 112, "trap.S");
+static_assert(offsetof(struct trap_frame, rip) == 136, "trap.S");
+
+static inline uint64_t frame_pc(const struct trap_frame *frame) { return frame->rip; }
+static inline void frame_set_pc(struct trap_frame *frame, uint64_t pc) { frame->rip = pc; }
+static inline uint64_t frame_sp(const struct trap_frame *frame) { return frame->rsp; }
+static inline void frame_set_sp(struct trap_frame *frame, uint64_t sp) { frame->rsp = sp; }
+static inline bool frame_is_user(const struct trap_frame *frame) { return (frame->cs & 3) != 0; }
+
+static inline uint64_t frame_syscall_number(const struct trap_frame *frame)
+{
+	return frame->error;
+}
+
+static inline uint64_t frame_syscall_argument(const struct trap_frame *frame, unsigned i)
+{
+	switch (i) {
+	case 0:
+		return frame->rdi;
+	case 1:
+		return frame->rsi;
+	case 2:
+		return frame->rdx;
+	case 3:
+		return frame->r10;
+	case 4:
+		return frame->r8;
+	default:
+		return frame->r9;
+	}
+}
+
+static inline int64_t frame_result(const struct trap_frame *frame) { return (int64_t)frame->rax; }
+static inline void frame_set_result(struct trap_frame *frame, int64_t result)
+{
+	frame->rax = (uint64_t)result;
+}
+
+#endif

@@ -1,0 +1,68 @@
+/* What an architecture gives to the rest of the kernel. `guest/arch/<name>/include/arch/` holds
+ * files of the same names for each; nothing outside `guest/arch/` asks which one it is.
+ *
+ *   <arch/constants.h>  names and numbers: ARCH_MACHINE ("x86_64"), ARCH_ELF_MACHINE, ...
+ *   <arch/layout.h>     the kernel's virtual memory map: DIRECT_MAP_BASE, USER_END, ...
+ *   <arch/frame.h>      struct trap_frame and its accessors
+ *   <arch/cpu.h>        short inline instructions: counter, pause, doorbell
+ *
+ * The accessors of <arch/frame.h>:
+ *
+ *   uint64_t frame_pc(const struct trap_frame *)        program counter; also _set_pc
+ *   uint64_t frame_sp(const struct trap_frame *)        stack pointer; also _set_sp
+ *   bool frame_is_user(const struct trap_frame *)       came from the program
+ *   uint64_t frame_syscall_number(const struct trap_frame *)
+ *   uint64_t frame_syscall_argument(const struct trap_frame *, unsigned i)   i < 6
+ *   int64_t frame_result(const struct trap_frame *)
+ *   void frame_set_result(struct trap_frame *, int64_t)
+ */
+#ifndef CALYPSO_ARCH_H
+#define CALYPSO_ARCH_H
+
+#include <arch/constants.h>
+#include <arch/cpu.h>
+#include <arch/frame.h>
+#include <arch/layout.h>
+#include <calypso/mm.h>
+#include <calypso/types.h>
+
+/* ---- Given by the architecture ---- */
+
+/* Enter the program with all registers zero but pc and stack pointer. What was on the kernel's
+ * stack is gone. */
+noreturn void arch_enter_user(user_t pc, user_t sp);
+
+/* The program's thread pointer: FS base, TPIDR_EL0. */
+uint64_t arch_thread_pointer(void);
+void arch_set_thread_pointer(uint64_t pointer);
+
+/* arch_prctl(2) of x86_64: 0 or -errno. Elsewhere -EINVAL. */
+int64_t arch_prctl(uint64_t code, uint64_t address);
+
+/* AT_HWCAP and AT_HWCAP2 as Linux gives them for this CPU. */
+uint64_t arch_hwcap(void);
+uint64_t arch_hwcap2(void);
+
+/* Random 64 bits of the CPU (RDRAND, RNDR). False where it has none or it is exhausted. */
+bool arch_random(uint64_t *value);
+
+/* Wait for an interrupt; returns at once where one is pending. */
+void arch_wait_for_interrupt(void);
+
+/* Stop this CPU for good. */
+noreturn void arch_halt(void);
+
+/* ---- Asked of the rest of the kernel ---- */
+
+/* Load the program named in bootinfo and enter it. The last step of boot. */
+noreturn void program_start(void);
+
+/* One system call of the program. The result is in the frame on return; the frame may have been
+ * replaced as a whole (rt_sigreturn) or never be returned to (exit). */
+void syscall_dispatch(struct trap_frame *frame);
+
+/* The program did what nothing in its address space allows. Returns only with the frame changed
+ * so that going on makes sense (a signal handler). `address`: data address, or the pc. */
+void program_fault(struct trap_frame *frame, enum fault_reason reason, user_t address);
+
+#endif

@@ -1,0 +1,42 @@
+/* What the VMM told us, checked once at boot. */
+#ifndef CALYPSO_BOOTINFO_H
+#define CALYPSO_BOOTINFO_H
+
+#include <calypso/abi.h>
+#include <calypso/types.h>
+
+/* The kernel's copy of bootinfo (the original is in BOOT memory, freed when boot is over).
+ * Physical addresses in it stay as they were; command line and arguments were moved to the heap
+ * and are reached through the functions below. */
+extern struct calypso_bootinfo bootinfo;
+
+/* The copied region list, ascending; `bootinfo.region_count` of them. */
+extern struct calypso_region *bootinfo_regions;
+
+/* The first region of this type, or NULL. */
+const struct calypso_region *bootinfo_find(enum calypso_region_type type);
+
+/* Whether the VMM offers this feature. */
+static inline bool bootinfo_has(enum calypso_feature feature)
+{
+	return (bootinfo.features & feature) != 0;
+}
+
+/* The command line, NUL-terminated. */
+const char *command_line(void);
+
+/* The value of the last `name=value` word on the command line, up to the next blank: its length,
+ * `*value` pointing into the command line; -ENOENT where there is none. */
+int command_line_find(const char *name, const char **value);
+
+/* The number given by `name=` (decimal, 0x…, 0…), else `fallback`. */
+uint64_t command_line_number(const char *name, uint64_t fallback);
+
+/* Whether `name=` is given with exactly this value. */
+bool command_line_is(const char *name, const char *value);
+
+/* The program's argument block, see `calypso_bootinfo.arguments`: argc + envc strings. NULL and
+ * empty after `bootinfo_release`. */
+const char *program_arguments(uint64_t *length);
+
+#endif

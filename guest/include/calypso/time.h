@@ -1,0 +1,21 @@
+/* Clocks and waiting. Monotonic time counts nanoseconds from the machine's creation. */
+#ifndef CALYPSO_TIME_H
+#define CALYPSO_TIME_H
+
+#include <calypso/types.h>
+
+#define NANOSECONDS_PER_SECOND 1000000000ull
+#define TIME_FOREVER UINT64_MAX
+
+/* CLOCK_MONOTONIC and CLOCK_REALTIME in ns. */
+uint64_t time_monotonic(void);
+uint64_t time_realtime(void);
+
+/* Resolution of both clocks in ns (clock_getres). */
+uint64_t time_resolution(void);
+
+/* Do nothing until monotonic `deadline` (TIME_FOREVER: none) or an event such as console input.
+ * May return early: the caller looks again. */
+void time_idle(uint64_t deadline);
+
+#endif
