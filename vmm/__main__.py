@@ -1,0 +1,15 @@
+"""``python -m vmm`` is the command `vmm`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from vmm.cli import main
+
+status = main()
+sys.stdout.flush()
+sys.stderr.flush()
+# All machines are closed by now. Leaving without the interpreter's teardown saves a tenth of the
+# whole time of a short run.
+os._exit(status)

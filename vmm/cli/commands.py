@@ -1,0 +1,110 @@
+"""The verbs of `vmm` as click sees them: help, errors, completion; each verb loads when called."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+import vmm
+from vmm.cli import options
+from vmm.errors import UsageError, VmmError
+from vmm.machine.outcome import STATUS_USAGE, STATUS_VMM_FAILURE
+
+# Verb -> module with a click command of the same name.
+_VERBS = {
+    "run": "vmm.cli.commands",
+    "inspect": "vmm.cli.inspect",
+    "doctor": "vmm.cli.doctor",
+    "completion": "vmm.cli.completion",
+}
+
+
+class _Verbs(click.Group):
+    """Loads a verb's module only when the verb is used or helped with."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        command = getattr(importlib.import_module(_VERBS[cmd_name]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(vmm.__version__, prog_name="vmm")
+def _vmm() -> None:
+    """Boot programs and unikernels in microVMs, with KVM or without."""
+
+
+def _parameter(option: options.Option) -> click.Option:
+    kinds: dict[str, Any] = {
+        options.TEXT: str,
+        options.SIZE: str,
+        options.FILE: click.Path(),
+        options.NUMBER: click.IntRange(min=0),
+        options.SECONDS: click.FloatRange(min=0, min_open=True),
+    }
+    kind = click.Choice(option.choices) if option.choices else kinds.get(option.kind)
+    return click.Option(
+        [option.name],
+        type=kind,
+        metavar=option.metavar or None,
+        help=option.help,
+        multiple=option.repeated,
+        is_flag=option.kind == options.FLAG,
+    )
+
+
+def _run(image: str, arguments: tuple[str, ...], **given: object) -> int:
+    from vmm.cli.run import main
+
+    present = {name: content for name, content in given.items() if content not in (None, False)}
+    return main(present, image, arguments)
+
+
+run = click.Command(
+    "run",
+    callback=_run,
+    params=[
+        *(_parameter(option) for option in options.RUN_OPTIONS),
+        click.Argument(["image"], type=click.Path()),
+        click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED),
+    ],
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
+    help="""Boot IMAGE in a new machine and run it to its end.
+
+    IMAGE is a program (an ELF file for Linux), or the name of a bundled one such as hello. The
+    guest's console is standard output and input; Ctrl-A X ends a machine at a terminal.
+
+    The exit status is the program's own; 124 after --timeout, 125 for a failure of the VMM, 126
+    for a panic or an unhandled fault of the guest, 2 for wrong usage.
+    """,
+)
+
+
+def cli(words: Sequence[str]) -> int:
+    """Run a command line through click and return the exit status."""
+    try:
+        status = _vmm.main(list(words), prog_name="vmm", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return STATUS_USAGE
+    except click.ClickException as error:
+        hint = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vmm"
+        click.echo(f"vmm: {error.format_message()} ('{hint} --help' tells more)", err=True)
+        return STATUS_USAGE
+    except click.Abort:
+        return 130
+    except UsageError as error:
+        click.echo(f"vmm: {error}", err=True)
+        return STATUS_USAGE
+    except VmmError as error:
+        click.echo(f"vmm: {error}", err=True)
+        return STATUS_VMM_FAILURE
+    return status if isinstance(status, int) else 0

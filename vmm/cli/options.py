@@ -1,0 +1,132 @@
+"""The options of `vmm run`, declared once.
+
+A well-formed command line is parsed here, with nothing to import. Everything else (help, errors,
+completion) goes to click, which builds its parameters from the same table.
+"""
+
+from __future__ import annotations
+
+from vmm.value import value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+FLAG: Final = "flag"
+TEXT: Final = "text"
+FILE: Final = "file"
+SIZE: Final = "size"
+NUMBER: Final = "number"
+SECONDS: Final = "seconds"
+
+
+@value
+class Option:
+    """One option of a verb.
+
+    Attributes:
+        name: with its dashes.
+        kind: what its argument is, one of this module's words.
+        metavar: how help shows the argument.
+        help: one line.
+        choices: the arguments allowed, where there are few.
+        repeated: may be given several times.
+    """
+
+    name: str
+    kind: str
+    metavar: str
+    help: str
+    choices: tuple[str, ...] = ()
+    repeated: bool = False
+
+
+RUN_OPTIONS: Final = (
+    Option(
+        "--backend",
+        TEXT,
+        "B",
+        "What executes the guest: kvm, unicorn, or auto for the better one here.",
+        choices=("auto", "kvm", "unicorn"),
+    ),
+    Option(
+        "--arch",
+        TEXT,
+        "ARCH",
+        "Architecture of a bundled program (a file says its own).",
+        choices=("x86_64", "arm64"),
+    ),
+    Option("--memory", SIZE, "SIZE", "RAM of the machine, for example 64M or 2G [64M]."),
+    Option("--cpus", NUMBER, "N", "Number of virtual processors [1]."),
+    Option("--cmdline", TEXT, "TEXT", "Command line of the guest's kernel."),
+    Option("--initrd", FILE, "FILE", "Cpio archive (newc) that becomes the root file system."),
+    Option("--env", TEXT, "K=V", "Environment variable of the program.", repeated=True),
+    Option("--timeout", SECONDS, "S", "Stop the guest after S seconds, with exit status 124."),
+    Option("--quiet", FLAG, "", "Do not say which backend was chosen."),
+)
+
+_BY_NAME: Final = {option.name: option for option in RUN_OPTIONS}
+
+
+@value
+class RunCommand:
+    """A parsed `vmm run`: the options given, by name without dashes, and what follows them."""
+
+    options: dict[str, object]
+    image: str
+    arguments: tuple[str, ...]
+
+
+def parse_run(words: Sequence[str]) -> RunCommand | None:
+    """Parse what follows ``vmm run``; None if click should look at it (help, or an error)."""
+    options: dict[str, object] = {}
+    position = 0
+    while position < len(words):
+        word = words[position]
+        position += 1
+        if not word.startswith("-") or word == "-":
+            return RunCommand(options, word, tuple(words[position:]))
+        if word == "--":
+            if position == len(words):
+                return None
+            return RunCommand(options, words[position], tuple(words[position + 1 :]))
+        name, equals, content = word.partition("=")
+        option = _BY_NAME.get(name)
+        if option is None:
+            return None
+        if option.kind == FLAG:
+            if equals:
+                return None
+            options[name[2:]] = True
+            continue
+        if not equals:
+            if position == len(words):
+                return None
+            content = words[position]
+            position += 1
+        parsed = _parse(option, content)
+        if parsed is None:
+            return None
+        if option.repeated:
+            earlier = options.setdefault(name[2:], [])
+            assert isinstance(earlier, list)
+            earlier.append(parsed)
+        else:
+            options[name[2:]] = parsed
+    return None
+
+
+def _parse(option: Option, content: str) -> object:
+    """Return the option's argument in its type, or None if it is not of that type."""
+    if option.choices and content not in option.choices:
+        return None
+    if option.kind == NUMBER:
+        return int(content) if content.isascii() and content.isdigit() else None
+    if option.kind == SECONDS:
+        try:
+            seconds = float(content)
+        except ValueError:
+            return None
+        return seconds if 0 < seconds < 1e9 else None
+    return content

@@ -1,0 +1,141 @@
+"""`vmm run`: boot an image, connect its console to this process, pass on its exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from vmm.errors import UsageError, VmmError
+from vmm.machine import outcome
+from vmm.machine.config import DEFAULT_MEMORY, MachineConfig, parse_size
+from vmm.machine.machine import GuestTimeout, Machine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Final
+
+    from vmm.arch import Arch
+
+_STDIN: Final = 0
+_STDOUT: Final = 1
+_STDERR: Final = 2
+
+
+def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> int:
+    """Run ``image`` and return the exit status of `vmm run`.
+
+    ``options`` holds those that were given, by name without dashes (see `vmm.cli.options`).
+
+    Raises:
+        UsageError: if what was asked for cannot be.
+    """
+    config = _configure(options, image, arguments)
+    timeout = options.get("timeout")
+    assert timeout is None or isinstance(timeout, float)
+    with Machine.from_config(config) as machine:
+        if not options.get("quiet"):
+            say(f"{machine.backend} backend: {machine.backend_reason}")
+        machine.console.attach_output(_STDOUT, _STDERR)
+        if _is_terminal():
+            from vmm.cli.terminal import terminal_input
+
+            with terminal_input(machine):
+                status = _run(machine, timeout)
+        else:
+            _attach_stdin(machine)
+            status = _run(machine, timeout)
+        _report(machine, timeout)
+        return status
+
+
+def say(text: str) -> None:
+    """Write one line to standard error."""
+    try:
+        os.write(_STDERR, f"vmm: {text}\n".encode(errors="replace"))
+    except OSError:
+        pass  # nobody reads it
+
+
+def _configure(
+    options: Mapping[str, object], image: str, arguments: Sequence[str]
+) -> MachineConfig:
+    get = options.get
+    environment = []
+    variables = get("env") or ()
+    assert isinstance(variables, (list, tuple))
+    for variable in variables:
+        name, equals, content = variable.partition("=")
+        if not equals:
+            raise UsageError(f"--env {variable}: write NAME=CONTENT")
+        environment.append((name, content))
+    size = get("memory")
+    return MachineConfig(
+        image=image,
+        arguments=tuple(arguments),
+        arch=_arch(get("arch")),
+        backend=str(get("backend") or "auto"),
+        memory=DEFAULT_MEMORY if size is None else parse_size(str(size)),
+        cpus=int(str(get("cpus", 1))),
+        command_line=str(get("cmdline") or ""),
+        initrd=None if get("initrd") is None else str(get("initrd")),
+        environment=tuple(environment),
+    ).check()
+
+
+def _arch(name: object) -> Arch | None:
+    from vmm.arch import parse_arch
+
+    return None if name is None else parse_arch(str(name))
+
+
+def _is_terminal() -> bool:
+    try:
+        return os.isatty(_STDIN)
+    except OSError:
+        return False
+
+
+def _attach_stdin(machine: Machine) -> None:
+    try:
+        os.fstat(_STDIN)
+    except OSError:
+        machine.console.close_input()  # started with standard input closed
+    else:
+        machine.attach_input(_STDIN)
+
+
+def _run(machine: Machine, timeout: float | None) -> int:
+    try:
+        return machine.run(timeout)
+    except GuestTimeout:
+        return outcome.STATUS_TIMEOUT
+    except KeyboardInterrupt:
+        return outcome.STATUS_INTERRUPTED
+
+
+def _report(machine: Machine, timeout: float | None) -> None:
+    """Say on standard error what went wrong with the guest, if anything did."""
+    end = machine.outcome
+    if end is None or not end.failed:
+        return
+    if end.kind == outcome.TIMED_OUT:
+        say(f"the guest was stopped after {timeout:g} s")
+    for line in machine.crash_report().splitlines():
+        say(line)
+
+
+def main(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> int:
+    """Run ``image`` as `run` does, with errors as one line each."""
+    try:
+        return run(options, image, arguments)
+    except UsageError as error:
+        say(str(error))
+        return outcome.STATUS_USAGE
+    except VmmError as error:
+        say(str(error))
+        return outcome.STATUS_VMM_FAILURE
+    except KeyboardInterrupt:
+        return outcome.STATUS_INTERRUPTED
+    finally:
+        sys.stdout.flush()

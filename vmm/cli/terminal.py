@@ -1,0 +1,96 @@
+"""Standard input as the guest's terminal: raw mode, and the escape key Ctrl-A.
+
+Every key goes to the guest, Ctrl-C among them. Ctrl-A X ends the machine; Ctrl-A Ctrl-A (or
+Ctrl-A A) sends one Ctrl-A.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import termios
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vmm.machine import outcome
+
+if TYPE_CHECKING:
+    from vmm.machine.machine import Machine
+
+_ESCAPE = 0x01  # Ctrl-A
+
+
+class EscapeFilter:
+    """Takes escape sequences out of what is typed."""
+
+    def __init__(self) -> None:
+        self._escaped = False
+        self.quit = False
+
+    def feed(self, typed: bytes) -> bytes:
+        """Return what is for the guest; sets ``quit`` at Ctrl-A X."""
+        passed = bytearray()
+        for key in typed:
+            if self._escaped:
+                self._escaped = False
+                if key in b"xX":
+                    self.quit = True
+                    break
+                if key in (_ESCAPE, ord("a"), ord("A")):
+                    passed.append(_ESCAPE)
+                else:
+                    passed += bytes((_ESCAPE, key))
+            elif key == _ESCAPE:
+                self._escaped = True
+            else:
+                passed.append(key)
+        return bytes(passed)
+
+
+@contextmanager
+def terminal_input(machine: Machine, fd: int = 0) -> Iterator[None]:
+    """Give the terminal ``fd`` to the machine while the block runs; restores it afterwards."""
+    before = termios.tcgetattr(fd)
+    wake_reader, wake_writer = os.pipe()
+    reader = threading.Thread(target=_pump, args=(machine, fd, wake_reader), daemon=True)
+    handler = signal.signal(signal.SIGTERM, lambda *_: machine.stop(128 + signal.SIGTERM))
+    machine.console.terminal = fd
+    try:
+        tty.setraw(fd)
+        # Output goes on being processed: the guest's own lines end in a bare newline.
+        attributes = termios.tcgetattr(fd)
+        attributes[1] |= termios.OPOST
+        termios.tcsetattr(fd, termios.TCSANOW, attributes)
+        reader.start()
+        yield
+    finally:
+        os.close(wake_writer)
+        reader.join(timeout=1)
+        os.close(wake_reader)
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _pump(machine: Machine, fd: int, wake: int) -> None:
+    keys = EscapeFilter()
+    while True:
+        ready, _, _ = select.select([fd, wake], [], [])
+        if wake in ready:
+            return
+        try:
+            typed = os.read(fd, 4096)
+        except OSError:
+            typed = b""
+        if not typed:
+            machine.console.close_input()
+            return
+        passed = keys.feed(typed)
+        if passed:
+            machine.console.send(passed)
+        if keys.quit:
+            machine.stop(outcome.STATUS_INTERRUPTED, message="ended by Ctrl-A X")
+            return

@@ -1,0 +1,433 @@
+"""A machine from its configuration to its end: construction, the run loop, the life cycle.
+
+    created ──run/start──► running ──guest ends, stop(), timeout──► stopped ──close──► closed
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from _thread import RLock, allocate_lock, start_new_thread
+from time import monotonic
+
+from vmm.arch import ARCHITECTURES, host_arch, parse_arch
+from vmm.backends.exits import (
+    Crashed,
+    Halted,
+    InternalError,
+    Interrupted,
+    Reset,
+    Shutdown,
+    Unsupported,
+)
+from vmm.backends.select import open_backend
+from vmm.boards import board_for
+from vmm.bus import Bus
+from vmm.errors import UsageError, VmmError
+from vmm.hypercall import abi
+from vmm.images.bundled import find_image
+from vmm.images.recognise import open_image
+from vmm.machine import outcome
+from vmm.machine.clock import MachineClock
+from vmm.machine.config import MachineConfig, parse_size
+from vmm.machine.console import Console
+from vmm.machine.outcome import Outcome
+from vmm.machine.payload import load_image
+from vmm.memory import GuestMemory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+    from typing import Final, Self
+
+    from vmm.arch import Arch
+    from vmm.backends.api import Exit, Hypervisor, RegisterValue, Vcpu
+
+_EXIT_KINDS: Final = {
+    abi.EXIT_PROGRAM: outcome.EXITED,
+    abi.EXIT_SIGNAL: outcome.KILLED,
+    abi.EXIT_PANIC: outcome.PANICKED,
+}
+
+_FAILED: Final = Outcome(outcome.STOPPED, outcome.STATUS_VMM_FAILURE, "the VMM failed")
+
+
+class GuestTimeout(VmmError, TimeoutError):
+    """The guest did not end within the time it was given."""
+
+
+class Machine:
+    """One virtual machine.
+
+    A machine belongs to whoever made it; different machines may be used by different threads at
+    once. Within one machine, `stop`, `console` and the properties may be used from any thread.
+
+    Attributes:
+        config: what it was made from.
+        console: the guest's console.
+        arch: the guest's architecture.
+        backend: the name of the backend that executes it.
+        backend_reason: why that one, in one line.
+        bus: its devices, by address.
+        memory: its RAM.
+        outcome: how it ended; None until then.
+    """
+
+    def __init__(
+        self,
+        image: str | os.PathLike[str],
+        args: Sequence[str] = (),
+        *,
+        arch: str | None = None,
+        backend: str = "auto",
+        memory: int | str = "64M",
+        cpus: int = 1,
+        cmdline: str = "",
+        initrd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+    ) -> None:
+        """Make a machine that will boot ``image``.
+
+        Args:
+            image: path of a program or image, the name of a bundled program, or a program on PATH.
+            args: the program's arguments.
+            arch: ``x86_64`` or ``arm64``; by default the image's own.
+            backend: ``kvm``, ``unicorn``, or ``auto`` for the better one here.
+            memory: RAM, in bytes or as ``"64M"``.
+            cpus: number of vCPUs.
+            cmdline: the kernel's command line.
+            initrd: a cpio archive for the root file system.
+            env: the program's environment.
+            stdin: all of the program's input; by default it comes from ``console.send``.
+
+        Raises:
+            UsageError: if this cannot be; one line says why.
+        """
+        config = MachineConfig(
+            image=os.fspath(image),
+            arguments=tuple(args),
+            arch=_parse_arch(arch),
+            backend=backend,
+            memory=parse_size(memory) if isinstance(memory, str) else memory,
+            cpus=cpus,
+            command_line=cmdline,
+            initrd=None if initrd is None else os.fspath(initrd),
+            environment=tuple((env or {}).items()),
+        )
+        self._build(config.check())
+        if stdin is not None:
+            self.console.send(stdin)
+            self.console.close_input()
+
+    @classmethod
+    def from_config(cls, config: MachineConfig) -> Self:
+        """Make a machine from a checked configuration."""
+        machine = cls.__new__(cls)
+        machine._build(config)
+        return machine
+
+    def _build(self, config: MachineConfig) -> None:
+        self.config = config
+        self.outcome: Outcome | None = None
+        self._state = RLock()
+        self._started = False
+        self._closed = False
+        self._finished = allocate_lock()
+        self._finished.acquire()
+        self._verdict: Outcome | None = None
+        self._idle_deadline: int | None = None
+        self._idle = False
+        self._wake_fd = -1
+        self._error: BaseException | None = None
+        self._resources: list[Hypervisor | MachineClock | GuestMemory | Vcpu] = []
+        try:
+            self._assemble(config)
+        except BaseException:
+            self.close()
+            raise
+
+    def _assemble(self, config: MachineConfig) -> None:
+        with open_image(find_image(config.image, config.arch)) as image:
+            self.arch: Arch = _agree(config, image.arch)
+            hypervisor, self.backend_reason = open_backend(config.backend, self.arch)
+            self._resources.append(hypervisor)
+            self.backend = hypervisor.name
+            self.bus = Bus()
+            self.console = Console()
+            self.console.on_input = self._on_input
+            self.console.on_wait = self.start
+            self.clock = MachineClock(self.bus.lock)
+            self._resources.append(self.clock)
+            board_type = board_for(self.arch)
+            self.memory = GuestMemory(board_type.ram_ranges(config.memory))
+            self._resources.append(self.memory)
+            vm = hypervisor.create_vm(self.arch, self.memory, self.clock)
+            self._resources.append(vm)
+            self.board = board_type(vm, self.bus, self.memory, self.clock, self.console, self)
+            self.vcpu: Vcpu = vm.create_vcpu(0, self.bus)
+            self._resources.append(self.vcpu)
+            self.board.connect((self.vcpu,))
+            self.loaded = load_image(config, image, self.board, self.memory)
+            self.vcpu.set_registers(self.loaded.registers)
+
+    # ---- Life cycle ----
+
+    def run(self, timeout: float | None = None) -> int:
+        """Run the guest to its end and return its exit status.
+
+        Raises:
+            GuestTimeout: if it runs longer than ``timeout`` seconds; it has been stopped then.
+            VmmError: if the VMM failed.
+        """
+        if not self._claim():
+            return self.wait(timeout)
+        alarm = None
+        if timeout is not None:
+            alarm = self.clock.timer(self._on_timeout)
+            alarm.arm(self.clock.now() + int(timeout * 1e9))
+        try:
+            self._run_loop()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+        return self._result(timeout)
+
+    def start(self) -> None:
+        """Run the guest in a thread of its own; harmless if it runs already."""
+        if self._claim():
+            start_new_thread(self._run_in_thread, ())
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end of a started machine and return its exit status.
+
+        Raises:
+            GuestTimeout: if that takes longer than ``timeout`` seconds; it has been stopped then.
+        """
+        if not self._finished.acquire(timeout=-1 if timeout is None else timeout):
+            self._end(Outcome(outcome.TIMED_OUT, outcome.STATUS_TIMEOUT))
+            self._finished.acquire()
+        self._finished.release()
+        return self._result(timeout)
+
+    def stop(self, status: int = 0, reason: int | None = None, message: str = "") -> None:
+        """End the run from any thread: ``exit_status`` becomes ``status``.
+
+        ``reason`` is the guest's own (enum calypso_exit_reason) where the guest asked for it.
+        """
+        if reason is None:
+            self._end(Outcome(outcome.STOPPED, status, message))
+            return
+        kind = _EXIT_KINDS.get(reason, outcome.PANICKED)
+        if kind == outcome.PANICKED:
+            status = outcome.STATUS_GUEST_FAILURE
+        self._end(Outcome(kind, status, message))
+
+    def attach_input(self, fd: int) -> None:
+        """Let the guest's input come from ``fd``, read only as far as the guest asks for it."""
+        self.console.attach_input(fd)
+        self.board.on_input_attached()
+
+    def power_off(self, status: int = 0) -> None:
+        """End the run because the guest switched its machine off."""
+        self._end(Outcome(outcome.POWERED_OFF, status))
+
+    def reset(self) -> None:
+        """End the run because the guest asked for a reset."""
+        self._end(Outcome(outcome.RESET, 0))
+
+    def close(self) -> None:
+        """Stop the machine if it runs, and give back everything it holds."""
+        with self._state:
+            if self._closed:
+                return
+            self._closed = True
+            running = self._started and self.outcome is None
+        if running:
+            self.stop()
+            self._finished.acquire()
+            self._finished.release()
+        for resource in reversed(self._resources):
+            resource.close()
+        if self._wake_fd >= 0:
+            os.close(self._wake_fd)
+            self._wake_fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ---- What it is like ----
+
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status, once the machine has stopped."""
+        return None if self.outcome is None else self.outcome.status
+
+    def registers(self) -> dict[str, RegisterValue]:
+        """Return the registers of vCPU 0; only while the machine does not run."""
+        return self.vcpu.registers()
+
+    def crash_report(self) -> str:
+        """Tell what state a stopped machine is in: why, registers, symbols, last accesses."""
+        from vmm.machine.report import crash_report
+
+        return crash_report(self)
+
+    # ---- The run loop ----
+
+    def _claim(self) -> bool:
+        with self._state:
+            if self._closed:
+                raise VmmError("the machine is closed")
+            if self._started:
+                return False
+            self._started = True
+            return True
+
+    def _run_in_thread(self) -> None:
+        try:
+            self._run_loop()
+        except BaseException as error:
+            self._error = error
+
+    def _run_loop(self) -> None:
+        run = self.vcpu.run
+        try:
+            while self._verdict is None:
+                exit_ = run()
+                if type(exit_) is not Interrupted:
+                    self._end(_judge(exit_))
+                elif self._idle:
+                    self._sleep()
+        except KeyboardInterrupt:
+            self._end(Outcome(outcome.STOPPED, outcome.STATUS_INTERRUPTED, "interrupted"))
+            raise
+        finally:
+            self._finish(self._verdict or _FAILED)
+
+    def _finish(self, verdict: Outcome) -> None:
+        with self._state:
+            if self.outcome is not None:
+                return
+            self.outcome = verdict
+        self.console.finish()
+        self._finished.release()
+
+    def _result(self, timeout: float | None) -> int:
+        if self._error is not None:
+            raise self._error
+        if self.outcome is None:
+            raise VmmError("the machine has not run")
+        if self.outcome.kind == outcome.TIMED_OUT:
+            raise GuestTimeout(f"the guest was stopped: it did not end within {timeout} s")
+        return self.outcome.status
+
+    def _end(self, verdict: Outcome) -> None:
+        with self._state:
+            if self._verdict is None:
+                self._verdict = verdict
+        self._interrupt()
+
+    def _on_timeout(self) -> None:
+        self._end(Outcome(outcome.TIMED_OUT, outcome.STATUS_TIMEOUT))
+
+    # ---- Sleeping, at the guest's wish ----
+
+    def idle_until(self, deadline: int | None) -> None:
+        """Let the vCPU sleep until guest time ``deadline``, console input, or the end of the run.
+
+        Called by the doorbell; the sleep itself happens in the run loop, outside the bus lock.
+        """
+        if self.console.ready:
+            return
+        self._idle_deadline = deadline
+        self._idle = True
+        self.vcpu.kick()
+
+    def _sleep(self) -> None:
+        """Wait on the console's input, a wake-up from another thread, and the deadline."""
+        poll = select.poll()
+        poll.register(self._wake_descriptor(), select.POLLIN)
+        if self.console.input_fd >= 0:
+            poll.register(self.console.input_fd, select.POLLIN)
+        while self._verdict is None and not self.console.ready:
+            timeout = None
+            if self._idle_deadline is not None:
+                remaining = self._idle_deadline - self.clock.now()
+                if remaining <= 0:
+                    break
+                timeout = min(-(-remaining // 1_000_000), 1 << 30)
+            for fd, _ in poll.poll(timeout):
+                if fd == self._wake_fd:
+                    os.eventfd_read(fd)
+        self._idle = False
+
+    def _wake_descriptor(self) -> int:
+        with self._state:
+            if self._wake_fd < 0:
+                self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+                os.eventfd_write(self._wake_fd, 1)  # look once before sleeping
+            return self._wake_fd
+
+    def _on_input(self) -> None:
+        self.board.on_console_input()
+        self._wake()
+
+    def _interrupt(self) -> None:
+        self.vcpu.kick()
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._state:
+            if self._wake_fd >= 0:
+                os.eventfd_write(self._wake_fd, 1)
+
+
+def _judge(exit_: Exit) -> Outcome:
+    """Say what an exit that ends the run means."""
+    failure = outcome.STATUS_GUEST_FAILURE
+    match exit_:
+        case Shutdown():
+            return Outcome(outcome.POWERED_OFF, 0)
+        case Reset():
+            return Outcome(outcome.RESET, 0)
+        case Halted():
+            return Outcome(outcome.CRASHED, failure, "halted with interrupts disabled")
+        case Crashed(reason):
+            return Outcome(outcome.CRASHED, failure, reason)
+        case InternalError(reason, instruction):
+            text = f"{reason}; instruction bytes {instruction.hex(' ')}" if instruction else reason
+            return Outcome(outcome.STUCK, outcome.STATUS_VMM_FAILURE, text)
+        case Unsupported(number):
+            text = f"the backend's exit {number} is not known to this VMM"
+            return Outcome(outcome.STUCK, outcome.STATUS_VMM_FAILURE, text)
+        case _:
+            raise AssertionError(f"{exit_} does not end a run")
+
+
+def _parse_arch(name: str | None) -> Arch | None:
+    if name is None:
+        return None
+    arch = parse_arch(name)
+    if arch is None:
+        raise UsageError(f"architecture {name!r} is not one of {', '.join(ARCHITECTURES)}")
+    return arch
+
+
+def _agree(config: MachineConfig, image_arch: Arch | None) -> Arch:
+    """Return the one architecture that the configuration and the image agree on."""
+    if config.arch is not None and image_arch is not None and config.arch != image_arch:
+        raise UsageError(f"{config.image} is for {image_arch}, not for {config.arch}")
+    arch = image_arch or config.arch or host_arch()
+    if arch is None:
+        raise UsageError(f"say which architecture {config.image} is for")
+    return arch
