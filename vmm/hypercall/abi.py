@@ -57,6 +57,10 @@ IDLE: Final = 6
 TRACE: Final = 7
 CONSOLE_STATUS: Final = 8
 
+STREAM_OUTPUT: Final = 1
+STREAM_ERROR: Final = 2
+STREAM_LOG: Final = 3
+
 EXIT_PROGRAM: Final = 0
 EXIT_SIGNAL: Final = 1
 EXIT_PANIC: Final = 2

@@ -13,6 +13,8 @@ from _thread import RLock, allocate_lock, start_new_thread
 from errno import EAGAIN, EINTR
 from time import monotonic, sleep
 
+from vmm.hypercall.abi import STREAM_ERROR, STREAM_LOG, STREAM_OUTPUT
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +28,6 @@ KEPT_OUTPUT: Final = 16 << 20
 PUMPED_INPUT: Final = 64 << 10
 PUMP_PAUSE: Final = 0.005
 PUMP_POLL_MS: Final = 200
-
-OUTPUT: Final = 1
-ERROR: Final = 2
-LOG: Final = 3
 
 
 class Console:
@@ -128,18 +126,18 @@ class Console:
 
     def attach_output(self, output: int, error: int) -> None:
         """Copy output to descriptor ``output``, error output and the kernel's log to ``error``."""
-        self._output_fds = {OUTPUT: output, ERROR: error, LOG: error}
+        self._output_fds = {STREAM_OUTPUT: output, STREAM_ERROR: error, STREAM_LOG: error}
 
     # ---- What the machine does ----
 
-    def write(self, data: bytes, stream: int = OUTPUT) -> None:
+    def write(self, data: bytes, stream: int = STREAM_OUTPUT) -> None:
         """Take output of the guest.
 
         Raises:
             OSError: if the descriptor attached to ``stream`` cannot take it (`BrokenPipeError`).
         """
         with self._lock:
-            kept = self._log if stream == LOG else self._output
+            kept = self._log if stream == STREAM_LOG else self._output
             kept += data
             if len(kept) > 2 * KEPT_OUTPUT:
                 if kept is self._output:
@@ -212,7 +210,7 @@ class Console:
     @property
     def output_fds(self) -> tuple[int, int]:
         """The descriptors of output and error output, -1 where none is attached."""
-        return self._output_fds.get(OUTPUT, -1), self._output_fds.get(ERROR, -1)
+        return self._output_fds.get(STREAM_OUTPUT, -1), self._output_fds.get(STREAM_ERROR, -1)
 
     def finish(self) -> None:
         """Tell whoever waits for output that there will be no more."""

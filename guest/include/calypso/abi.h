@@ -87,7 +87,7 @@ struct calypso_bootinfo {
 #define CALYPSO_REQUEST_ALIGNMENT 64
 
 enum calypso_service {
-	/* arguments: gpa, length, stream (1 output, 2 error, 3 kernel log). Result: bytes written. */
+	/* arguments: gpa, length, enum calypso_stream. Result: bytes written. */
 	CALYPSO_CONSOLE_WRITE = 1,
 	/* arguments: gpa, length. Result: bytes read, 0 at the end of input, -EAGAIN: none yet. */
 	CALYPSO_CONSOLE_READ = 2,
@@ -106,6 +106,12 @@ enum calypso_service {
 	/* Result: bit 0: standard input is a terminal, bit 1: output is, bit 2: error is;
 	 * arguments[0] := rows, arguments[1] := columns. */
 	CALYPSO_CONSOLE_STATUS = 8,
+};
+
+enum calypso_stream {
+	CALYPSO_STREAM_OUTPUT = 1,
+	CALYPSO_STREAM_ERROR = 2,
+	CALYPSO_STREAM_LOG = 3, /* the kernel's own */
 };
 
 enum calypso_exit_reason {
