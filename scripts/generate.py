@@ -1,0 +1,63 @@
+"""Writes everything that is generated from sources and shipped in the wheel.
+
+The guest's kernels and programs, and the cffi binding modules of both backends. Each generator
+does nothing where its products are up to date, so running this often is cheap.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Each generator with what must be there once it has run.
+GENERATORS = {
+    "guest/build.py": (
+        "vmm/artifacts/kernel-x86_64.elf",
+        "vmm/artifacts/kernel-arm64.elf",
+        "vmm/artifacts/programs/x86_64/hello",
+        "vmm/artifacts/programs/arm64/hello",
+    ),
+    "vmm/backends/kvm/build_ffi.py": (
+        "vmm/backends/kvm/_ffi_x86_64.py",
+        "vmm/backends/kvm/_ffi_arm64.py",
+    ),
+    "vmm/backends/unicorn/build_ffi.py": ("vmm/backends/unicorn/_ffi.py",),
+}
+
+# Its time is when the last complete run began: what was edited during the run is newer.
+STAMP = ROOT / "vmm/artifacts/.generated"
+
+
+def generate(root: Path = ROOT) -> str | None:
+    """Run every generator; return what went wrong, or None."""
+    for generator, products in GENERATORS.items():
+        if not (root / generator).exists():
+            return f"{generator} is missing"
+        status = subprocess.run([sys.executable, generator], cwd=root, check=False).returncode
+        if status != 0:
+            return f"{generator} failed with exit status {status}"
+        for product in products:
+            if not (root / product).exists():
+                return f"{generator} did not write {product}"
+    return None
+
+
+def main() -> int:
+    """Generate, and remember when."""
+    started = time.time_ns()
+    problem = generate()
+    if problem is not None:
+        print(f"scripts/generate.py: {problem}", file=sys.stderr)
+        return 1
+    STAMP.touch()
+    os.utime(STAMP, ns=(started, started))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""Starts the `vmm` command of this checkout in an interpreter without `site`."""
+
+import sys
+
+root = __file__.rpartition("/scripts/")[0]
+version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+sys.path.insert(0, root)
+sys.path.append(f"{root}/.venv/lib/{version}/site-packages")
+sys.argv[0] = "vmm"
+
+from vmm.cli import main  # noqa: E402 - it needs the path
+
+sys.exit(main())
