@@ -1,0 +1,70 @@
+"""An image: an open file and what kind of guest it holds."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Final
+
+    from vmm.arch import Arch
+    from vmm.images.elf import Elf
+    from vmm.images.file import ImageFile
+    from vmm.images.symbols import Symbols
+
+LINUX_PROGRAM: Final = "linux-program"
+CALYPSO_KERNEL: Final = "calypso-kernel"
+UNKNOWN: Final = "unknown"
+
+
+class Image:
+    """A recognised file; a context manager that closes it.
+
+    Attributes:
+        file: the open file.
+        path: as the user gave it.
+        kind: `LINUX_PROGRAM`, `CALYPSO_KERNEL` or `UNKNOWN`.
+        arch: the guest's architecture, None where the kind does not fix one.
+        elf: its headers, None for what is no 64-bit ELF file.
+        complaint: for `UNKNOWN`, the one line to tell the user: what it is and what to do.
+    """
+
+    def __init__(
+        self, file: ImageFile, kind: str, elf: Elf | None = None, complaint: str = ""
+    ) -> None:
+        self.file = file
+        self.path = file.path
+        self.kind = kind
+        self.arch: Arch | None = elf.arch if elf else None
+        self.elf = elf
+        self.complaint = complaint
+        self._symbols: Symbols | None = None
+
+    def symbolize(self, address: int) -> str | None:
+        """Return ``"name+0x12"`` for an address in code or data, or None. Never raises.
+
+        ``address`` is as linked: of a position-independent program, relative to its load address.
+        The symbols are read on the first call, so the file must still be open then.
+        """
+        if self.elf is None:
+            return None
+        if self._symbols is None:
+            from vmm.images.symbols import Symbols
+
+            self._symbols = Symbols(self.elf)
+        return self._symbols.symbolize(address)
+
+    def close(self) -> None:
+        """Close the file; symbols read before stay usable."""
+        self.file.close()
+
+    def __enter__(self) -> Image:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
