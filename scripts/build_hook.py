@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class GenerateHook(BuildHookInterface):  # type: ignore[misc]
+class GenerateHook(BuildHookInterface[BuilderConfig]):
     """Runs scripts/generate.py; a generator that is missing or fails ends the build."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ scripts_are_current() {
         "$scripts/generate.py" \
         "$scripts"/../firmware/* "$scripts"/../firmware/*/* \
         "$scripts"/../guest/[!_]* "$scripts"/../guest/*/[!_]* "$scripts"/../guest/*/*/[!_]* \
+        "$scripts"/../guest/*/*/*/[!_]* "$scripts"/../guest/*/*/*/*/[!_]* \
         "$scripts"/../vmm/backends/*/[!_]*
     do
         [ "$source" -nt "$generated" ] && return 1
