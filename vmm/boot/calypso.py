@@ -85,7 +85,7 @@ def load(
     initrd: str | None = None,
     command_line: str = "",
     device_tree: bytes = b"",
-    device_regions: Sequence[tuple[str, int, int]] = (),
+    device_regions: Sequence[tuple[int, int, str]] = (),
     doorbell: int = 0,
     console: int = 0,
     counter_hz: int = 0,
@@ -106,7 +106,7 @@ def load(
         initrd: path of a cpio archive.
         command_line: the kernel's.
         device_tree: flattened; arm64 only.
-        device_regions: (name, gpa, length) of registers that the kernel is to map.
+        device_regions: (gpa, length, name) of registers that the kernel is to map.
         doorbell: I/O port (x86_64) or gpa (arm64).
         console: I/O port (x86_64) or gpa (arm64) of the early serial port, or 0.
         counter_hz: frequency of the TSC or CNTVCT_EL0, 0 where unknown.
@@ -255,11 +255,11 @@ class _Ram:
                 mappings.append(Mapping(region.virtual, region.physical, length, region.flags))
         return mappings
 
-    def finish(self, devices: Sequence[tuple[str, int, int]]) -> tuple[Region, ...]:
+    def finish(self, devices: Sequence[tuple[int, int, str]]) -> tuple[Region, ...]:
         """Close the boot area and return the region list with ``devices`` in it."""
         length = self._boot_next - self._boot_start
         self.layout.reserve(self._boot_start, length, abi.REGION_BOOT, READ_WRITE, "boot")
-        for name, gpa, size in devices:
+        for gpa, size, name in devices:
             self.layout.add_device(gpa, size, name)
         return tuple(self.layout.regions())
 

@@ -1,6 +1,7 @@
 """Calypso's own kernel: an ELF file linked into the direct map, with a note that says so.
 
-The note has the name "Calypso", type 1 and one 32-bit word: the ABI version the kernel speaks.
+The note has the name "Calypso", type 1 and one 32-bit word: the ABI version the kernel speaks. A
+kernel without it is ours by where it is linked.
 """
 
 from __future__ import annotations
@@ -31,13 +32,12 @@ def recognise(file: ImageFile, elf: Elf | None) -> Image | None:
     """
     if elf is None or elf.loads[0].virtual >> 63 == 0:
         return None
-    for note in elf.notes():
-        if note.name == NOTE_NAME and note.type == NOTE_ABI_VERSION:
-            version = int.from_bytes(note.description[:4], "little")
-            break
-    else:
-        return None
-    if version != abi.ABI_VERSION:
+    version = _abi_version(elf)
+    if version is None:
+        direct_map = MEMORY_MAPS[elf.arch].direct_map
+        if any(s.virtual != direct_map + s.physical for s in elf.loads):
+            return None
+    elif version != abi.ABI_VERSION:
         raise UsageError(
             f"{file.path}: this kernel speaks ABI version {version}, this VMM {abi.ABI_VERSION}:"
             " use the kernel that came with the VMM"
@@ -45,6 +45,13 @@ def recognise(file: ImageFile, elf: Elf | None) -> Image | None:
     _check_addresses(file, elf)
     elf.check_entry()
     return Image(file, CALYPSO_KERNEL, elf)
+
+
+def _abi_version(elf: Elf) -> int | None:
+    for note in elf.notes():
+        if note.name == NOTE_NAME and note.type == NOTE_ABI_VERSION:
+            return int.from_bytes(note.description[:4], "little")
+    return None
 
 
 def _check_addresses(file: ImageFile, elf: Elf) -> None:

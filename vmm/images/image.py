@@ -54,6 +54,12 @@ class Image:
             self._symbols = Symbols(self.elf)
         return self._symbols.symbolize(address)
 
+    def describe(self) -> dict[str, object]:
+        """Return what there is to say about the image; see `vmm.images.describe`."""
+        from vmm.images.describe import describe
+
+        return describe(self)
+
     def close(self) -> None:
         """Close the file; symbols read before stay usable."""
         self.file.close()
