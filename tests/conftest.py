@@ -11,6 +11,7 @@ import errno
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from scripts import inputs
@@ -25,6 +26,13 @@ PAIRS = [
     *(pytest.param(arch, "unicorn", id=f"{arch}-unicorn") for arch in ARCHITECTURES),
     pytest.param(host_arch(), "kvm", id=f"{host_arch()}-kvm", marks=ON_KVM),
 ]
+
+
+# How long an example takes says nothing on shared machines, and least of all under emulation; the
+# lab has the checkout from the host and leaves nothing in it.
+hypothesis.settings.register_profile("host", deadline=None)
+hypothesis.settings.register_profile("lab", deadline=None, max_examples=20, database=None)
+hypothesis.settings.load_profile("lab" if "CALYPSO_LAB" in os.environ else "host")
 
 
 def pytest_configure(config: pytest.Config) -> None:

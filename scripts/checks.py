@@ -1,0 +1,189 @@
+"""Runs every check of the checkout and sums them up; what `scripts/test` does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts import inputs
+from scripts.debian import DebianError, install_tools
+from scripts.lab.images import ARCHITECTURES
+
+TOP = Path(__file__).resolve().parent.parent
+
+# Commands that tests run and pip cannot provide.
+HOST_TOOLS = {"dtc": "device-tree-compiler"}
+
+CHECKS = {
+    "ruff check": ["-m", "ruff", "check"],
+    "ruff format": ["-m", "ruff", "format", "--check"],
+    "mypy --strict": ["-m", "mypy"],
+    "guest and bindings": ["scripts/generate.py"],
+}
+
+LAB = [sys.executable, "scripts/kvm-lab"]
+LAB_PYTEST = ["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5"]
+LAB_TIMEOUT = 900
+
+# pytest's exit status when the arguments select no test.
+NO_TESTS = 5
+
+WIDTH = 100
+
+
+@dataclass
+class Outcome:
+    """How one step ended: its counts in pytest's words, and what went with them."""
+
+    name: str
+    seconds: float = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    note: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether the whole run fails because of this step."""
+        return self.counts["failed"] + self.counts["errors"] > 0
+
+    def __str__(self) -> str:
+        return f"{self.name:20} {describe(self.counts)}{self.note} ({self.seconds:.1f} s)"
+
+
+def describe(counts: Counter[str]) -> str:
+    """Return counts as pytest's closing line puts them."""
+    words = ("failed", "errors", "passed", "skipped", "deselected", "xfailed", "xpassed")
+    return ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
+
+
+def heading(text: str) -> None:
+    """Print a line that starts a section."""
+    print(f" {text} ".center(WIDTH, "="), flush=True)
+
+
+def run_check(name: str, arguments: Sequence[str]) -> Outcome:
+    """Run a tool that has one verdict."""
+    heading(name)
+    started = time.monotonic()
+    status = subprocess.run([sys.executable, *arguments], cwd=TOP, check=False).returncode
+    counts = Counter({"failed" if status else "passed": 1})
+    return Outcome(name, time.monotonic() - started, counts)
+
+
+def run_pytest(name: str, command: Sequence[str], *, may_be_empty: bool = False) -> Outcome:
+    """Run a command that ends in pytest's closing line, and count what that says."""
+    heading(name)
+    started = time.monotonic()
+    last = ""
+    with subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if re.search(r"\bin \d+\.\d+s\b", line):
+                last = line
+    outcome = Outcome(name, time.monotonic() - started)
+    for number, word in re.findall(r"(\d+) (\w+)", last.split(" in ")[0]):
+        outcome.counts["errors" if word == "error" else word] += int(number)
+    if process.returncode == NO_TESTS and may_be_empty:
+        outcome.note = "nothing selected"
+    elif process.returncode != 0 and not outcome.failed:
+        outcome.counts["errors"] += 1
+        outcome.note = f", ended with status {process.returncode}"
+    return outcome
+
+
+class Lab:
+    """The KVM lab's part: its images are built while the other checks run."""
+
+    def __init__(self) -> None:
+        self._build = subprocess.Popen(
+            [*LAB, "build"], cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def run(self, pytest_arguments: Sequence[str]) -> list[Outcome]:
+        """Run the KVM tests once per architecture."""
+        problem = self._wait()
+        if problem is not None:
+            return [unavailable(f"lab {name}", problem) for name in ARCHITECTURES]
+        command = [*LAB, "run", "--timeout", str(LAB_TIMEOUT)]
+        # The last -m is the one that counts.
+        selection = [*LAB_PYTEST, *pytest_arguments, "-m", "kvm"]
+        return [
+            run_pytest(f"lab {name}", [*command, name, *selection], may_be_empty=True)
+            for name in ARCHITECTURES
+        ]
+
+    def _wait(self) -> str | None:
+        messages, _ = self._build.communicate()
+        return None if self._build.returncode == 0 else messages.strip()
+
+
+def unavailable(name: str, reason: str) -> Outcome:
+    """Account for a step that cannot be had here: skipped, but on CI that is a failure."""
+    print(f"{name}: not run: {reason}", file=sys.stderr)
+    counts = Counter({"failed" if os.environ.get("CI") else "skipped": 1})
+    return Outcome(name, counts=counts, note=f": {reason.splitlines()[-1] if reason else '?'}")
+
+
+def fetch_inputs() -> None:
+    """Get what tests need from outside; where it cannot be had they say so and are skipped."""
+    try:
+        install_tools(HOST_TOOLS)
+    except DebianError as error:
+        print(f"tests that need it will be skipped: {error}", file=sys.stderr)
+    for arch in ("x86_64", "arm64"):
+        try:
+            inputs.busybox(arch)
+        except DebianError as error:
+            print(f"tests that need it will be skipped: {error}", file=sys.stderr)
+
+
+def summarize(outcomes: Sequence[Outcome], seconds: float) -> int:
+    """Print one line per step and the sum of all; return the exit status."""
+    heading("summary")
+    total: Counter[str] = Counter()
+    for outcome in outcomes:
+        print(outcome)
+        total.update(outcome.counts)
+    # Each of the lab's boots deselects most tests: their sum says nothing.
+    del total["deselected"]
+    heading(f"{describe(total)} in {seconds:.2f}s")
+    return 1 if any(outcome.failed for outcome in outcomes) else 0
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/test",
+        description="Run all checks. Other arguments go to pytest; then the lab is left out "
+        "unless --lab is given.",
+    )
+    parser.add_argument(
+        "--lab",
+        action=argparse.BooleanOptionalAction,
+        help="run the KVM tests in the lab, one boot per architecture",
+    )
+    options, pytest_arguments = parser.parse_known_args()
+    with_lab = options.lab if options.lab is not None else not pytest_arguments
+
+    started = time.monotonic()
+    lab = Lab() if with_lab else None
+    outcomes = [run_check(name, arguments) for name, arguments in CHECKS.items()]
+    fetch_inputs()
+    outcomes.append(run_pytest("pytest", [sys.executable, "-m", "pytest", *pytest_arguments]))
+    if lab is not None:
+        outcomes += lab.run(pytest_arguments)
+    else:
+        print("the lab is left out: KVM tests ran on this host's KVM only, if on any")
+    return summarize(outcomes, time.monotonic() - started)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
