@@ -15,6 +15,7 @@ Registers have the same names on every backend, lower case as in the architectur
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from vmm.arch import Arch
@@ -37,8 +38,15 @@ Registers = Mapping[str, RegisterValue]
 
 
 class AccessHandler(Protocol):
-    """Who answers device accesses; the machine's bus. ``size`` is 1, 2, 4 or 8."""
+    """Who answers device accesses; the machine's bus. ``size`` is 1, 2, 4 or 8.
 
+    Attributes:
+        lock: held during each access. A backend holds it too whenever it calls a line, an
+            `InterruptSource` or a `SystemRegisterHandler`.
+    """
+
+    @property
+    def lock(self) -> AbstractContextManager[object]: ...
     def mmio_read(self, address: int, size: int) -> int: ...
     def mmio_write(self, address: int, size: int, value: int) -> None: ...
     def port_read(self, port: int, size: int) -> int: ...

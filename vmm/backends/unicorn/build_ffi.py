@@ -1,0 +1,143 @@
+"""Writes ``_ffi.py``, the bindings of the engine's shared library.
+
+Out-of-line ABI mode: cffi parses these declarations once, here, so that neither a compiler is
+needed to install nor a parser when a machine starts. Run it as a script, or call `main`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+
+MODULE = "vmm.backends.unicorn._ffi"
+
+# The public API, from <unicorn/unicorn.h> of release 2.1.4. Enumerations are plain ints.
+PUBLIC_API = """
+typedef struct uc_struct uc_engine;
+typedef size_t uc_hook;
+
+/* <unicorn/arm64.h>: a system register by encoding, for UC_ARM64_REG_CP_REG. */
+typedef struct {
+    uint32_t crn, crm, op0, op1, op2;
+    uint64_t val;
+} uc_arm64_cp_reg;
+
+/* <unicorn/x86.h>: UC_X86_REG_GDTR and friends, UC_X86_REG_MSR. */
+typedef struct {
+    uint16_t selector;
+    uint64_t base;
+    uint32_t limit;
+    uint32_t flags;
+} uc_x86_mmr;
+typedef struct {
+    uint32_t rid;
+    uint64_t value;
+} uc_x86_msr;
+
+/* A translated block, as the block hook sees it. */
+typedef struct {
+    uint64_t pc;
+    uint16_t icount;
+    uint16_t size;
+} uc_tb;
+
+typedef uint64_t (*uc_cb_mmio_read_t)(uc_engine *, uint64_t, unsigned, void *);
+typedef void (*uc_cb_mmio_write_t)(uc_engine *, uint64_t, unsigned, uint64_t, void *);
+typedef void (*uc_cb_hookintr_t)(uc_engine *, uint32_t, void *);
+typedef void (*uc_cb_hookblock_t)(uc_engine *, uint64_t, uint32_t, void *);
+typedef bool (*uc_cb_eventmem_t)(uc_engine *, int, uint64_t, int, int64_t, void *);
+typedef uint32_t (*uc_cb_insn_in_t)(uc_engine *, uint32_t, int, void *);
+typedef void (*uc_cb_insn_out_t)(uc_engine *, uint32_t, int, uint32_t, void *);
+typedef void (*uc_cb_insn_syscall_t)(uc_engine *, void *);
+typedef int (*uc_cb_insn_cpuid_t)(uc_engine *, void *);
+typedef uint32_t (*uc_cb_insn_sys_t)(uc_engine *, int, const uc_arm64_cp_reg *, void *);
+
+unsigned uc_version(unsigned *, unsigned *);
+const char *uc_strerror(int);
+int uc_open(int, int, uc_engine **);
+int uc_close(uc_engine *);
+int uc_ctl(uc_engine *, int, ...);
+int uc_emu_start(uc_engine *, uint64_t, uint64_t, uint64_t, size_t);
+int uc_emu_stop(uc_engine *);
+int uc_hook_add(uc_engine *, uc_hook *, int, void *, void *, uint64_t, uint64_t, ...);
+int uc_hook_del(uc_engine *, uc_hook);
+int uc_mem_map_ptr(uc_engine *, uint64_t, uint64_t, uint32_t, void *);
+int uc_mmio_map(uc_engine *, uint64_t, uint64_t, uc_cb_mmio_read_t, void *, uc_cb_mmio_write_t,
+                void *);
+int uc_reg_read(uc_engine *, int, void *);
+int uc_reg_write(uc_engine *, int, const void *);
+int uc_vmem_translate(uc_engine *, uint64_t, uint32_t, uint64_t *);
+size_t uc_context_size(uc_engine *);
+int uc_context_alloc(uc_engine *, void **);
+int uc_context_save(uc_engine *, void *);
+int uc_context_restore(uc_engine *, void *);
+int uc_context_free(void *);
+"""
+
+# Functions of the engine's inside which its shared library exports all the same.
+PRIVATE_FUNCTIONS = """
+void arm_cpu_do_interrupt_aarch64(void *cpu);
+void arm_rebuild_hflags_aarch64(void *env);
+void *get_arm_cp_reginfo_aarch64(void *registers, uint32_t encoding);
+void define_one_arm_cp_reg_with_opaque_aarch64(void *cpu, const void *reginfo, void *opaque);
+void x86_cpu_do_interrupt_x86_64(void *cpu);
+void x86_update_hflags_x86_64(void *env);
+void cpu_x86_update_cr0_x86_64(void *env, uint32_t value);
+void cpu_x86_update_cr3_x86_64(void *env, uint64_t value);
+void cpu_x86_update_cr4_x86_64(void *env, uint32_t value);
+uint64_t helper_read_eflags_x86_64(void *env);
+void helper_write_eflags_x86_64(void *env, uint64_t value, uint32_t mask);
+
+typedef uint64_t (*register_read_t)(void *env, const void *reginfo);
+typedef void (*register_write_t)(void *env, const void *reginfo, uint64_t value);
+
+/* struct ARMCPRegInfo (target/arm/cpu.h): one system register. */
+struct register_info {
+    const char *name;
+    uint8_t cp, crn, crm, opc0, opc1, opc2;
+    int state, type, access, secure;
+    void *opaque;
+    uint64_t resetvalue;
+    ptrdiff_t fieldoffset, bank_fieldoffsets[2];
+    void *accessfn;
+    register_read_t readfn;
+    register_write_t writefn;
+    void *raw_readfn, *raw_writefn, *resetfn, *orig_readfn, *orig_writefn;
+};
+"""
+
+DECLARATIONS = PUBLIC_API + PRIVATE_FUNCTIONS
+
+
+def main(path: str | None = None) -> None:
+    """Write the module at ``path``, by default beside this file, unless it is up to date."""
+    import cffi
+
+    path = path or os.path.join(os.path.dirname(os.path.abspath(__file__)), "_ffi.py")
+    digest = hashlib.sha256(f"{cffi.__version__}\n{DECLARATIONS}".encode()).hexdigest()
+    stamp = f"# declarations {digest}\n"
+    if _first_line(path) == stamp:
+        return
+    builder = cffi.FFI()
+    builder.set_source(MODULE, None)
+    builder.cdef(DECLARATIONS)
+    draft = f"{path}.{os.getpid()}"
+    builder.emit_python_code(draft)
+    with open(draft) as file:
+        code = file.read()
+    with open(draft, "w") as file:
+        file.write(stamp + code)
+    os.replace(draft, path)
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.readline()
+    except FileNotFoundError:
+        return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

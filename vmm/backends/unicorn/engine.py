@@ -1,0 +1,237 @@
+"""One engine: an emulated processor with guest RAM mapped into it, and its callbacks."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Final
+
+    from vmm.backends.unicorn.internals import EngineState, Internals
+    from vmm.backends.unicorn.library import CData, Library
+    from vmm.memory import GuestMemory
+
+# <unicorn/unicorn.h>
+ARCH_ARM64: Final = 2
+ARCH_X86: Final = 4
+MODE_LITTLE_ENDIAN: Final = 0
+MODE_64: Final = 1 << 3
+PROT_READ: Final = 1
+PROT_ALL: Final = 7
+HOOK_INTR: Final = 1 << 0
+HOOK_INSN: Final = 1 << 1
+HOOK_BLOCK: Final = 1 << 3
+
+ERR_FETCH_UNMAPPED: Final = 8
+ERR_INSN_INVALID: Final = 10
+ERR_FETCH_PROT: Final = 14
+ERR_EXCEPTION: Final = 21
+
+# uc_ctl: number | arguments << 26 | direction (1: set) << 30
+_SET_ONE: Final = 1 << 26 | 1 << 30
+_CTL_USE_EXITS: Final = 4 | _SET_ONE
+_CTL_CPU_MODEL: Final = 7 | _SET_ONE
+_CTL_TB_FLUSH: Final = 10 | 1 << 30
+_CTL_TLB_FLUSH: Final = 11 | 1 << 30
+_CTL_TLB_TYPE: Final = 12 | _SET_ONE
+_CTL_TCG_BUFFER_SIZE: Final = 13 | _SET_ONE
+
+_TLB_CPU: Final = 0
+
+# Translated code of one engine. The default reserves 1 GiB; what does not fit is translated again.
+_TRANSLATION_BUFFER: Final = 32 << 20
+
+# Guest-physical addresses are of at most 52 bits on both architectures.
+PHYSICAL_END: Final = 1 << 52
+
+
+class Engine:
+    """One engine; used by one thread at a time, save for `stop`.
+
+    Attributes:
+        library: the engine's library.
+        ffi: its C types.
+        api: its functions.
+        handle: the ``uc_engine *``.
+        state: its private state, or None where only the public interface is certain.
+        failure: the exception that a callback raised; it stopped the run.
+    """
+
+    def __init__(
+        self, library: Library, internals: Internals | None, arch: int, mode: int, model: int
+    ) -> None:
+        """Open an engine of the processor ``model`` (``UC_CPU_*``).
+
+        Raises:
+            EngineError: if the engine refuses.
+        """
+        self.library = library
+        self.ffi = library.ffi
+        self.api = library.api
+        self.failure: BaseException | None = None
+        self._kept: list[CData] = []
+        self._word = self.ffi.new("uint64_t *")
+        handle = self.ffi.new("uc_engine **")
+        library.check(self.api.uc_open(arch, mode, handle), "cannot open an engine")
+        self.handle: CData = handle[0]
+        try:
+            self._control(_CTL_CPU_MODEL, model)
+            self._control(_CTL_TCG_BUFFER_SIZE, _TRANSLATION_BUFFER)
+            # No address ends a run. (An address to stop at, as `uc_emu_start` takes it, would be
+            # translated through the guest's page tables when the run ends, and the fault that
+            # this raises overwrites the state of the guest's own last fault.)
+            self._control(_CTL_USE_EXITS, 1)
+            # Address translation as the processor does it; this call also initialises the engine.
+            self._control(_CTL_TLB_TYPE, _TLB_CPU)
+            self.state: EngineState | None = internals.state(self.handle) if internals else None
+            if self.state is not None:
+                self.state.stop_only_between_blocks()
+        except BaseException:
+            self.close()
+            raise
+
+    def map_ram(self, memory: GuestMemory) -> None:
+        """Map all RAM into the guest-physical address space, without a copy."""
+        buffer = self.ffi.from_buffer(memory.mapping, require_writable=True)
+        self._kept.append(buffer)
+        for region in memory.regions:
+            self.library.check(
+                self.api.uc_mem_map_ptr(
+                    self.handle, region.base, region.size, PROT_ALL, buffer + region.offset
+                ),
+                f"cannot map RAM at {region.base:#x}",
+            )
+
+    def map_devices(
+        self,
+        memory: GuestMemory,
+        read: Callable[[int], Callable[[CData, int, int, CData], int]],
+        write: Callable[[int], Callable[[CData, int, int, int, CData], None]],
+    ) -> None:
+        """Hand accesses to all guest-physical addresses outside RAM to callbacks.
+
+        ``read(base)`` and ``write(base)`` make the callbacks for a range that starts at ``base``;
+        these get offsets from it.
+        """
+        gaps = _gaps(memory)
+        for start, end in gaps:
+            reader = self.callback("uc_cb_mmio_read_t", read(start), 0)
+            writer = self.callback("uc_cb_mmio_write_t", write(start))
+            null = self.ffi.NULL
+            self.library.check(
+                self.api.uc_mmio_map(self.handle, start, end - start, reader, null, writer, null),
+                f"cannot map devices at {start:#x}",
+            )
+        if self.state is not None:
+            self.state.allow_wide_device_accesses({start for start, _ in gaps})
+
+    def callback(
+        self, kind: str, function: Callable[..., object], on_failure: int | None = None
+    ) -> CData:
+        """Return ``function`` as a C function of pointer type ``kind``, for the engine's life.
+
+        An exception in it stops the run, becomes `failure`, and C is given ``on_failure``.
+        """
+        pointer = self.ffi.callback(kind, function, on_failure, self._contain)
+        self._kept.append(pointer)
+        return pointer
+
+    def keep(self, data: CData) -> CData:
+        """Keep ``data``, which the engine points to, until the engine is closed; return it."""
+        self._kept.append(data)
+        return data
+
+    def add_hook(
+        self,
+        kind: int,
+        callback: CData,
+        user: CData | None = None,
+        *extra: CData,
+        begin: int = 1,
+        end: int = 0,
+    ) -> CData:
+        """Add a hook of type ``kind`` and return its handle; by default for all addresses."""
+        hook = self.ffi.new("uc_hook *")
+        pointer = self.ffi.cast("void *", callback)
+        user = self.ffi.NULL if user is None else user
+        code = self.api.uc_hook_add(self.handle, hook, kind, pointer, user, begin, end, *extra)
+        self.library.check(code, "cannot add a hook")
+        return hook[0]
+
+    def remove_hook(self, hook: CData) -> None:
+        """Remove a hook; translated code may go on calling it until `flush_code`."""
+        self.library.check(self.api.uc_hook_del(self.handle, hook), "cannot remove a hook")
+
+    def start(self, address: int) -> int:
+        """Run from ``address`` until something stops the engine; return its error number."""
+        return self.api.uc_emu_start(self.handle, address, 0, 0, 0)
+
+    def stop(self) -> None:
+        """End the run before the next block. Certain in the engine's own thread only."""
+        self.api.uc_emu_stop(self.handle)
+
+    def read_register(self, number: int) -> int:
+        """Return a register of at most 64 bits by its ``UC_*_REG_*`` number."""
+        self._word[0] = 0
+        code = self.api.uc_reg_read(self.handle, number, self._word)
+        self.library.check(code, f"cannot read register {number}")
+        return int(self._word[0])
+
+    def write_register(self, number: int, value: int) -> None:
+        """Set a register of at most 64 bits by its ``UC_*_REG_*`` number."""
+        self._word[0] = value
+        code = self.api.uc_reg_write(self.handle, number, self._word)
+        self.library.check(code, f"cannot write register {number}")
+
+    def translate(self, address: int) -> int | None:
+        """Return the guest-physical address that virtual ``address`` maps to for a read."""
+        word = self._word
+        if self.api.uc_vmem_translate(self.handle, address, PROT_READ, word) != 0:
+            return None
+        return int(word[0])
+
+    def flush_code(self) -> None:
+        """Forget translated code. Not during a run, unless from a callback."""
+        self._control(_CTL_TB_FLUSH)
+
+    def flush_translations(self) -> None:
+        """Forget cached address translations."""
+        self._control(_CTL_TLB_FLUSH)
+
+    def close(self) -> None:
+        """Free the engine. Nothing of it may be used afterwards."""
+        if self.handle is None:
+            return
+        self.api.uc_close(self.handle)
+        self.handle = None
+        self.state = None
+        self._kept.clear()
+
+    def _control(self, control: int, value: int | None = None) -> None:
+        arguments = () if value is None else (self.ffi.cast("int", value),)
+        control = control - (1 << 32) if control >> 31 else control
+        code = self.api.uc_ctl(self.handle, control, *arguments)
+        self.library.check(code, f"control {control & 0xFFFF}")
+
+    def _contain(
+        self,
+        kind: type[BaseException],
+        error: BaseException,
+        trace: TracebackType,
+    ) -> None:
+        if self.failure is None:
+            self.failure = error
+        self.stop()
+
+
+def _gaps(memory: GuestMemory) -> list[tuple[int, int]]:
+    """Return what is not RAM, as (start, end)."""
+    gaps = []
+    start = 0
+    for region in memory.regions:
+        if region.base > start:
+            gaps.append((start, region.base))
+        start = region.base + region.size
+    gaps.append((start, PHYSICAL_END))
+    return gaps

@@ -1,0 +1,133 @@
+"""The Unicorn backend as a `Hypervisor`: any guest architecture on any host that has the engine."""
+
+from __future__ import annotations
+
+from vmm.arch import ARM64
+from vmm.backends.unicorn.internals import open_internals
+from vmm.backends.unicorn.library import open_library
+from vmm.errors import VmmError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vmm.arch import Arch
+    from vmm.backends.api import AccessHandler, EndOfInterruptHandler, Vcpu
+    from vmm.backends.unicorn.internals import Internals
+    from vmm.backends.unicorn.library import Library
+    from vmm.backends.unicorn.vcpu import EngineVcpu
+    from vmm.devices.lines import Clock, InterruptLine
+    from vmm.memory import GuestMemory
+
+
+class UnicornHypervisor:
+    """Makes machines that the Unicorn engine emulates.
+
+    Attributes:
+        name: ``"unicorn"``.
+        internals: access to the engine's inside; None where the backend keeps to the public
+            interface of the engine.
+    """
+
+    name = "unicorn"
+
+    def __init__(self) -> None:
+        """Open the engine's library.
+
+        Raises:
+            BackendUnavailable: if it is missing or of another release.
+        """
+        self.library: Library = open_library()
+        self.internals: Internals | None = open_internals(self.library)
+
+    def create_vm(self, arch: Arch, memory: GuestMemory, clock: Clock) -> UnicornMachine:
+        return UnicornMachine(self, arch, memory, clock)
+
+    def close(self) -> None:
+        """Do nothing: the library stays open for the process's next machine."""
+
+
+class UnicornMachine:
+    """One emulated machine; see `vmm.backends.api.VirtualMachine`.
+
+    Interrupt controllers are devices of the board. The engine executes atomic instructions of a
+    guest as plain ones, so the vCPUs of one machine must not run at the same time.
+    """
+
+    local_apic = False
+    in_kernel_gic = False
+
+    def __init__(
+        self, hypervisor: UnicornHypervisor, arch: Arch, memory: GuestMemory, clock: Clock
+    ) -> None:
+        self.arch: Arch = arch
+        self._hypervisor = hypervisor
+        self._memory = memory
+        self._clock = clock
+        self._vcpus: list[EngineVcpu] = []
+
+    @property
+    def counter_hz(self) -> int:
+        """Frequency of the guest's counter; the time-stamp counter's is the host's, unknown."""
+        if self.arch != ARM64:
+            return 0
+        from vmm.backends.unicorn.arm64 import COUNTER_HZ
+
+        return COUNTER_HZ
+
+    def create_vcpu(self, index: int, handler: AccessHandler) -> Vcpu:
+        """Make a vCPU.
+
+        Raises:
+            EngineError: if the engine refuses, for want of memory for example.
+        """
+        hypervisor = self._hypervisor
+        vcpu: EngineVcpu
+        if self.arch == ARM64:
+            from vmm.backends.unicorn.arm64 import Arm64Vcpu
+
+            vcpu = Arm64Vcpu(
+                hypervisor.library, hypervisor.internals, index, self._memory, handler, self._clock
+            )
+        else:
+            from vmm.backends.unicorn.x86_64 import X86Vcpu
+
+            vcpu = X86Vcpu(
+                hypervisor.library, hypervisor.internals, index, self._memory, handler, self._clock
+            )
+        self._vcpus.append(vcpu)
+        return vcpu
+
+    def invalidate_code(self, address: int, length: int) -> None:
+        """Have vCPUs see what was written into RAM from outside the guest, as instructions.
+
+        For whoever writes to pages from which the guest may have executed already: a device whose
+        DMA goes there, a debugger that sets a breakpoint. Before the first run nothing is
+        translated and it is not needed. Call it while no vCPU runs, or from an access handler.
+        All code is translated again: the engine finds translations by virtual address only, and
+        ``address`` and ``length`` (bytes of guest-physical memory) serve to skip what is not RAM.
+        """
+        if self._memory.contains(address, length):
+            for vcpu in self._vcpus:
+                vcpu.flush_code()
+
+    def signal_msi(self, address: int, data: int) -> None:
+        raise VmmError("this backend has no local APIC: messages go to the board's")
+
+    def connect_end_of_interrupt(self, handler: EndOfInterruptHandler) -> None:
+        raise VmmError("this backend has no local APIC: the board's reports ends of interrupts")
+
+    def watch_vectors(self, routes: Mapping[int, tuple[int, int]]) -> None:
+        raise VmmError("this backend has no local APIC: the board's reports ends of interrupts")
+
+    def create_gic(self, version: int, distributor: int, cpu_or_redistributor: int) -> None:
+        raise VmmError("this backend has no interrupt controller: the board adds one")
+
+    def interrupt_line(self, intid: int) -> InterruptLine:
+        raise VmmError("this backend has no interrupt controller: the board adds one")
+
+    def close(self) -> None:
+        """Close the vCPUs. The guest's RAM stays the caller's."""
+        for vcpu in self._vcpus:
+            vcpu.close()
+        self._vcpus.clear()

@@ -1,0 +1,137 @@
+"""Where the engine keeps its private state: offsets into C structures of one release.
+
+The figures are those of the C sources of release 2.1.4, compiled for each host architecture; the
+structures differ between hosts only behind a ``jmp_buf``. They hold for the builds listed with
+them. Any other build must pass the self-test in `internals` first.
+"""
+
+from __future__ import annotations
+
+from vmm.value import value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+
+@value
+class Layout:
+    """Offsets that depend on the host's architecture, in bytes.
+
+    Attributes:
+        builds: GNU build ids of the shared libraries for which the table was verified.
+        uc_stop_interrupt: in ``struct uc_struct``: function that keeps exceptions from hooks.
+        uc_cpu: in ``struct uc_struct``: pointer to the one CPU.
+        uc_no_exit_request: in ``struct uc_struct``: byte; 1 leaves out exits between the
+            instructions of a block when code is translated.
+        uc_init_done: in ``struct uc_struct``: byte; 1 once the engine is initialised.
+        uc_mapped_blocks: in ``struct uc_struct``: pointer to an array of ``MemoryRegion *``.
+        uc_mapped_block_count: in ``struct uc_struct``: its length, 32 bits.
+        region_address: in ``MemoryRegion``: where it is in guest-physical memory, 64 bits.
+        region_operations: in ``MemoryRegion``: pointer to ``MemoryRegionOps``.
+        operations_largest_access: in ``MemoryRegionOps``: ``impl.max_access_size``, 32 bits.
+        cpu_exit_request: in ``CPUState``: byte; leave the execution loop.
+        cpu_interrupt_request: in ``CPUState``: 32 bits; pending ``CPU_INTERRUPT_*``.
+        cpu_env: in ``CPUState``: pointer to the architecture's registers.
+        cpu_icount: in ``CPUState``: pointer to the counter that blocks check as they start.
+        cpu_halted: in ``CPUState``: 32 bits; the guest waits for an interrupt.
+        cpu_uc: in ``CPUState``: pointer back to ``struct uc_struct``.
+        arm_registers: in ``ARMCPU``: pointer to the hash table of system registers.
+    """
+
+    builds: tuple[str, ...]
+    uc_stop_interrupt: int
+    uc_cpu: int
+    uc_no_exit_request: int
+    uc_init_done: int
+    uc_mapped_blocks: int
+    uc_mapped_block_count: int
+    region_address: int
+    region_operations: int
+    operations_largest_access: int
+    cpu_exit_request: int
+    cpu_interrupt_request: int
+    cpu_env: int
+    cpu_icount: int
+    cpu_halted: int
+    cpu_uc: int
+    arm_registers: int
+
+
+# By the host's machine name (uname -m).
+LAYOUTS: Final = {
+    "x86_64": Layout(
+        builds=("44285d3e80527122e9e361928189385906ec813e",),
+        uc_stop_interrupt=224,
+        uc_cpu=440,
+        uc_no_exit_request=2034,
+        uc_init_done=2035,
+        uc_mapped_blocks=1960,
+        uc_mapped_block_count=1968,
+        region_address=64,
+        region_operations=16,
+        operations_largest_access=68,
+        cpu_exit_request=21,
+        cpu_interrupt_request=28,
+        cpu_env=296,
+        cpu_icount=304,
+        cpu_halted=33176,
+        cpu_uc=33192,
+        arm_registers=54544,
+    ),
+    "aarch64": Layout(
+        builds=("0ca94f9db50b8ec0f19d911ea473b67f9f50f069",),
+        uc_stop_interrupt=224,
+        uc_cpu=440,
+        uc_no_exit_request=2034,
+        uc_init_done=2035,
+        uc_mapped_blocks=1960,
+        uc_mapped_block_count=1968,
+        region_address=64,
+        region_operations=16,
+        operations_largest_access=68,
+        cpu_exit_request=21,
+        cpu_interrupt_request=28,
+        cpu_env=408,
+        cpu_icount=416,
+        cpu_halted=33288,
+        cpu_uc=33304,
+        arm_registers=54656,
+    ),
+}
+
+# In the register structures of the guests, the same on both hosts.
+
+# CPUARMState
+ARM_X0: Final = 64
+ARM_PC: Final = 320
+ARM_SYNDROME: Final = 3024
+ARM_FAULT_ADDRESS: Final = 3032
+ARM_GICV3_STATE: Final = 12464
+
+# CPUX86State. Registers are in the order of their encoding: rax rcx rdx rbx rsp rbp rsi rdi r8…;
+# segments es cs ss ds fs gs, of 24 bytes each: selector, base (+8), limit (+16), flags (+20).
+X86_REGS: Final = 0
+X86_EIP: Final = 128
+X86_EFLAGS: Final = 136
+X86_HFLAGS: Final = 176
+X86_HFLAGS2: Final = 180
+X86_SEGS: Final = 184
+X86_LDT: Final = 328
+X86_TR: Final = 352
+X86_GDT: Final = 376
+X86_IDT: Final = 400
+X86_CR: Final = 424
+X86_EFER: Final = 592
+X86_STAR: Final = 4824
+X86_LSTAR: Final = 4840
+X86_CSTAR: Final = 4848
+X86_FMASK: Final = 4856
+X86_KERNEL_GS_BASE: Final = 4864
+X86_ERROR_CODE: Final = 5384
+X86_EXCEPTION_IS_INT: Final = 5388
+X86_EXCEPTION_NEXT_EIP: Final = 5392
+X86_OLD_EXCEPTION: Final = 5496
+X86_VM_VMCB: Final = 5504
+X86_TSC_OFFSET: Final = 5512
+X86_FEATURES: Final = 5632

@@ -1,0 +1,178 @@
+"""The engine's shared library, opened directly.
+
+The Python package ``unicorn`` is not imported: it defines every constant of every architecture,
+which takes longer than a guest's boot. Only the file that its wheel installs is used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _thread import allocate_lock
+
+from vmm.errors import BackendUnavailable, VmmError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, Protocol
+
+    # cffi's objects have no static types: cdata is whatever the declarations say.
+    CData = Any
+
+    class Functions(Protocol):
+        """The functions of the library that the backend calls; see `build_ffi` for C types.
+
+        The interpreter's lock is released during each call.
+        """
+
+        def uc_version(self, major: CData, minor: CData, /) -> int: ...
+        def uc_strerror(self, code: int, /) -> CData: ...
+        def uc_open(self, arch: int, mode: int, engine: CData, /) -> int: ...
+        def uc_close(self, engine: CData, /) -> int: ...
+        def uc_ctl(self, engine: CData, control: int, /, *values: CData) -> int: ...
+        def uc_emu_start(
+            self, engine: CData, begin: int, until: int, timeout: int, count: int, /
+        ) -> int: ...
+        def uc_emu_stop(self, engine: CData, /) -> int: ...
+        def uc_hook_add(
+            self,
+            engine: CData,
+            hook: CData,
+            kind: int,
+            callback: CData,
+            user: CData,
+            begin: int,
+            end: int,
+            /,
+            *extra: CData,
+        ) -> int: ...
+        def uc_hook_del(self, engine: CData, hook: CData, /) -> int: ...
+        def uc_mem_map_ptr(
+            self, engine: CData, address: int, size: int, rights: int, host: CData, /
+        ) -> int: ...
+        def uc_mmio_map(
+            self,
+            engine: CData,
+            address: int,
+            size: int,
+            read: CData,
+            read_user: CData,
+            write: CData,
+            write_user: CData,
+            /,
+        ) -> int: ...
+        def uc_reg_read(self, engine: CData, register: int, value: CData, /) -> int: ...
+        def uc_reg_write(self, engine: CData, register: int, value: CData, /) -> int: ...
+        def uc_vmem_translate(
+            self, engine: CData, address: int, rights: int, physical: CData, /
+        ) -> int: ...
+        def uc_context_size(self, engine: CData, /) -> int: ...
+        def uc_context_alloc(self, engine: CData, context: CData, /) -> int: ...
+        def uc_context_save(self, engine: CData, context: CData, /) -> int: ...
+        def uc_context_restore(self, engine: CData, context: CData, /) -> int: ...
+        def uc_context_free(self, context: CData, /) -> int: ...
+
+
+# The release that the offset tables in `layout` were made for (major, minor, patch).
+RELEASE: Final = (2, 1, 4)
+
+_FILE: Final = "unicorn/lib/libunicorn.so.2"
+
+_RTLD_LAZY: Final = 1
+# The library exports 30 000 symbols and refers to itself through them. Looking in itself first
+# makes opening it a tenth faster, and keeps other copies of QEMU in the process out of it.
+_RTLD_DEEPBIND: Final = 8
+
+_INSTALL: Final = "install it with: pip install unicorn=={}.{}.{}".format(*RELEASE)
+
+
+class EngineError(VmmError):
+    """The engine refused a call.
+
+    Attributes:
+        code: its error number (uc_err).
+    """
+
+    def __init__(self, what: str, code: int, text: str) -> None:
+        super().__init__(f"unicorn: {what}: {text}")
+        self.code = code
+
+
+class Library:
+    """The opened library.
+
+    Attributes:
+        ffi: cffi's view of the C types.
+        api: its functions.
+        path: the file.
+    """
+
+    def __init__(self, ffi: CData, path: str) -> None:
+        self.ffi: CData = ffi
+        self.path = path
+        try:
+            self.api: Functions = ffi.dlopen(path, _RTLD_LAZY | _RTLD_DEEPBIND)
+            version = self.api.uc_version(ffi.NULL, ffi.NULL)
+        except (OSError, AttributeError) as error:
+            raise BackendUnavailable(
+                f"cannot load the Unicorn engine: {error}; {_INSTALL}"
+            ) from None
+        found = (version >> 24, version >> 16 & 0xFF, version >> 8 & 0xFF)
+        if found != RELEASE:
+            raise BackendUnavailable(
+                "the Unicorn engine installed is release {}.{}.{}; {}".format(*found, _INSTALL)
+            )
+
+    def check(self, code: int, what: str) -> None:
+        """Raise `EngineError` for ``what`` unless ``code`` says that all is well."""
+        if code != 0:
+            raise EngineError(what, code, self.describe(code))
+
+    def describe(self, code: int) -> str:
+        """Return the engine's own words for an error number."""
+        return str(self.ffi.string(self.api.uc_strerror(code)).decode())
+
+    def address_of(self, function: str) -> int | None:
+        """Return the address of an exported function, or None if there is none of that name."""
+        try:
+            return int(self.ffi.cast("uintptr_t", self.ffi.addressof(self.api, function)))
+        except AttributeError:
+            return None
+
+
+_guard = allocate_lock()
+_library: Library | None = None
+
+
+def open_library() -> Library:
+    """Return the process's one opened library.
+
+    Raises:
+        BackendUnavailable: if it is missing, cannot be loaded, or is of another release.
+    """
+    global _library
+    with _guard:
+        if _library is None:
+            _library = Library(_bindings(), _find(sys.path))
+        return _library
+
+
+def _bindings() -> CData:
+    try:
+        from vmm.backends.unicorn._ffi import ffi
+    except ModuleNotFoundError as error:
+        raise BackendUnavailable(
+            f"the bindings of the Unicorn engine are incomplete ({error.name} is missing); "
+            "install the package again"
+        ) from None
+    return ffi
+
+
+def _find(path: list[str], exists: Callable[[str], bool] = os.path.exists) -> str:
+    """Return the library's file in the first entry of ``path`` that has it."""
+    for entry in path:
+        candidate = os.path.join(entry, _FILE)
+        if exists(candidate):
+            return candidate
+    raise BackendUnavailable(f"the Unicorn engine is not installed; {_INSTALL}")

@@ -1,0 +1,170 @@
+"""What vCPUs of both architectures have in common: the run loop and device accesses."""
+
+from __future__ import annotations
+
+from vmm.backends.exits import Crashed, InternalError, Interrupted
+from vmm.backends.unicorn.doorbell import Doorbell
+from vmm.backends.unicorn.engine import ERR_FETCH_PROT, ERR_FETCH_UNMAPPED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmm.backends.api import AccessHandler, Exit
+    from vmm.backends.unicorn.engine import Engine
+    from vmm.backends.unicorn.library import CData
+    from vmm.memory import GuestMemory
+
+
+class EngineVcpu:
+    """A vCPU on an engine of its own; the subclasses know the architecture.
+
+    All state, the engine's included, is written by the thread in `run` alone. Other threads leave
+    a request (`kick`, an interrupt line) and ring the bell; the vCPU's thread carries it out, in
+    `_attend`. The engine itself changes its pending interrupts by load, change and store, so that
+    a store of another thread in between would be lost.
+
+    Attributes:
+        index: the vCPU's number.
+    """
+
+    def __init__(
+        self, index: int, engine: Engine, memory: GuestMemory, handler: AccessHandler
+    ) -> None:
+        self.index = index
+        self._engine = engine
+        self._handler = handler
+        self._bell = Doorbell(engine.stop)
+        self._kicked = False
+        self._exit: Exit | None = None
+        self._waiting = False
+        engine.map_ram(memory)
+        engine.map_devices(memory, self._device_reader, self._device_writer)
+
+    # ---- Vcpu ----
+
+    def run(self) -> Exit:
+        bell = self._bell
+        while True:
+            bell.rung = False
+            if self._kicked:
+                self._kicked = False
+                return Interrupted()
+            if self._waiting:
+                done = self._wait()
+                if done is not None:
+                    return done
+                if self._waiting:
+                    continue
+            self._attend()
+            error = self._execute()
+            done = self._outcome(error)
+            if done is not None:
+                return done
+
+    def kick(self) -> None:
+        self._kicked = True
+        self._bell.ring()
+
+    def translate(self, address: int) -> int | None:
+        return self._engine.translate(address)
+
+    def flush_code(self) -> None:
+        """Translate all code again; see `UnicornMachine.invalidate_code`."""
+        self._engine.flush_code()
+
+    def close(self) -> None:
+        self._bell.silence()
+        self._engine.close()
+
+    # ---- For the architectures ----
+
+    def _program_counter(self) -> int:
+        raise NotImplementedError
+
+    def _halted(self) -> bool:
+        """Tell whether the run that just ended did so because the guest waits for an interrupt."""
+        raise NotImplementedError
+
+    def _wait(self) -> Exit | None:
+        """Sleep, with the guest waiting; clear `_waiting` when it need not wait any more."""
+        raise NotImplementedError
+
+    def _attend(self) -> None:
+        """Carry out requests on the engine, which is not executing: drive its interrupt input."""
+        raise NotImplementedError
+
+    def _attend_in_callback(self) -> None:
+        """Carry out requests from within a callback, so that they take effect after this block.
+
+        Called with the bell's `native` set. By default the run ends and `run` looks after them.
+        """
+        self._engine.stop()
+
+    def _end_run(self, reason: Exit) -> None:
+        """Make `run` return ``reason``; from a callback."""
+        self._exit = reason
+        self._engine.stop()
+
+    # ---- The run loop's parts ----
+
+    def _execute(self) -> int:
+        bell = self._bell
+        try:
+            bell.native = True
+            if bell.rung:
+                return 0
+            return self._engine.start(self._program_counter())
+        finally:
+            bell.native = False
+
+    def _outcome(self, error: int) -> Exit | None:
+        engine = self._engine
+        if engine.failure is not None:
+            failure, engine.failure = engine.failure, None
+            raise failure
+        if self._exit is not None:
+            reason, self._exit = self._exit, None
+            return reason
+        if error:
+            return self._explain(error)
+        self._waiting = self._halted()
+        return None
+
+    def _explain(self, error: int) -> Exit:
+        if error in (ERR_FETCH_PROT, ERR_FETCH_UNMAPPED):
+            where = f"{self._program_counter():#x}"
+            return Crashed(f"instruction fetch from {where}, where there is no RAM")
+        return InternalError(self._engine.library.describe(error))
+
+    # ---- Device accesses ----
+
+    # Each callback leaves native code as the doorbell's protocol asks, in place rather than in a
+    # wrapper: an access costs 0.4 us, a further Python call would add a fifth.
+
+    def _device_reader(self, base: int) -> Callable[[CData, int, int, CData], int]:
+        bell = self._bell
+        mmio_read = self._handler.mmio_read
+
+        def read(_engine: CData, offset: int, size: int, _user: CData) -> int:
+            bell.native = False
+            value = mmio_read(base + offset, size)
+            bell.native = True
+            if bell.rung:
+                self._attend_in_callback()
+            return value
+
+        return read
+
+    def _device_writer(self, base: int) -> Callable[[CData, int, int, int, CData], None]:
+        bell = self._bell
+        mmio_write = self._handler.mmio_write
+
+        def write(_engine: CData, offset: int, size: int, value: int, _user: CData) -> None:
+            bell.native = False
+            mmio_write(base + offset, size, value)
+            bell.native = True
+            if bell.rung:
+                self._attend_in_callback()
+
+        return write
