@@ -92,7 +92,7 @@ def run_pytest(name: str, command: Sequence[str], *, may_be_empty: bool = False)
     for number, word in re.findall(r"(\d+) (\w+)", last.split(" in ")[0]):
         outcome.counts["errors" if word == "error" else word] += int(number)
     if process.returncode == NO_TESTS and may_be_empty:
-        outcome.note = "nothing selected"
+        outcome.note = ", nothing selected"
     elif process.returncode != 0 and not outcome.failed:
         outcome.counts["errors"] += 1
         outcome.note = f", ended with status {process.returncode}"

@@ -11,7 +11,8 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -78,39 +79,45 @@ def find_tool(tool: str) -> str | None:
     return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
-class Release:
-    """One release of Debian for one architecture, to download from."""
+@contextmanager
+def open_release(suite: str, architecture: str) -> Iterator[Release]:
+    """Fetch the lists of one release for one architecture, to download from.
 
-    def __init__(self, suite: str, architecture: str) -> None:
-        """Prepare a private apt; nothing is downloaded yet."""
-        self._suite = suite
-        self._state = tempfile.TemporaryDirectory(prefix="calypso-apt.")
-        self._configuration = Path(self._state.name, "apt.conf")
-        self._configuration.write_text(
-            _CONFIGURATION.format(architecture=architecture, state=self._state.name)
-        )
+    Raises:
+        DebianError: where there is no apt, no archive, or no such release.
+    """
+    for tool in ("apt-get", "dpkg-deb"):
+        if find_tool(tool) is None:
+            raise DebianError(f"no {tool} here: packages come from a Debian archive")
+    if not KEYRING.exists():
+        raise DebianError(f"no {KEYRING} here: install debian-archive-keyring")
+    archive, security = _archives()
+    sources = [f"deb [signed-by={KEYRING}] {archive} {suite} main\n"]
+    if security is not None:
+        sources.append(f"deb [signed-by={KEYRING}] {security} {suite}-security main\n")
+
+    with tempfile.TemporaryDirectory(prefix="calypso-apt.") as name:
+        state = Path(name)
         for directory in ("lists/partial", "cache/archives/partial"):
-            Path(self._state.name, directory).mkdir(parents=True)
-        Path(self._state.name, "status").touch()
+            (state / directory).mkdir(parents=True)
+        (state / "status").touch()
+        (state / "sources.list").write_text("".join(sources))
+        configuration = _CONFIGURATION.format(architecture=architecture, state=state)
+        (state / "apt.conf").write_text(configuration)
+        release = Release(state)
+        release.update()
+        yield release
 
-    def __enter__(self) -> Release:
+
+class Release:
+    """A release of Debian for one architecture; downloads live until it is left."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+
+    def update(self) -> None:
         """Fetch the lists of packages."""
-        for tool in ("apt-get", "dpkg-deb"):
-            if find_tool(tool) is None:
-                raise DebianError(f"no {tool} here: packages come from a Debian archive")
-        if not KEYRING.exists():
-            raise DebianError(f"no {KEYRING} here: install debian-archive-keyring")
-        archive, security = _archives()
-        sources = [f"deb [signed-by={KEYRING}] {archive} {self._suite} main\n"]
-        if security is not None:
-            sources.append(f"deb [signed-by={KEYRING}] {security} {self._suite}-security main\n")
-        Path(self._state.name, "sources.list").write_text("".join(sources))
         self._apt("apt-get", "update")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Forget the lists and what was downloaded."""
-        self._state.cleanup()
 
     def dependencies(self, package: str) -> list[str]:
         """Return what a package depends on directly; for a meta package, what it stands for."""
@@ -119,7 +126,7 @@ class Release:
         return [line.partition(": ")[2] for line in lines if line.startswith("Depends: ")]
 
     def download(self, packages: Sequence[str]) -> list[Path]:
-        """Fetch just these packages; the files live until this object is left."""
+        """Fetch just these packages."""
         return self._downloaded("apt-get", "download", *packages)
 
     def download_with_dependencies(self, packages: Sequence[str]) -> list[Path]:
@@ -129,15 +136,15 @@ class Release:
     def _downloaded(self, *command: str) -> list[Path]:
         # `download` writes to the working directory, `install` to the cache; both are emptied so
         # that what is found afterwards is what was asked for.
-        into = Path(tempfile.mkdtemp(prefix="packages.", dir=self._state.name))
-        archives = Path(self._state.name, "cache", "archives")
+        into = Path(tempfile.mkdtemp(prefix="packages.", dir=self._state))
+        archives = self._state / "cache" / "archives"
         self._apt(*command, directory=into)
         for package in archives.glob("*.deb"):
             package.rename(into / package.name)
         return sorted(into.glob("*.deb"))
 
     def _apt(self, tool: str, *arguments: str, directory: Path | None = None) -> str:
-        command = [tool, "--quiet", f"--config-file={self._configuration}", *arguments]
+        command = [tool, "--quiet", f"--config-file={self._state}/apt.conf", *arguments]
         result = subprocess.run(
             command,
             cwd=directory,

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.debian import DebianError, Release, cache_directory, extract
+from scripts.debian import DebianError, cache_directory, extract, open_release
 
 # One release for all, so that output can be compared byte for byte wherever the tests run.
 SUITE = "bookworm"
@@ -40,7 +40,7 @@ def package(name: str, arch: str) -> Path:
         with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=inputs) as scratch:
             files = Path(scratch, "files")
             files.mkdir()
-            with Release(SUITE, architecture) as release:
+            with open_release(SUITE, architecture) as release:
                 extract(release.download([name]), files)
             # Whoever fetches the same at the same time may have been first: both are alike.
             if not unpacked.exists():

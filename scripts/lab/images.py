@@ -20,12 +20,12 @@ from pathlib import Path
 
 from scripts.debian import (
     DebianError,
-    Release,
     cache_directory,
     extract,
     find_tool,
     host_architecture,
     install_tools,
+    open_release,
 )
 
 ARCHITECTURES = ("amd64", "arm64")
@@ -140,7 +140,7 @@ def _recipe() -> list[Path]:
 
 
 def _build_emulator(work: Path) -> None:
-    with Release(QEMU_SUITE, host_architecture()) as release:
+    with open_release(QEMU_SUITE, host_architecture()) as release:
         _merge_usr(work)
         extract(release.download_with_dependencies(QEMU_PACKAGES), work)
     _remove_unused(work)
@@ -150,7 +150,7 @@ def _build_image(architecture: str, work: Path) -> None:
     install_tools(HOST_TOOLS)
     with tempfile.TemporaryDirectory(prefix="build.", dir=work.parent) as scratch:
         kernel, root, ramdisk = (Path(scratch, name) for name in ("kernel", "root", "ramdisk"))
-        with Release(SUITE, architecture) as release:
+        with open_release(SUITE, architecture) as release:
             kernel.mkdir()
             [package] = release.dependencies(f"linux-image-{architecture}")[:1]
             extract(release.download([package]), kernel)

@@ -1,0 +1,93 @@
+"""When `scripts/vmm` sets the checkout up again, in a small copy of one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+PYTHON = '#!/bin/sh\necho "python $*"\n'
+SET_UP = "#!/bin/sh\necho set up\n"
+
+
+def executable(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A set-up checkout, whose set-up and interpreter only say that they were called."""
+    for name in ("vmm", "environment.sh"):
+        (tmp_path / "scripts").mkdir(exist_ok=True)
+        shutil.copy(SCRIPTS / name, tmp_path / "scripts" / name)
+    executable(tmp_path / "scripts/set-up", SET_UP)
+    executable(tmp_path / ".venv/bin/python", PYTHON)
+    for source in ("scripts/generate.py", "pyproject.toml", "guest/arch/arm64/include/arch/cpu.h"):
+        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / source).touch()
+    for path in sorted(tmp_path.rglob("*"), reverse=True):
+        os.utime(path, (1000, 1000))
+    for stamp in (".venv/installed", "vmm/artifacts/.generated"):
+        (tmp_path / stamp).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / stamp).touch()
+        os.utime(tmp_path / stamp, (2000, 2000))
+    return tmp_path
+
+
+def vmm(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(checkout / "scripts/vmm"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+
+
+def test_nothing_is_done_when_nothing_changed(checkout: Path) -> None:
+    result = vmm(checkout, "run", "a b")
+    assert result.stdout == f"python -I -S {checkout}/scripts/launch.py run a b\n"
+    assert result.stderr == ""
+
+
+def test_a_symlink_to_the_command_finds_the_checkout(checkout: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(checkout / "scripts/vmm")
+    result = subprocess.run([str(link)], capture_output=True, text=True, check=True, timeout=10)
+    assert f"{checkout}/scripts/launch.py" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "changed", ["pyproject.toml", "scripts/generate.py", "guest/arch/arm64/include/arch/cpu.h"]
+)
+def test_an_edited_source_is_noticed(checkout: Path, changed: str) -> None:
+    os.utime(checkout / changed, (3000, 3000))
+    assert vmm(checkout).stderr == "set up\n"
+
+
+def test_a_new_source_is_noticed(checkout: Path) -> None:
+    (checkout / "guest/arch/arm64/trap.S").touch()
+    assert vmm(checkout).stderr == "set up\n"
+
+
+def test_a_removed_source_is_noticed(checkout: Path) -> None:
+    (checkout / "guest/arch/arm64/include/arch/cpu.h").unlink()
+    assert vmm(checkout).stderr == "set up\n"
+
+
+@pytest.mark.parametrize(
+    "missing", [".venv/installed", ".venv/bin/python", "vmm/artifacts/.generated"]
+)
+def test_a_missing_product_is_noticed(checkout: Path, missing: str) -> None:
+    (checkout / missing).unlink()
+    assert "set up\n" in vmm(checkout).stderr
+
+
+def test_a_failing_set_up_ends_the_command(checkout: Path) -> None:
+    executable(checkout / "scripts/set-up", "#!/bin/sh\nexit 3\n")
+    os.utime(checkout / "pyproject.toml", (3000, 3000))
+    result = vmm(checkout)
+    assert result.returncode == 3
+    assert result.stdout == ""
