@@ -200,8 +200,9 @@ class Pl011(RegisterDevice, width=16, span=4):
             self._loop_back(value & 0xFF)
         else:
             self.sink(_BYTES[value & 0xFF])
-        self.RIS |= self.RIS_TX
-        self._update_irq()
+        if not self.RIS & self.RIS_TX:
+            self.RIS |= self.RIS_TX
+            self._update_irq()
 
     @DR.on_read
     def _take(self) -> int:
@@ -300,6 +301,7 @@ class Pl011(RegisterDevice, width=16, span=4):
         # The character is lost; the last one that is kept tells of it when it is read.
         self._received[-1] |= self.DR_OE
         self.RIS |= self.RIS_OE
+        self._update_irq()
 
     @IMSC.after_write
     def _update_irq(self) -> None:

@@ -324,10 +324,7 @@ class RegisterDevice(Device):
             register.width = register.width or cls._width
             register.span = register.span or cls._span or register.width // 8
         cls.registers = {**cls.registers, **own}
-        cls._resets = {
-            **{name: item.initial() for name, item in cls.registers.items()},
-            **cls._resets,
-        }
+        cls._resets = {**cls._resets, **{name: item.initial() for name, item in own.items()}}
         cls._decoders = {}
 
     def __init__(self, *, stride: int = 1) -> None:
