@@ -10,7 +10,7 @@ import mmap
 import os
 from struct import Struct
 
-from vmm.errors import GuestMemoryError
+from vmm.errors import GuestMemoryError, UsageError
 from vmm.value import value
 
 TYPE_CHECKING = False
@@ -66,17 +66,24 @@ class GuestMemory:
     """
 
     def __init__(self, ranges: Sequence[tuple[Gpa, int]]) -> None:
-        """Reserve zeroed RAM for ``ranges`` of (base, size), given in ascending order."""
-        regions = []
-        offset = 0
-        for base, size in ranges:
-            regions.append(RamRegion(base, size, offset))
-            offset += size
-        self.regions: tuple[RamRegion, ...] = tuple(regions)
-        self.size = offset
+        """Reserve zeroed RAM for ``ranges`` of (base, size).
+
+        Raises:
+            ValueError: if they are not ascending, disjoint, page-aligned and non-empty.
+            UsageError: if the host has no room for so much RAM.
+        """
+        self.regions = _lay_out(ranges)
+        self.size = sum(region.size for region in self.regions)
         self.fd = os.memfd_create("guest-ram", os.MFD_CLOEXEC)
-        os.ftruncate(self.fd, offset)
-        self.mapping = mmap.mmap(self.fd, offset)
+        try:
+            os.ftruncate(self.fd, self.size)
+            self.mapping = mmap.mmap(self.fd, self.size)
+        except (OSError, OverflowError) as error:
+            os.close(self.fd)
+            raise UsageError(
+                f"cannot reserve {self.size >> 20} MiB of RAM for the guest ({error}): "
+                "give it less memory"
+            ) from None
         self._view = memoryview(self.mapping)
 
     def view(self, gpa: int, length: int) -> memoryview:
@@ -97,6 +104,8 @@ class GuestMemory:
 
     def contains(self, gpa: int, length: int = 1) -> bool:
         """Tell whether ``length`` bytes at ``gpa`` lie wholly inside one region of RAM."""
+        if length < 0:
+            return False
         return any(r.base <= gpa and gpa + length <= r.base + r.size for r in self.regions)
 
     def read(self, gpa: int, length: int) -> bytes:
@@ -165,3 +174,20 @@ class GuestMemory:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _lay_out(ranges: Sequence[tuple[Gpa, int]]) -> tuple[RamRegion, ...]:
+    """Check ``ranges`` and place them one behind the other in the backing file."""
+    regions: list[RamRegion] = []
+    end = offset = 0
+    for base, size in ranges:
+        if base % PAGE_SIZE or size % PAGE_SIZE or size <= 0:
+            raise ValueError(f"RAM of {size:#x} bytes at {base:#x} is not whole pages")
+        if base < end:
+            raise ValueError(f"RAM at {base:#x} lies below the end of the range before, {end:#x}")
+        regions.append(RamRegion(base, size, offset))
+        end = base + size
+        offset += size
+    if not regions:
+        raise ValueError("a machine needs some RAM")
+    return tuple(regions)
