@@ -78,9 +78,11 @@ class ElfMaker:
             "e_shnum": 0,
             "e_shstrndx": 0,
         } | self.header
-        return struct.pack("<16sHHIQQQIHHHHHH", self.ident, *fields.values()) + b"".join(
-            headers
-        ) + bytes(body)
+        return (
+            struct.pack("<16sHHIQQQIHHHHHH", self.ident, *fields.values())
+            + b"".join(headers)
+            + bytes(body)
+        )
 
 
 def note(name: bytes, kind: int, description: bytes) -> bytes:
