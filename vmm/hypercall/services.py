@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vmm.devices.lines import Clock
     from vmm.hypercall.doorbell import Service
-    from vmm.machine.console import Console
+    from vmm.console import Console
     from vmm.memory import GuestMemory
 
     class Host(Protocol):

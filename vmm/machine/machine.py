@@ -30,7 +30,7 @@ from vmm.images.recognise import open_image
 from vmm.machine import outcome
 from vmm.machine.clock import MachineClock
 from vmm.machine.config import MachineConfig, parse_size
-from vmm.machine.console import Console
+from vmm.console import Console
 from vmm.machine.outcome import Outcome
 from vmm.machine.payload import load_image
 from vmm.memory import GuestMemory

@@ -16,7 +16,7 @@ from vmm.hypercall import abi
 from vmm.hypercall.doorbell import Doorbell
 from vmm.hypercall.services import Services
 from vmm.machine.clock import MachineClock
-from vmm.machine.console import Console
+from vmm.console import Console
 from vmm.memory import Gpa, GuestMemory
 
 RAM = 1 << 20

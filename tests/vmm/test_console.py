@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from vmm.hypercall.abi import STREAM_ERROR, STREAM_LOG
-from vmm.machine import console as console_module
-from vmm.machine.console import Console
+import vmm.console as console_module
+from vmm.console import Console
 
 
 def test_output_keeps_both_streams_in_order_and_the_log_apart() -> None:

@@ -1,0 +1,34 @@
+"""The memory map of the arm64 board: the places of QEMU's "virt" machine, which every small kernel knows.
+
+    0x0800_0000  GIC distributor (both versions)      INTID
+    0x0801_0000  GICv2 CPU interface                  27  virtual timer, 30 physical timer
+    0x080a_0000  GICv3 redistributors                 33  serial port
+    0x0900_0000  serial port (PL011)                  34  real-time clock
+    0x0901_0000  real-time clock (PL031)
+    0x0902_0000  doorbell
+    0x0a00_0000  virtio-mmio
+    0x4000_0000  RAM
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+GIC_DISTRIBUTOR: Final = 0x0800_0000
+GIC_CPU_INTERFACE: Final = 0x0801_0000
+GIC_REDISTRIBUTOR: Final = 0x080A_0000
+PL011: Final = 0x0900_0000
+PL031: Final = 0x0901_0000
+DOORBELL: Final = 0x0902_0000
+RAM: Final = 0x4000_0000
+
+GIC_WINDOW: Final = 0x1_0000
+REDISTRIBUTOR_WINDOW: Final = 0x2_0000  # of one vCPU
+PAGE: Final = 0x1000
+
+INTID_VIRTUAL_TIMER: Final = 27
+INTID_PHYSICAL_TIMER: Final = 30
+INTID_PL011: Final = 33
+INTID_PL031: Final = 34

@@ -1,0 +1,140 @@
+"""The device tree of the arm64 board (Devicetree Specification 0.4 and Linux's bindings)."""
+
+from __future__ import annotations
+
+from vmm.boards import arm64_map as at
+from vmm.boot.fdt import Node, flatten, reg
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+# Cells of an interrupt specifier (binding arm,gic): kind, number within its kind, flags.
+SPI: Final = 0
+PPI: Final = 1
+LEVEL_HIGH: Final = 4
+FIRST_PPI: Final = 16
+FIRST_SPI: Final = 32
+
+GIC_PHANDLE: Final = 1
+CLOCK_PHANDLE: Final = 2
+UART_CLOCK_HZ: Final = 24_000_000
+
+
+def build_tree(
+    ram: Sequence[tuple[int, int]],
+    cpus: int,
+    gic_version: int,
+    command_line: str,
+    initrd: tuple[int, int] | None,
+) -> bytes:
+    """Return the flattened tree.
+
+    Args:
+        ram: (base, size) of RAM.
+        cpus: number of vCPUs.
+        gic_version: 2 or 3.
+        command_line: for ``/chosen``.
+        initrd: its first guest-physical address and the first behind it.
+    """
+    root = Node(
+        "",
+        {
+            "#address-cells": 2,
+            "#size-cells": 2,
+            "compatible": "linux,dummy-virt",
+            "model": "Calypso",
+            "interrupt-parent": GIC_PHANDLE,
+        },
+    )
+    _add_chosen(root, command_line, initrd)
+    for base, size in ram:
+        root.add(f"memory@{base:x}", {"device_type": "memory", "reg": reg((base, size))})
+    _add_cpus(root, cpus)
+    root.add("psci", {"compatible": ["arm,psci-1.0", "arm,psci-0.2"], "method": "hvc"})
+    root.add("timer", _timer())
+    _add_gic(root, gic_version, cpus)
+    _add_devices(root)
+    return flatten(root)
+
+
+def _add_chosen(root: Node, command_line: str, initrd: tuple[int, int] | None) -> None:
+    chosen = root.add("chosen", {"stdout-path": f"/serial@{at.PL011:x}"})
+    if command_line:
+        chosen.properties["bootargs"] = command_line
+    if initrd is not None:
+        start, end = initrd
+        chosen.properties["linux,initrd-start"] = _cells64(start)
+        chosen.properties["linux,initrd-end"] = _cells64(end)
+
+
+def _add_cpus(root: Node, count: int) -> None:
+    cpus = root.add("cpus", {"#address-cells": 1, "#size-cells": 0})
+    for index in range(count):
+        properties = {"device_type": "cpu", "compatible": "arm,armv8", "reg": index}
+        cpus.add(f"cpu@{index:x}", {**properties, "enable-method": "psci"})
+
+
+def _timer() -> dict[str, str | tuple[int, ...]]:
+    # Secure physical, non-secure physical, virtual, hypervisor: the binding's order.
+    lines = (29, at.INTID_PHYSICAL_TIMER, at.INTID_VIRTUAL_TIMER, 26)
+    cells = [cell for intid in lines for cell in (PPI, intid - FIRST_PPI, LEVEL_HIGH)]
+    return {"compatible": "arm,armv8-timer", "interrupts": tuple(cells), "always-on": ()}
+
+
+def _add_gic(root: Node, version: int, cpus: int) -> None:
+    if version == 2:
+        compatible = "arm,cortex-a15-gic"
+        second = (at.GIC_CPU_INTERFACE, at.GIC_WINDOW)
+    else:
+        compatible = "arm,gic-v3"
+        second = (at.GIC_REDISTRIBUTOR, at.REDISTRIBUTOR_WINDOW * cpus)
+    root.add(
+        f"interrupt-controller@{at.GIC_DISTRIBUTOR:x}",
+        {
+            "compatible": compatible,
+            "interrupt-controller": (),
+            "#interrupt-cells": 3,
+            "#address-cells": 0,
+            "reg": reg((at.GIC_DISTRIBUTOR, at.GIC_WINDOW), second),
+            "phandle": GIC_PHANDLE,
+        },
+    )
+
+
+def _add_devices(root: Node) -> None:
+    root.add(
+        "apb-pclk",
+        {
+            "compatible": "fixed-clock",
+            "#clock-cells": 0,
+            "clock-frequency": UART_CLOCK_HZ,
+            "phandle": CLOCK_PHANDLE,
+        },
+    )
+    clocks: tuple[int, ...] = (CLOCK_PHANDLE, CLOCK_PHANDLE)
+    root.add(
+        f"serial@{at.PL011:x}",
+        {
+            "compatible": ["arm,pl011", "arm,primecell"],
+            "reg": reg((at.PL011, at.PAGE)),
+            "interrupts": (SPI, at.INTID_PL011 - FIRST_SPI, LEVEL_HIGH),
+            "clocks": clocks,
+            "clock-names": ["uartclk", "apb_pclk"],
+        },
+    )
+    root.add(
+        f"rtc@{at.PL031:x}",
+        {
+            "compatible": ["arm,pl031", "arm,primecell"],
+            "reg": reg((at.PL031, at.PAGE)),
+            "interrupts": (SPI, at.INTID_PL031 - FIRST_SPI, LEVEL_HIGH),
+            "clocks": (CLOCK_PHANDLE,),
+            "clock-names": "apb_pclk",
+        },
+    )
+
+
+def _cells64(number: int) -> tuple[int, int]:
+    return number >> 32, number & 0xFFFF_FFFF

@@ -1,0 +1,74 @@
+"""What a machine asks of a board, and what a board asks of the machine. For type checkers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from vmm.arch import Arch
+from vmm.backends.api import Vcpu, VirtualMachine
+from vmm.bus import Bus
+from vmm.devices.lines import Clock
+from vmm.hypercall.services import Host as ServiceHost
+from vmm.console import Console
+from vmm.memory import Gpa, GuestMemory
+
+
+class Host(ServiceHost, Protocol):
+    """What devices of a board can do to the machine as a whole."""
+
+    def power_off(self, status: int = 0) -> None: ...
+    def reset(self) -> None: ...
+
+
+class Board(Protocol):
+    """Which devices sit where, on which interrupt line, and how a guest is told.
+
+    Attributes:
+        arch: of the guest.
+        doorbell: I/O port (x86_64) or guest-physical address (arm64) of the doorbell.
+        serial: likewise, of the first serial port.
+        device_regions: (base, length, name) of memory-mapped registers, page-aligned, ascending;
+            what a kernel maps before it has found any device by itself.
+        counter_hz: frequency of the guest's counter, 0 where unknown.
+    """
+
+    arch: Arch
+    doorbell: int
+    serial: int
+    device_regions: tuple[tuple[int, int, str], ...]
+    counter_hz: int
+
+    def __init__(
+        self,
+        vm: VirtualMachine,
+        bus: Bus,
+        memory: GuestMemory,
+        clock: Clock,
+        console: Console,
+        host: Host,
+    ) -> None: ...
+
+    @staticmethod
+    def ram_ranges(size: int) -> Sequence[tuple[Gpa, int]]:
+        """Return where ``size`` bytes of RAM lie."""
+        ...
+
+    def connect(self, vcpus: Sequence[Vcpu]) -> None:
+        """Connect interrupt controllers to the vCPUs; before the first runs."""
+        ...
+
+    def device_tree(self, command_line: str, initrd: tuple[int, int] | None) -> bytes | None:
+        """Return the flattened device tree, where guests of this board are told by one.
+
+        ``initrd`` is its first guest-physical address and the first behind it.
+        """
+        ...
+
+    def on_input_attached(self) -> None:
+        """A descriptor was attached to the console for input."""
+        ...
+
+    def on_console_input(self) -> None:
+        """The console has more input, or its end."""
+        ...

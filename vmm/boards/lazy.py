@@ -1,0 +1,33 @@
+"""Devices that come into being at the first access.
+
+A board has many devices and most guests touch few of them. Building one means importing its
+module; a guest that never looks at a device must not pay for that at every start.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmm.devices.lines import Region
+
+
+class LazyRegion:
+    """A region that is built when it is first accessed, and steps aside then."""
+
+    def __init__(self, build: Callable[[], Region]) -> None:
+        self._build = build
+
+    def read(self, offset: int, size: int) -> int:
+        return self._become().read(offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self._become().write(offset, size, value)
+
+    def _become(self) -> Region:
+        region = self._build()
+        # Later accesses find the device's own methods on this object and go straight to them.
+        self.read = region.read  # type: ignore[method-assign]
+        self.write = region.write  # type: ignore[method-assign]
+        return region

@@ -1,0 +1,96 @@
+"""What goes into a machine before it starts, by the kind of its image."""
+
+from __future__ import annotations
+
+import os
+from time import time_ns
+
+from vmm.errors import UsageError
+from vmm.hypercall import abi
+from vmm.images.bundled import kernel_path
+from vmm.images.image import CALYPSO_KERNEL, LINUX_PROGRAM
+from vmm.images.recognise import open_image
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from vmm.backends.api import Registers
+    from vmm.boards.board import Board
+    from vmm.images.image import Image
+    from vmm.machine.config import MachineConfig
+    from vmm.memory import GuestMemory
+
+FEATURES: Final = (
+    abi.FEATURE_DOORBELL | abi.FEATURE_CONSOLE | abi.FEATURE_IDLE | abi.FEATURE_ZEROED_RAM
+)
+
+
+class Payload:
+    """What was loaded.
+
+    Attributes:
+        registers: the state in which vCPU 0 starts.
+        paths: the ELF files in the machine whose symbols a crash report may name.
+    """
+
+    def __init__(self, registers: Registers, paths: tuple[str, ...]) -> None:
+        self.registers = registers
+        self.paths = paths
+
+    def symbolize(self, address: int) -> str | None:
+        """Return ``"name+0x12 (file)"`` for a virtual address of the guest, or None."""
+        for path in self.paths:
+            try:
+                with open_image(path) as image:
+                    symbol = image.symbolize(address)
+            except UsageError:
+                continue  # the file has gone since
+            if symbol is not None:
+                return f"{symbol} ({os.path.basename(path)})"
+        return None
+
+
+def load_image(config: MachineConfig, image: Image, board: Board, memory: GuestMemory) -> Payload:
+    """Load ``image`` with what its kind needs besides.
+
+    Raises:
+        UsageError: if it cannot be loaded into this machine.
+    """
+    if image.kind == CALYPSO_KERNEL:
+        return _load_calypso(config, image, None, board, memory)
+    if image.kind == LINUX_PROGRAM:
+        with open_image(kernel_path(board.arch)) as kernel:
+            return _load_calypso(config, kernel, image, board, memory)
+    raise UsageError(image.complaint)
+
+
+def _load_calypso(
+    config: MachineConfig,
+    kernel: Image,
+    program: Image | None,
+    board: Board,
+    memory: GuestMemory,
+) -> Payload:
+    from vmm.boot.calypso import load
+
+    loaded = load(
+        memory,
+        board.arch,
+        kernel,
+        program=program,
+        arguments=(config.image, *config.arguments),
+        environment=tuple(f"{name}={content}" for name, content in config.environment),
+        initrd=config.initrd,
+        command_line=config.command_line,
+        device_tree=board.device_tree(config.command_line, None) or b"",
+        device_regions=tuple((name, base, size) for base, size, name in board.device_regions),
+        doorbell=board.doorbell,
+        console=board.serial,
+        counter_hz=board.counter_hz,
+        wall_clock=time_ns(),
+        seed=os.urandom(abi.SEED_LENGTH),
+        features=FEATURES,
+    )
+    paths = (kernel.path,) if program is None else (kernel.path, program.path)
+    return Payload(loaded.registers, paths)
