@@ -88,6 +88,8 @@ void cpu_x86_update_cr3_x86_64(void *env, uint64_t value);
 void cpu_x86_update_cr4_x86_64(void *env, uint32_t value);
 uint64_t helper_read_eflags_x86_64(void *env);
 void helper_write_eflags_x86_64(void *env, uint64_t value, uint32_t mask);
+uint8_t cpu_ldub_code_x86_64(void *env, uint64_t address);
+void raise_exception_x86_64(void *env, int exception);
 
 typedef uint64_t (*register_read_t)(void *env, const void *reginfo);
 typedef void (*register_write_t)(void *env, const void *reginfo, uint64_t value);
@@ -107,7 +109,12 @@ struct register_info {
 };
 """
 
-DECLARATIONS = PUBLIC_API + PRIVATE_FUNCTIONS
+# What machine code of ours calls of the C library, which the engine's depends on.
+C_LIBRARY = """
+int clock_gettime(int clock, void *time);
+"""
+
+DECLARATIONS = PUBLIC_API + PRIVATE_FUNCTIONS + C_LIBRARY
 
 
 def main(path: str | None = None) -> None:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import os
 
-from vmm.backends.unicorn.layout import ARM_X0, LAYOUTS
+from vmm.backends.unicorn.layout import LAYOUTS
 from vmm.backends.unicorn.shim import load_dispatcher
+from vmm.errors import VmmError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +61,13 @@ class Internals:
         self.library = library
         self.layout = layout
         self.dispatcher = dispatcher
+
+    def address(self, function: str) -> int:
+        """Return the address of one of the engine's private functions."""
+        address = self.library.address_of(function)
+        if address is None:
+            raise VmmError(f"the engine's library does not export {function}")
+        return address
 
     def state(self, engine: CData) -> EngineState:
         """Return the private state of one engine, which must be initialised."""

@@ -113,7 +113,10 @@ ARM_GICV3_STATE: Final = 12464
 # segments es cs ss ds fs gs, of 24 bytes each: selector, base (+8), limit (+16), flags (+20).
 X86_REGS: Final = 0
 X86_EIP: Final = 128
-X86_EFLAGS: Final = 136
+X86_EFLAGS: Final = 136  # without the arithmetic flags and DF, which follow
+X86_CC_SRC: Final = 152
+X86_CC_OP: Final = 168
+X86_DF: Final = 172
 X86_HFLAGS: Final = 176
 X86_HFLAGS2: Final = 180
 X86_SEGS: Final = 184
@@ -128,10 +131,14 @@ X86_LSTAR: Final = 4840
 X86_CSTAR: Final = 4848
 X86_FMASK: Final = 4856
 X86_KERNEL_GS_BASE: Final = 4864
+X86_TSC_AUX: Final = 4896
 X86_ERROR_CODE: Final = 5384
 X86_EXCEPTION_IS_INT: Final = 5388
 X86_EXCEPTION_NEXT_EIP: Final = 5392
 X86_OLD_EXCEPTION: Final = 5496
 X86_VM_VMCB: Final = 5504
 X86_TSC_OFFSET: Final = 5512
-X86_FEATURES: Final = 5632
+X86_FEATURES: Final = 5632  # 64 bits each: CPUID words in the order of FeatureWord
+# X86CPU, relative to the CPUX86State inside
+X86_EXPOSE_TCG: Final = 7020
+X86_APIC_ID: Final = 7024

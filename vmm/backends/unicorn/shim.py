@@ -58,27 +58,31 @@ _page: mmap.mmap | None = None
 
 
 def load_dispatcher(library: Library) -> int | None:
-    """Return the address of the hook, or None where this host cannot run or does not allow it.
-
-    The page is never writable: its bytes come from a file in memory that is mapped to execute.
-    """
+    """Return the address of the hook, or None where this host cannot run or does not allow it."""
     global _page
     if _page is None:
         code = _CODE.get(os.uname().machine)
-        if code is None:
-            return None
-        fd = os.memfd_create("unicorn-shim", os.MFD_CLOEXEC)
-        try:
-            os.write(fd, code.ljust(mmap.PAGESIZE, b"\0"))
-            _page = mmap.mmap(
-                fd, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC
-            )
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
+        _page = map_code(code) if code else None
+    if _page is None:
+        return None
     ffi = library.ffi
     return int(ffi.cast("uintptr_t", ffi.from_buffer(_page)))
+
+
+def map_code(code: bytes) -> mmap.mmap | None:
+    """Return pages that hold ``code`` and may be executed, or None where this is not allowed.
+
+    They are never writable: the bytes come from a file in memory.
+    """
+    size = len(code) + -len(code) % mmap.PAGESIZE
+    fd = os.memfd_create("unicorn-shim", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, code.ljust(size, b"\0"))
+        return mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
 
 
 def new_dispatch(

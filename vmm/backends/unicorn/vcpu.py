@@ -128,7 +128,8 @@ class EngineVcpu:
             return reason
         if error:
             return self._explain(error)
-        self._waiting = self._halted()
+        if self._halted():
+            self._waiting = True
         return None
 
     def _explain(self, error: int) -> Exit:

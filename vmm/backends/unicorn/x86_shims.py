@@ -12,10 +12,33 @@ the text and compares.
 
 from __future__ import annotations
 
+import os
+
+from vmm.backends.unicorn.layout import (
+    X86_CSTAR,
+    X86_EFER,
+    X86_EIP,
+    X86_EXCEPTION_IS_INT,
+    X86_FMASK,
+    X86_HFLAGS,
+    X86_LSTAR,
+    X86_REGS,
+    X86_SEGS,
+    X86_STAR,
+    X86_TR,
+    X86_TSC_AUX,
+    X86_TSC_OFFSET,
+)
+from vmm.backends.unicorn.shim import map_code
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import mmap
+    from collections.abc import Mapping
     from typing import Final
+
+    from vmm.backends.unicorn.internals import EngineState
+    from vmm.backends.unicorn.library import Library
 
 # uc_cb_hookintr_t(engine rdi, vector esi, state rdx).
 #
@@ -141,7 +164,90 @@ RDTSCP: Final = f"""
 {RDTSC}"""
 
 
-def assemble(listing: str, offsets: Mapping[str, int], address_of: Callable[[str], int]) -> bytes:
+_CS: Final = X86_SEGS + 24
+_SS: Final = X86_SEGS + 48
+_OFFSETS: Final = {
+    "rax": X86_REGS,
+    "rcx": X86_REGS + 8,
+    "rdx": X86_REGS + 16,
+    "r11": X86_REGS + 88,
+    "rip": X86_EIP,
+    "hflags": X86_HFLAGS,
+    "efer": X86_EFER,
+    "star": X86_STAR,
+    "lstar": X86_LSTAR,
+    "cstar": X86_CSTAR,
+    "fmask": X86_FMASK,
+    "tsc_aux": X86_TSC_AUX,
+    "tsc_offset": X86_TSC_OFFSET,
+    "tr.flags": X86_TR + 20,
+    "exception_is_int": X86_EXCEPTION_IS_INT,
+    "cs.selector": _CS,
+    "cs.base": _CS + 8,
+    "cs.limit": _CS + 16,
+    "cs.flags": _CS + 20,
+    "ss.selector": _SS,
+    "ss.base": _SS + 8,
+    "ss.limit": _SS + 16,
+    "ss.flags": _SS + 20,
+}
+
+_FUNCTIONS: Final = (
+    "clock_gettime",
+    "cpu_ldub_code_x86_64",
+    "helper_read_eflags_x86_64",
+    "helper_write_eflags_x86_64",
+    "raise_exception_x86_64",
+    "x86_cpu_do_interrupt_x86_64",
+)
+
+_LISTINGS: Final = (DELIVER_EXCEPTION, SYSCALL, RDTSC, RDTSCP)
+_ALIGNMENT: Final = 64
+
+
+class Shims:
+    """Where the machine code is; each hook's user data is the address of the CPU state.
+
+    Attributes:
+        deliver_exception: for ``UC_HOOK_INTR``.
+        syscall: for SYSCALL.
+        rdtsc: for RDTSC.
+        rdtscp: for RDTSCP.
+    """
+
+    def __init__(self, addresses: list[int]) -> None:
+        self.deliver_exception, self.syscall, self.rdtsc, self.rdtscp = addresses
+
+
+# Kept for the life of the process, once loaded: engines hold addresses in the page.
+_loaded: list[tuple[Shims, mmap.mmap]] = []
+
+
+def load_shims(library: Library, state: EngineState) -> Shims | None:
+    """Return the shims, or None where this host cannot run them or does not allow it."""
+    if not _loaded and os.uname().machine == "x86_64":
+        _load(library, state.cpu - state.env)
+    return _loaded[0][0] if _loaded else None
+
+
+def _load(library: Library, cpu: int) -> None:
+    offsets = {**_OFFSETS, "cpu": cpu}
+    addresses = {name: library.address_of(name) or 0 for name in _FUNCTIONS}
+    if not all(addresses.values()):
+        return
+    code = b""
+    starts = []
+    for listing in _LISTINGS:
+        starts.append(len(code))
+        shim = assemble(listing, offsets, addresses)
+        code += shim + bytes(-len(shim) % _ALIGNMENT)
+    page = map_code(code)
+    if page is not None:
+        base = int(library.ffi.cast("uintptr_t", library.ffi.from_buffer(page)))
+        _loaded.append((Shims([base + start for start in starts]), page))
+
+
+def assemble(listing: str, offsets: Mapping[str, int], addresses: Mapping[str, int]) -> bytes:
     """Return the machine code of ``listing``; it may be placed anywhere."""
     code = bytearray()
     labels: dict[str, int] = {}
@@ -153,19 +259,17 @@ def assemble(listing: str, offsets: Mapping[str, int], address_of: Callable[[str
             continue
         for token in left.split():
             if token[0] == "{":
-                code += _offset(token[1:-1], offsets).to_bytes(4, "little", signed=True)
+                field, _, extra = token[1:-1].partition("+")
+                offset = offsets[field] + int(extra or 0)
+                code += offset.to_bytes(4, "little", signed=True)
             elif token[0] == "[":
-                code += address_of(token[1:-1]).to_bytes(8, "little")
+                code += addresses[token[1:-1]].to_bytes(8, "little")
             elif token[0] == ">":
                 jumps.append((len(code), token[1:]))
                 code.append(0)
             else:
                 code.append(int(token, 16))
     for place, label in jumps:
-        code[place : place + 1] = (labels[label] - place - 1).to_bytes(1, "little", signed=True)
+        distance = labels[label] - (place + 1)
+        code[place : place + 1] = distance.to_bytes(1, "little", signed=True)
     return bytes(code)
-
-
-def _offset(expression: str, offsets: Mapping[str, int]) -> int:
-    field, _, extra = expression.partition("+")
-    return offsets[field] + int(extra or 0)
