@@ -6,8 +6,8 @@ scripts_are_current() {
     [ -x "$scripts/../.venv/bin/python" ] || return 1
     [ "$scripts/../.venv/installed" -nt "$scripts/../pyproject.toml" ] || return 1
 
-    generated=$scripts/../vmm/artifacts/.generated
-    [ -e "$generated" ] || return 1
+    generated=$scripts/../.venv/generated
+    [ -e "$generated" ] && [ -e "$scripts/../vmm/artifacts" ] || return 1
     # A directory is newer than the stamp when a file in it came or went. Names with an underscore
     # in front are written by the generators themselves.
     for source in \

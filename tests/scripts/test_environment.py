@@ -34,8 +34,8 @@ def checkout(tmp_path: Path) -> Path:
         (tmp_path / source).touch()
     for path in sorted(tmp_path.rglob("*"), reverse=True):
         os.utime(path, (1000, 1000))
-    for stamp in (".venv/installed", "vmm/artifacts/.generated"):
-        (tmp_path / stamp).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "vmm/artifacts").mkdir(parents=True)
+    for stamp in (".venv/installed", ".venv/generated"):
         (tmp_path / stamp).touch()
         os.utime(tmp_path / stamp, (2000, 2000))
     return tmp_path
@@ -78,10 +78,10 @@ def test_a_removed_source_is_noticed(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", [".venv/installed", ".venv/bin/python", "vmm/artifacts/.generated"]
+    "missing", [".venv/installed", ".venv/bin/python", ".venv/generated", "vmm/artifacts"]
 )
 def test_a_missing_product_is_noticed(checkout: Path, missing: str) -> None:
-    (checkout / missing).unlink()
+    (checkout / missing).rename(checkout / "elsewhere")
     assert "set up\n" in vmm(checkout).stderr
 
 
