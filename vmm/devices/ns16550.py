@@ -179,6 +179,7 @@ class Ns16550(RegisterDevice, width=8):
     def _transmit(self, value: int) -> None:
         if self.MCR & self.MCR_LOOP:
             self._loop_back(value)
+            self._update_irq()
         else:
             self.sink(_BYTES[value])
         if self.IER & self.IER_ETBEI:
@@ -254,8 +255,10 @@ class Ns16550(RegisterDevice, width=8):
     @LSR.on_read
     def _read_lsr(self) -> int:
         value = self.LSR
-        if value & self.LSR_ERRORS:
+        if value & (self.LSR_ERRORS | self.LSR_ERF):
             self.LSR = value & ~self.LSR_ERRORS
+            if not any(character >> 8 for character in self._received):
+                self.LSR &= ~self.LSR_ERF
             self._update_irq()
         return value
 
@@ -272,6 +275,8 @@ class Ns16550(RegisterDevice, width=8):
         self._received.append(character)
         self.LSR |= self.LSR_DR
         if character >> 8:
+            if self._fifo_enabled:
+                self.LSR |= self.LSR_ERF
             self._show_errors()
 
     def _loop_back(self, byte: int) -> None:
@@ -286,13 +291,8 @@ class Ns16550(RegisterDevice, width=8):
 
     def _show_errors(self) -> None:
         """Reveal the errors of the character that the guest reads next."""
-        received = self._received
-        self.LSR |= received[0] >> 8
-        received[0] &= 0xFF
-        if self._fifo_enabled and any(character >> 8 for character in received):
-            self.LSR |= self.LSR_ERF
-        else:
-            self.LSR &= ~self.LSR_ERF
+        self.LSR |= self._received[0] >> 8
+        self._received[0] &= 0xFF
 
     def _emptied(self) -> None:
         self.LSR &= ~(self.LSR_DR | self.LSR_ERF)
