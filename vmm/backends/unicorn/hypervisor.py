@@ -68,10 +68,11 @@ class UnicornMachine:
 
     @property
     def counter_hz(self) -> int:
-        """Frequency of the guest's counter; the time-stamp counter's is the host's, unknown."""
-        if self.arch != ARM64:
-            return 0
-        from vmm.backends.unicorn.arm64 import COUNTER_HZ
+        """Frequency of the guest's counter."""
+        if self.arch == ARM64:
+            from vmm.backends.unicorn.arm64 import COUNTER_HZ
+        else:
+            from vmm.backends.unicorn.x86_64 import COUNTER_HZ
 
         return COUNTER_HZ
 

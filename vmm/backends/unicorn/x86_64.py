@@ -1,94 +1,59 @@
-"""The x86_64 vCPU on an engine.
+"""An x86_64 vCPU on the Unicorn engine.
 
 The engine executes real, protected and long mode, paging, the TSS, IRET, SYSRET, SWAPGS, SSE up to
-4.2, RDRAND and RDSEED. What it leaves out is added here:
-
-* Exceptions, SYSCALL and RDTSC come to hooks, which are machine code (`x86_shims`).
-* External interrupts take the engine's path for virtual ones (SVM's V_IRQ): as soon as IF and the
-  shadow of STI or MOV SS allow, it reads the vector from a control block in guest-physical memory.
-  That block is a device of ours, behind all addresses that page tables can hold, and the read is
-  the acknowledge cycle.
-* The time-stamp counter counts nanoseconds of the machine's clock.
-
-What a guest may notice: no AVX, no x2APIC, no SVM; CR8 is not connected to the local APIC. MSRs
-that the engine does not know read 0 and ignore writes, IA32_APIC_BASE among them. It knows EFER,
-STAR, LSTAR, CSTAR, FMASK, FS_BASE, GS_BASE, KERNEL_GS_BASE, TSC_AUX, SYSENTER_*, PAT, the MTRRs,
-the machine-check banks, MISC_ENABLE and PERF_STATUS.
+4.2, RDRAND and RDSEED. What a guest may notice: no AVX, no x2APIC, no SVM, and CR8 is not connected
+to the local APIC. MSRs that the engine does not know read 0 and ignore writes, IA32_APIC_BASE among
+them. It knows EFER, STAR, LSTAR, CSTAR, FMASK, FS_BASE, GS_BASE, KERNEL_GS_BASE, TSC_AUX,
+SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, PAT, the MTRRs, the machine-check banks, MISC_ENABLE and
+PERF_STATUS. The time-stamp counter counts nanoseconds of the machine's clock and cannot be written.
 """
 
 from __future__ import annotations
 
-from time import monotonic_ns
-
 from vmm.backends.exits import Crashed, Halted
-from vmm.backends.unicorn.engine import (
-    ARCH_X86,
-    HOOK_INSN,
-    HOOK_INTR,
-    MODE_64,
-    PHYSICAL_END,
-    Engine,
-)
-from vmm.backends.unicorn.internals import INTERRUPT_VIRTUAL
-from vmm.backends.unicorn.layout import (
-    X86_APIC_ID,
-    X86_CR,
-    X86_EFLAGS,
-    X86_EIP,
-    X86_EXPOSE_TCG,
-    X86_FEATURES,
-    X86_OLD_EXCEPTION,
-    X86_TR,
-    X86_TSC_AUX,
-    X86_TSC_OFFSET,
-    X86_VM_VMCB,
-)
+from vmm.backends.unicorn.engine import ARCH_X86, HOOK_INSN, MODE_64, Engine
 from vmm.backends.unicorn.vcpu import EngineVcpu
+from vmm.backends.unicorn.x86_native import NativeCore
 from vmm.backends.unicorn.x86_paging import translate
-from vmm.backends.unicorn.x86_shims import load_shims
 from vmm.backends.unicorn.x86_state import X86State
+from vmm.errors import BackendUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
+    from typing import Final, Protocol
 
     from vmm.backends.api import AccessHandler, Exit, Registers, RegisterValue
-    from vmm.backends.unicorn.internals import EngineState, Internals
+    from vmm.backends.unicorn.internals import Internals
     from vmm.backends.unicorn.library import CData, Library
     from vmm.devices.lines import Clock, InterruptLine, InterruptSource
     from vmm.memory import GuestMemory
 
+    class Core(Protocol):
+        """How the vCPU deals with its engine; see `NativeCore` and `PublicCore`."""
+
+        def program_counter(self) -> int: ...
+        def halted(self) -> bool: ...
+        def resume(self) -> None: ...
+        def interrupts_enabled(self) -> bool: ...
+        def triple_fault(self) -> bool: ...
+        def drive_interrupt(self, level: bool) -> None: ...
+        def drive_interrupt_in_callback(self, level: bool) -> bool: ...
+
+
 # Frequency of the time-stamp counter.
 COUNTER_HZ: Final = 1_000_000_000
 
-# UC_CPU_X86_SKYLAKE_CLIENT: every instruction set that the engine has, and none that it has not.
+# UC_CPU_X86_SKYLAKE_CLIENT: all instruction sets that the engine has, and none that it has not.
 _MODEL: Final = 20
 
-# <unicorn/x86.h>
-_INSN_IN: Final = 218
-_INSN_OUT: Final = 500
-_INSN_RDTSC: Final = 608
-_INSN_RDTSCP: Final = 609
-_INSN_SYSCALL: Final = 699
-
-_RFLAGS_IF: Final = 1 << 9
-_DOUBLE_FAULT: Final = 8
-_SEGMENT_PRESENT: Final = 1 << 15
-_EMPTY_TSS: Final = 0x8900
-
-# What the engine implements without saying so in CPUID: word of the feature array, bit.
-_RDSEED: Final = (2, 1 << 18)  # leaf 7, EBX
-_PAGES_1G: Final = (6, 1 << 26)  # leaf 0x8000_0001, EDX
-
-# The control block of the interrupt path: APM volume 2, appendix B; V_INTR_VECTOR is at 0x64.
-_CONTROL_BLOCK: Final = PHYSICAL_END
-_CONTROL_BLOCK_SIZE: Final = 4096
-_CONTROL_BLOCK_VECTOR: Final = 0x64
+# UC_X86_INS_IN, UC_X86_INS_OUT
+_IN: Final = 218
+_OUT: Final = 500
 
 
 class X86Vcpu(EngineVcpu):
-    """One x86_64 processor; see `vmm.backends.api.X86Vcpu`."""
+    """An x86_64 vCPU; see `vmm.backends.api.X86Vcpu`."""
 
     def __init__(
         self,
@@ -109,29 +74,26 @@ class X86Vcpu(EngineVcpu):
         self._memory = memory
         self._source: InterruptSource | None = None
         self._requested = False
-        assert engine.state is not None
-        self._inside: EngineState = engine.state
         self._state = X86State(engine)
         self._state.reset()
-        self._rip: CData = self._inside.field("uint64_t *", X86_EIP)
-        self._cr2: CData = self._inside.field("uint64_t *", X86_CR + 16)
-        self._tr_flags: CData = self._inside.field("uint32_t *", X86_TR + 20)
-        self._rflags: CData = self._inside.field("uint64_t *", X86_EFLAGS)
-        self._old_exception: CData = self._inside.field("int32_t *", X86_OLD_EXCEPTION)
-        self._advertise(index)
+        self._core: Core = self._open_core(clock)
         self._add_port_hooks()
-        self._add_native_hooks(clock)
-        self._add_control_block()
 
-    # ---- X86Vcpu ----
+    def _open_core(self, clock: Clock) -> Core:
+        engine = self._engine
+        if engine.state is not None:
+            return NativeCore(
+                engine, engine.state, self.index, clock, self._acknowledge_in_callback
+            )
+        raise BackendUnavailable(
+            "x86_64 guests need the Unicorn engine's internals, which are not available here"
+        )
+
+    # ---- Vcpu and X86Vcpu ----
 
     def connect_interrupts(self, source: InterruptSource) -> InterruptLine:
-        """Connect the INTR pin.
-
-        ``source`` is called by the vCPU's thread, which does not hold the bus lock.
-        """
         self._source = source
-        return self._drive_interrupt_pin
+        return self._drive_pin
 
     def registers(self) -> dict[str, RegisterValue]:
         return self._state.registers()
@@ -145,25 +107,26 @@ class X86Vcpu(EngineVcpu):
         self._state.set_registers(registers)
         if "rip" in registers:
             self._waiting = False
+            self._core.resume()
 
     def translate(self, address: int) -> int | None:
-        registers = self._state.control_registers()
-        return translate(self._memory, address, *registers)
+        return translate(self._memory, address, *self._state.paging_registers())
 
-    def flush_code(self) -> None:
-        """Forget translated code; see `UnicornMachine.invalidate_code`."""
-        self._engine.flush_code()
+    def close(self) -> None:
+        self._bell.silence()
+        self._state.close()
+        super().close()
 
     # ---- The run loop ----
 
     def _program_counter(self) -> int:
-        return int(self._rip[0])
+        return self._core.program_counter()
 
     def _halted(self) -> bool:
-        return bool(self._inside.halted[0])
+        return self._core.halted()
 
     def _wait(self) -> Exit | None:
-        if not self._rflags[0] & _RFLAGS_IF:
+        if not self._core.interrupts_enabled():
             return Halted()
         if self._requested:
             self._waiting = False
@@ -171,100 +134,57 @@ class X86Vcpu(EngineVcpu):
             self._bell.wait()
         return None
 
-    def _attend(self) -> None:
-        request = self._inside.interrupt_request
-        if self._requested:
-            request[0] |= INTERRUPT_VIRTUAL
-        else:
-            request[0] &= ~INTERRUPT_VIRTUAL
-
-    def _attend_in_callback(self) -> None:
-        # Whoever has a request from here on finds the bell silent, and rings it again.
-        self._bell.rung = False
-        if self._kicked or self._exit is not None:
-            self._engine.stop()
-        else:
-            self._attend()
-            self._inside.leave_block()
-
     def _outcome(self, error: int) -> Exit | None:
-        if self._old_exception[0] == _DOUBLE_FAULT and self._engine.failure is None:
-            return Crashed(f"triple fault at {self._rip[0]:#x}, CR2 {self._cr2[0]:#x}")
+        if self._core.triple_fault() and self._engine.failure is None:
+            return Crashed(f"triple fault at {self._core.program_counter():#x}")
         return super()._outcome(error)
 
     # ---- External interrupts ----
 
-    def _drive_interrupt_pin(self, level: bool) -> None:
+    def _drive_pin(self, level: bool) -> None:
         if level != self._requested:
             self._requested = level
             self._bell.ring()
 
-    def _acknowledge(self, _engine: CData, offset: int, size: int, _user: CData) -> int:
-        """Answer the engine's read of the control block: it delivers the vector right away."""
-        if (offset, size) != (_CONTROL_BLOCK_VECTOR, 4) or self._source is None:
+    def _attend(self) -> None:
+        self._core.drive_interrupt(self._requested)
+
+    def _attend_in_callback(self) -> None:
+        # Whoever has a request from here on finds the bell silent, and rings it again.
+        self._bell.rung = False
+        if (
+            self._kicked
+            or self._exit is not None
+            or not self._core.drive_interrupt_in_callback(self._requested)
+        ):
+            self._engine.stop()
+
+    def _acknowledge(self) -> int:
+        """Run the acknowledge cycle and return the vector."""
+        source = self._source
+        if source is None:
             return 0
+        with self._handler.lock:
+            return source.acknowledge() & 0xFF
+
+    def _acknowledge_in_callback(self) -> int:
         bell = self._bell
         bell.native = False
-        vector = self._source.acknowledge()
+        vector = self._acknowledge()
         bell.native = True
         if bell.rung:
             self._attend_in_callback()
-        if self._requested:
-            # The engine withdraws the request when it has delivered this one; `_attend` renews it.
-            self._engine.stop()
-        self._repair_task_register()
-        return vector & 0xFF
+        return vector
 
-    def _repair_task_register(self) -> None:
-        """Give a TR that LTR loaded with the null selector an empty TSS, as `x86_shims` does."""
-        if not self._tr_flags[0] & _SEGMENT_PRESENT:
-            self._tr_flags[0] = _EMPTY_TSS
-
-    # ---- Construction ----
-
-    def _advertise(self, index: int) -> None:
-        """Complete CPUID: the APIC id, the hypervisor's signature, features that are there."""
-        for word, bit in (_RDSEED, _PAGES_1G):
-            self._inside.field("uint64_t *", X86_FEATURES + 8 * word)[0] |= bit
-        self._inside.field("uint32_t *", X86_APIC_ID)[0] = index
-        self._inside.field("uint8_t *", X86_EXPOSE_TCG)[0] = 1
+    # ---- Ports; see `EngineVcpu` about the callbacks' form ----
 
     def _add_port_hooks(self) -> None:
-        callback = self._engine.callback
-        self._add_instruction_hook(_INSN_IN, callback("uc_cb_insn_in_t", self._port_reader(), 0))
-        self._add_instruction_hook(_INSN_OUT, callback("uc_cb_insn_out_t", self._port_writer()))
-
-    def _add_native_hooks(self, clock: Clock) -> None:
         engine = self._engine
-        self._inside.deliver_all_exceptions()
-        shims = load_shims(engine.library, self._inside)
-        assert shims is not None
-        state = engine.ffi.cast("void *", self._inside.env)
-        engine.add_hook(HOOK_INTR, shims.deliver_exception, state)
-        self._add_instruction_hook(_INSN_SYSCALL, shims.syscall, state)
-        self._add_instruction_hook(_INSN_RDTSC, shims.rdtsc, state)
-        self._add_instruction_hook(_INSN_RDTSCP, shims.rdtscp, state)
-        origin = clock.now() - monotonic_ns()
-        self._inside.field("int64_t *", X86_TSC_OFFSET)[0] = origin
-        self._inside.field("uint64_t *", X86_TSC_AUX)[0] = self.index
-
-    def _add_instruction_hook(
-        self, instruction: int, callback: CData, user: CData | None = None
-    ) -> None:
-        number = self._engine.ffi.cast("int", instruction)
-        self._engine.add_hook(HOOK_INSN, callback, user, number)
-
-    def _add_control_block(self) -> None:
-        engine = self._engine
-        read = engine.callback("uc_cb_mmio_read_t", self._acknowledge, 0)
-        null = engine.ffi.NULL
-        code = engine.api.uc_mmio_map(
-            engine.handle, _CONTROL_BLOCK, _CONTROL_BLOCK_SIZE, read, null, null, null
-        )
-        engine.library.check(code, "cannot map the interrupt control block")
-        self._inside.field("uint64_t *", X86_VM_VMCB)[0] = _CONTROL_BLOCK
-
-    # ---- Ports; see `EngineVcpu` about their form ----
+        number = engine.ffi.cast
+        reader = engine.callback("uc_cb_insn_in_t", self._port_reader(), 0)
+        writer = engine.callback("uc_cb_insn_out_t", self._port_writer())
+        engine.add_hook(HOOK_INSN, reader, None, number("int", _IN))
+        engine.add_hook(HOOK_INSN, writer, None, number("int", _OUT))
 
     def _port_reader(self) -> Callable[[CData, int, int, CData], int]:
         bell = self._bell

@@ -175,7 +175,7 @@ class X86State:
             values[name] = DescriptorTable(*_TABLE.unpack_from(memory, offset))
         return values
 
-    def control_registers(self) -> tuple[int, int, int, int]:
+    def paging_registers(self) -> tuple[int, int, int, int]:
         """Return CR0, CR3, CR4 and EFER."""
         memory = self.load()
         cr0, cr3, cr4, efer = [

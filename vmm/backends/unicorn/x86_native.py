@@ -1,0 +1,171 @@
+"""An x86_64 vCPU's dealings with the engine where its inside is open: see `internals`."""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+
+from vmm.backends.unicorn.engine import HOOK_INSN, HOOK_INTR, PHYSICAL_END
+from vmm.backends.unicorn.internals import INTERRUPT_VIRTUAL
+from vmm.backends.unicorn.layout import (
+    X86_APIC_ID,
+    X86_EFLAGS,
+    X86_EIP,
+    X86_EXPOSE_TCG,
+    X86_FEATURES,
+    X86_OLD_EXCEPTION,
+    X86_TR,
+    X86_TSC_AUX,
+    X86_TSC_OFFSET,
+    X86_VM_VMCB,
+)
+from vmm.backends.unicorn.x86_shims import load_shims
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from vmm.backends.unicorn.engine import Engine
+    from vmm.backends.unicorn.internals import EngineState
+    from vmm.backends.unicorn.library import CData
+    from vmm.devices.lines import Clock
+
+# UC_X86_INS_*
+_RDTSC: Final = 608
+_RDTSCP: Final = 609
+_SYSCALL: Final = 699
+
+_RFLAGS_IF: Final = 1 << 9
+_DOUBLE_FAULT: Final = 8
+
+# Words of the engine's feature array (FeatureWord) and bits in them: what the engine implements
+# without saying so in CPUID.
+_RDSEED: Final = (2, 1 << 18)  # leaf 7, EBX
+_PAGES_1G: Final = (6, 1 << 26)  # leaf 0x8000_0001, EDX
+
+# The virtual-machine control block, behind all physical addresses that page tables can hold.
+_CONTROL_BLOCK: Final = PHYSICAL_END
+_CONTROL_BLOCK_SIZE: Final = 4096
+_INTERRUPT_VECTOR: Final = 0x64  # APM volume 2, appendix B: part of V_INTR
+
+_SEGMENT_PRESENT: Final = 1 << 15
+_EMPTY_TSS: Final = 0x8900
+
+
+class NativeCore:
+    """Exceptions, system calls and interrupts by the engine's own means.
+
+    Exceptions, SYSCALL and RDTSC come to hooks in machine code, see `x86_shims`. External
+    interrupts take the engine's path for virtual ones (V_IRQ of SVM): when IF and the shadow of
+    STI and MOV SS allow, it reads the vector from a control block in guest-physical memory. That
+    block is a device of ours, so that the read is the acknowledge cycle.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        state: EngineState,
+        index: int,
+        clock: Clock,
+        acknowledge: Callable[[], int],
+    ) -> None:
+        """Take over ``engine``; ``acknowledge`` is called within a callback of it."""
+        self._engine = engine
+        self._state = state
+        self._acknowledge = acknowledge
+        self._level = False
+        self._rip = state.field("uint64_t *", X86_EIP)
+        self._rflags = state.field("uint64_t *", X86_EFLAGS)
+        self._old_exception = state.field("int32_t *", X86_OLD_EXCEPTION)
+        self._tr_flags = state.field("uint32_t *", X86_TR + 20)
+        self._complete_cpuid(index)
+        self._start_counter(index, clock)
+        self._add_hooks()
+        self._add_control_block()
+
+    def program_counter(self) -> int:
+        """Return RIP; valid while the engine does not execute."""
+        return int(self._rip[0])
+
+    def halted(self) -> bool:
+        """Tell whether the run that just ended did so by HLT."""
+        return bool(self._state.halted[0])
+
+    def resume(self) -> None:
+        """Forget that the last run ended by HLT."""
+        self._state.halted[0] = 0
+
+    def interrupts_enabled(self) -> bool:
+        """Return RFLAGS.IF; valid while the engine does not execute."""
+        return bool(self._rflags[0] & _RFLAGS_IF)
+
+    def triple_fault(self) -> bool:
+        """Tell whether the run that just ended did so by a triple fault."""
+        # The engine notes the exception that it is delivering. A run ends in the midst of that
+        # only when a double fault cannot be delivered.
+        return bool(self._old_exception[0] == _DOUBLE_FAULT)
+
+    def drive_interrupt(self, level: bool) -> None:
+        """Set the interrupt input; while the engine does not execute, or from a callback."""
+        self._level = level
+        request = self._state.interrupt_request
+        if level:
+            request[0] |= INTERRUPT_VIRTUAL
+        else:
+            request[0] &= ~INTERRUPT_VIRTUAL
+
+    def drive_interrupt_in_callback(self, level: bool) -> bool:
+        """Set the interrupt input as of the next block; True: no stop needed."""
+        self.drive_interrupt(level)
+        self._state.leave_block()
+        return True
+
+    def _read_control_block(self, _engine: CData, offset: int, size: int, _user: CData) -> int:
+        """Answer the engine, which delivers the vector that it reads right away."""
+        if offset != _INTERRUPT_VECTOR or size != 4:
+            return 0
+        vector = self._acknowledge()
+        if self._level:
+            # Having delivered this one, the engine takes the request back. It is made again when
+            # the next run starts, which is before the handler's first instruction.
+            self._engine.stop()
+        if not self._tr_flags[0] & _SEGMENT_PRESENT:
+            self._tr_flags[0] = _EMPTY_TSS  # as `x86_shims` does
+        return vector
+
+    # ---- Construction ----
+
+    def _complete_cpuid(self, index: int) -> None:
+        state = self._state
+        for word, bit in (_RDSEED, _PAGES_1G):
+            state.field("uint64_t *", X86_FEATURES + 8 * word)[0] |= bit
+        state.field("uint32_t *", X86_APIC_ID)[0] = index
+        state.field("uint8_t *", X86_EXPOSE_TCG)[0] = 1  # the leaf with a hypervisor's signature
+
+    def _start_counter(self, index: int, clock: Clock) -> None:
+        self._state.field("uint64_t *", X86_TSC_AUX)[0] = index
+        self._state.field("int64_t *", X86_TSC_OFFSET)[0] = clock.now() - monotonic_ns()
+
+    def _add_hooks(self) -> None:
+        engine = self._engine
+        shims = load_shims(engine.library, self._state)
+        assert shims is not None
+        self._state.deliver_all_exceptions()
+        user = engine.ffi.cast("void *", self._state.env)
+        engine.add_hook(HOOK_INTR, shims.deliver_exception, user)
+        for instruction, shim in (
+            (_SYSCALL, shims.syscall),
+            (_RDTSC, shims.rdtsc),
+            (_RDTSCP, shims.rdtscp),
+        ):
+            engine.add_hook(HOOK_INSN, shim, user, engine.ffi.cast("int", instruction))
+
+    def _add_control_block(self) -> None:
+        engine = self._engine
+        read = engine.callback("uc_cb_mmio_read_t", self._read_control_block, 0)
+        null = engine.ffi.NULL
+        code = engine.api.uc_mmio_map(
+            engine.handle, _CONTROL_BLOCK, _CONTROL_BLOCK_SIZE, read, null, null, null
+        )
+        engine.library.check(code, "cannot map the interrupt control block")
+        self._state.field("uint64_t *", X86_VM_VMCB)[0] = _CONTROL_BLOCK
