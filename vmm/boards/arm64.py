@@ -135,3 +135,20 @@ class Arm64Board:
         from vmm.devices.pl031 import Pl031
 
         return Pl031(irq=self._shared_line(at.INTID_PL031), clock=self._clock, wall_clock=time_ns)
+
+
+class _LazyCpuInterface:
+    """The GIC's CPU interface of one vCPU, in a GIC that may not have been made yet."""
+
+    def __init__(self, board: Arm64Board, index: int) -> None:
+        self._board = board
+        self._index = index
+
+    def encodings(self) -> tuple[Encoding, ...]:
+        return ()
+
+    def read_register(self, encoding: Encoding) -> int:
+        return self._board.gic.cpu_interfaces[self._index].read_register(encoding)
+
+    def write_register(self, encoding: Encoding, value: int) -> None:
+        self._board.gic.cpu_interfaces[self._index].write_register(encoding, value)

@@ -1,22 +1,12 @@
-"""The x86_64 board: what is left of a PC when nothing is kept that small kernels do not use.
-
-    ports                                     memory
-    0x0020 0x00a0  8259 pair (0x04d0: ELCR)   0x0000_0000  RAM, up to 3 GiB
-    0x0040 0x0061  8254 timer                 0xc000_0000  hole: devices by memory
-    0x0064         i8042: reset               0xd000_0000    virtio-mmio
-    0x0070         RTC and CMOS, IRQ 8        0xfec0_0000    I/O APIC
-    0x00e9         debug output               0xfee0_0000    local APIC
-    0x00f4 0x0501  debug exit               0x1_0000_0000  RAM above 3 GiB
-    0x03f8         COM1, IRQ 4
-    0x0604         power-off
-    0x0ca0         doorbell
-"""
+"""The x86_64 board: the devices of `vmm.boards.x86_map`, made when first needed, connected."""
 
 from __future__ import annotations
 
 from vmm.arch import X86_64
+from vmm.boards import x86_map as at
 from vmm.boards.lazy import LazyRegion
 from vmm.boards.serial import SerialWire
+from vmm.boards.x86_interrupts import Interrupts
 from vmm.hypercall.doorbell import WIDTH as DOORBELL_WIDTH
 from vmm.hypercall.doorbell import Doorbell
 from vmm.hypercall.services import Services
@@ -38,28 +28,13 @@ if TYPE_CHECKING:
     from vmm.devices.local_apic import LocalApic
     from vmm.memory import GuestMemory
 
-HOLE_START: Final = 0xC000_0000
-HOLE_END: Final = 0x1_0000_0000
-
-IOAPIC: Final = 0xFEC0_0000
-LOCAL_APIC: Final = 0xFEE0_0000
-APIC_WINDOW: Final = 0x1000
-
-COM1: Final = 0x3F8
-DOORBELL: Final = 0x0CA0
-
-IRQ_TIMER: Final = 0
-IRQ_COM1: Final = 4
-IRQ_RTC: Final = 8
-GSI_TIMER: Final = 2  # where a PC's I/O APIC receives the 8254
-
 
 class X86Board:
     """The devices of an x86_64 machine, connected."""
 
     arch: Final = X86_64
-    doorbell: Final = DOORBELL
-    serial: Final = COM1
+    doorbell: Final = at.DOORBELL
+    serial: Final = at.COM1
 
     def __init__(
         self,
@@ -72,8 +47,8 @@ class X86Board:
     ) -> None:
         self.counter_hz = vm.counter_hz
         self.device_regions: tuple[tuple[int, int, str], ...] = (
-            (IOAPIC, APIC_WINDOW, "ioapic"),
-            (LOCAL_APIC, APIC_WINDOW, "local apic"),
+            (at.IOAPIC, at.APIC_WINDOW, "ioapic"),
+            (at.LOCAL_APIC, at.APIC_WINDOW, "local apic"),
         )
         self._vm = vm
         self._bus = bus
@@ -81,17 +56,17 @@ class X86Board:
         self._console = console
         self._host = host
         self._wire = SerialWire(console, bus)
-        self._interrupts = _Interrupts(vm, bus, clock)
+        self._interrupts = Interrupts(vm, bus, clock)
         services = Services(memory, console, clock, host)
-        bus.pio.attach(DOORBELL, DOORBELL_WIDTH, "doorbell", Doorbell(memory, services.table))
+        bus.pio.attach(at.DOORBELL, DOORBELL_WIDTH, "doorbell", Doorbell(memory, services.table))
         self._attach_ports(bus)
 
     @staticmethod
     def ram_ranges(size: int) -> Sequence[tuple[Gpa, int]]:
         """Return where RAM lies: below the hole, and the rest from 4 GiB."""
-        if size <= HOLE_START:
+        if size <= at.HOLE_START:
             return ((Gpa(0), size),)
-        return ((Gpa(0), HOLE_START), (Gpa(HOLE_END), size - HOLE_START))
+        return ((Gpa(0), at.HOLE_START), (Gpa(at.HOLE_END), size - at.HOLE_START))
 
     def connect(self, vcpus: Sequence[Vcpu]) -> None:
         """Connect the interrupt controllers to the vCPUs."""
@@ -107,3 +82,16 @@ class X86Board:
     def on_console_input(self) -> None:
         """Pass input on to the serial port, if the guest uses it."""
         self._wire.feed()
+
+    def _attach_ports(self, bus: Bus) -> None:
+        attach = bus.pio.attach
+        attach(at.COM1, at.COM_PORTS, "com1", LazyRegion(self._build_com1))
+
+    def _build_com1(self) -> Region:
+        from vmm.devices.ns16550 import Ns16550
+
+        uart = Ns16550(
+            irq=self._interrupts.line(at.IRQ_COM1), sink=self._wire.sink, on_room=self._wire.feed
+        )
+        self._wire.connect(uart)
+        return uart

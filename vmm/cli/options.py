@@ -101,7 +101,7 @@ def parse_run(words: Sequence[str]) -> RunCommand | None:
             options[name[2:]] = True
             continue
         if not equals:
-            if position == len(words):
+            if position == len(words) or words[position].startswith("-"):
                 return None
             content = words[position]
             position += 1

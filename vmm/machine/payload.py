@@ -84,7 +84,7 @@ def _load_calypso(
         initrd=config.initrd,
         command_line=config.command_line,
         device_tree=board.device_tree(config.command_line, None) or b"",
-        device_regions=tuple((name, base, size) for base, size, name in board.device_regions),
+        device_regions=board.device_regions,
         doorbell=board.doorbell,
         console=board.serial,
         counter_hz=board.counter_hz,
