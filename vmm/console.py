@@ -161,10 +161,10 @@ class Console:
                 return b""
             if self._input_fd < 0 or not _readable(self._input_fd, 0):
                 return None
-            data = _read_some(self._input_fd, length)
-            if data == b"":
+            fresh = _read_some(self._input_fd, length)
+            if fresh == b"":
                 self._input_ended = True
-            return data
+            return fresh
 
     @property
     def ready(self) -> bool:

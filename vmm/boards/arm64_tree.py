@@ -72,8 +72,15 @@ def _add_chosen(root: Node, command_line: str, initrd: tuple[int, int] | None) -
 def _add_cpus(root: Node, count: int) -> None:
     cpus = root.add("cpus", {"#address-cells": 1, "#size-cells": 0})
     for index in range(count):
-        properties = {"device_type": "cpu", "compatible": "arm,armv8", "reg": index}
-        cpus.add(f"cpu@{index:x}", {**properties, "enable-method": "psci"})
+        cpus.add(
+            f"cpu@{index:x}",
+            {
+                "device_type": "cpu",
+                "compatible": "arm,armv8",
+                "reg": index,
+                "enable-method": "psci",
+            },
+        )
 
 
 def _timer() -> dict[str, str | tuple[int, ...]]:

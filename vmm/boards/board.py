@@ -33,11 +33,16 @@ class Board(Protocol):
         counter_hz: frequency of the guest's counter, 0 where unknown.
     """
 
-    arch: Arch
-    doorbell: int
-    serial: int
-    device_regions: tuple[tuple[int, int, str], ...]
-    counter_hz: int
+    @property
+    def arch(self) -> Arch: ...
+    @property
+    def doorbell(self) -> int: ...
+    @property
+    def serial(self) -> int: ...
+    @property
+    def device_regions(self) -> tuple[tuple[int, int, str], ...]: ...
+    @property
+    def counter_hz(self) -> int: ...
 
     def __init__(
         self,

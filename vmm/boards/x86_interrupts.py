@@ -7,8 +7,8 @@ Local APICs are the backend's where it has them, else devices of this board.
 
 from __future__ import annotations
 
+from vmm.boards import x86_map as at
 from vmm.boards.lazy import LazyRegion
-from vmm.boards.x86_map import APIC_WINDOW, GSI_TIMER, IOAPIC, IRQ_TIMER, LOCAL_APIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vmm.bus import Bus
     from vmm.devices.i8259 import I8259Pair
     from vmm.devices.ioapic import IoApic
-    from vmm.devices.lines import Clock, InterruptLine, Region
+    from vmm.devices.lines import Clock, InterruptLine, InterruptSource
     from vmm.devices.local_apic import LocalApic
 else:
 
@@ -28,7 +28,6 @@ else:
         return instance
 
 
-PIC_PORTS: Final = ((0x20, 2), (0xA0, 2), (0x4D0, 2))
 SPURIOUS: Final = 0xFF
 
 
@@ -42,25 +41,50 @@ class Interrupts:
         self._pins: list[InterruptLine] = []
         self._pic: I8259Pair | None = None
         self._ioapic: IoApic | None = None
-        self._apics: list[LocalApic] = []
+        self._apics: tuple[LocalApic, ...] = ()
 
     def connect(self, vcpus: Sequence[Vcpu]) -> None:
         """Connect the INTR pins of the vCPUs, and place the controllers on the bus."""
         for vcpu in vcpus:
             source = _Source(self, vcpu.index)
             self._pins.append(cast("X86Vcpu", vcpu).connect_interrupts(source))
-        attach = self._bus.pio.attach
-        for part, (port, length) in enumerate(PIC_PORTS):
-            attach(port, length, "i8259", LazyRegion(lambda part=part: self.pic.regions[part]))
-        attach = self._bus.mmio.attach
-        attach(IOAPIC, APIC_WINDOW, "ioapic", LazyRegion(lambda: self.ioapic))
+        ports, memory = self._bus.pio.attach, self._bus.mmio.attach
+        ports(at.PIC_MASTER, at.PIC_PORTS, "8259 master", LazyRegion(lambda: self.pic.master))
+        ports(at.PIC_SLAVE, at.PIC_PORTS, "8259 slave", LazyRegion(lambda: self.pic.slave))
+        ports(at.ELCR, at.PIC_PORTS, "elcr", LazyRegion(lambda: self.pic.elcr))
+        memory(at.IOAPIC, at.APIC_WINDOW, "ioapic", LazyRegion(lambda: self.ioapic))
         if not self._vm.local_apic:
             # Each vCPU sees its own local APIC here; with one vCPU there is one.
-            attach(LOCAL_APIC, APIC_WINDOW, "local apic", LazyRegion(lambda: self.apics[0]))
+            apic = LazyRegion(lambda: self.apics[0])
+            memory(at.LOCAL_APIC, at.APIC_WINDOW, "local apic", apic)
+
+    @property
+    def pic(self) -> I8259Pair:
+        """The 8259 pair; made when first needed."""
+        if self._pic is None:
+            from vmm.devices.i8259 import I8259Pair
+
+            self._pic = I8259Pair()
+            self._pic.connect(self._pins[0] if self._vm.local_apic else self.apics[0].lint0)
+        return self._pic
+
+    @property
+    def ioapic(self) -> IoApic:
+        """The I/O APIC; made when first needed."""
+        if self._ioapic is None:
+            from vmm.devices.ioapic import IoApic
+
+            if self._vm.local_apic:
+                vm = self._vm
+                self._ioapic = IoApic(messages=vm.signal_msi, on_routes=vm.watch_vectors)
+                vm.connect_end_of_interrupt(self._ioapic)
+            else:
+                self._ioapic = IoApic(messages=self._deliver)
+        return self._ioapic
 
     def line(self, irq: int) -> InterruptLine:
         """Return the wire of ISA interrupt request ``irq``."""
-        gsi = GSI_TIMER if irq == IRQ_TIMER else irq
+        gsi = at.GSI_TIMER if irq == at.IRQ_TIMER else irq
 
         def drive(level: bool) -> None:
             self.pic.line(irq)(level)

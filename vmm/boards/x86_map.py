@@ -26,6 +26,10 @@ IOAPIC: Final = 0xFEC0_0000
 LOCAL_APIC: Final = 0xFEE0_0000
 APIC_WINDOW: Final = 0x1000
 
+PIC_MASTER: Final = 0x20
+PIC_SLAVE: Final = 0xA0
+ELCR: Final = 0x4D0
+PIC_PORTS: Final = 2
 COM1: Final = 0x3F8
 COM_PORTS: Final = 8
 DOORBELL: Final = 0x0CA0

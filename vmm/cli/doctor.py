@@ -43,7 +43,7 @@ def _guest() -> dict[str, object]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(as_json: bool) -> None:
     """Say what this host offers, which backend each architecture gets and why."""
-    facts = {
+    facts: dict[str, dict[str, object]] = {
         "host": _host(),
         "backends": {arch: inspect_backends(arch) for arch in ARCHITECTURES},
         "guest": _guest(),

@@ -7,6 +7,7 @@ import json
 import click
 
 from vmm.images.bundled import find_image
+from vmm.images.describe import describe
 from vmm.images.recognise import open_image
 
 
@@ -16,7 +17,7 @@ from vmm.images.recognise import open_image
 def inspect(image: str, as_json: bool) -> None:
     """Say what IMAGE is: kind, architecture, entry, segments, boot protocol, needs."""
     with open_image(find_image(image, None)) as opened:
-        facts = opened.describe()
+        facts = describe(opened)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return

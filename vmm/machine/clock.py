@@ -13,13 +13,20 @@ from time import monotonic_ns
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
     from typing import Final, Protocol
 
     from vmm.devices.lines import Timer
 
     class Lock(Protocol):
-        def __enter__(self) -> bool: ...
-        def __exit__(self, *_: object) -> object: ...
+        def __enter__(self) -> object: ...
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            trace: TracebackType | None,
+            /,
+        ) -> object: ...
 
 
 _NS: Final = 1_000_000_000

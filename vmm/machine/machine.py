@@ -39,10 +39,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
-    from typing import Final, Self
+    from typing import Final, Protocol, Self
 
     from vmm.arch import Arch
-    from vmm.backends.api import Exit, Hypervisor, RegisterValue, Vcpu
+    from vmm.backends.api import Exit, RegisterValue, Vcpu
+
+    class Closeable(Protocol):
+        def close(self) -> None: ...
+
 
 _EXIT_KINDS: Final = {
     abi.EXIT_PROGRAM: outcome.EXITED,
@@ -141,7 +145,7 @@ class Machine:
         self._idle = False
         self._wake_fd = -1
         self._error: BaseException | None = None
-        self._resources: list[Hypervisor | MachineClock | GuestMemory | Vcpu] = []
+        self._resources: list[Closeable] = []
         try:
             self._assemble(config)
         except BaseException:
@@ -312,7 +316,7 @@ class Machine:
             self._end(Outcome(outcome.STOPPED, outcome.STATUS_INTERRUPTED, "interrupted"))
             raise
         finally:
-            self._finish(self._verdict or _FAILED)
+            self._finish(_FAILED if self._verdict is None else self._verdict)
 
     def _finish(self, verdict: Outcome) -> None:
         with self._state:

@@ -1,0 +1,112 @@
+"""`vmm run` as a user types it: output, exit statuses, and one line for everything that is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.vmm.machine.kernels import SPIN, request, text_offset, write_kernel
+from vmm.hypercall import abi
+
+VMM = [sys.executable, "-m", "vmm"]
+
+
+def vmm(*words: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*VMM, *words],
+        input=stdin,
+        capture_output=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Path:
+    return tmp_path / "kernel.elf"
+
+
+def test_streams_and_exit_status(kernel: Path, arch: str, backend: str) -> None:
+    requests = [
+        request(abi.CONSOLE_WRITE, text_offset(arch, 0), 4, abi.STREAM_OUTPUT),
+        request(abi.CONSOLE_WRITE, text_offset(arch, 1), 6, abi.STREAM_ERROR),
+        request(abi.EXIT, 42, abi.EXIT_PROGRAM, 0, 0),
+    ]
+    write_kernel(kernel, arch, requests, SPIN[arch], texts=(b"out\n", b"error\n"))
+    done = vmm("run", "--backend", backend, str(kernel))
+    assert done.returncode == 42
+    assert done.stdout == b"out\n"
+    assert done.stderr.splitlines() == [f"vmm: {backend} backend: as asked for".encode(), b"error"]
+    assert vmm("run", "--quiet", "--backend", backend, str(kernel)).stderr == b"error\n"
+
+
+def test_auto_says_in_one_line_what_it_chose_and_why(kernel: Path, arch: str) -> None:
+    write_kernel(kernel, arch, [request(abi.EXIT, 0, 0, 0, 0)], SPIN[arch])
+    done = vmm("run", str(kernel))
+    assert done.returncode == 0
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith(("vmm: unicorn backend: ", "vmm: kvm backend: "))
+    assert len(line) > len("vmm: unicorn backend: ")
+
+
+def test_standard_input_reaches_the_guest(kernel: Path, arch: str) -> None:
+    requests = [
+        request(abi.CONSOLE_READ, text_offset(arch, 0), 5),
+        request(abi.CONSOLE_WRITE, text_offset(arch, 0), 5, abi.STREAM_OUTPUT),
+        request(abi.EXIT, 0, 0, 0, 0),
+    ]
+    write_kernel(kernel, arch, requests, SPIN[arch])
+    done = vmm("run", "--backend", "unicorn", str(kernel), stdin=b"typed")
+    assert done.stdout == b"typed"
+
+
+def test_timeout_is_124_with_the_state_of_the_guest(kernel: Path, arch: str) -> None:
+    write_kernel(kernel, arch, [], SPIN[arch])
+    done = vmm("run", "--timeout", "0.3", "--backend", "unicorn", str(kernel))
+    assert done.returncode == 124
+    assert b"stopped after 0.3 s" in done.stderr
+    assert (b"rip 0x" if arch == "x86_64" else b"pc 0x") in done.stderr
+    assert b"no device was accessed" in done.stderr
+
+
+def test_panic_is_126(kernel: Path, arch: str) -> None:
+    requests = [request(abi.EXIT, 1, abi.EXIT_PANIC, text_offset(arch, 0), 4)]
+    write_kernel(kernel, arch, requests, SPIN[arch], texts=(b"oops",))
+    done = vmm("run", "--backend", "unicorn", str(kernel))
+    assert done.returncode == 126
+    assert b"the guest panicked: oops" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["run", "/nonexistent"], "/nonexistent"),
+        (["run", "/etc"], "/etc"),
+        (["run", "/etc/passwd"], "/etc/passwd"),
+        (["run", "no-such-program"], "no such file, bundled program"),
+        (["run", "--memory", "lots", "KERNEL"], "'lots' is not a size"),
+        (["run", "--memory", "64X", "KERNEL"], "'64X' is not a size"),
+        (["run", "--memory", "1K", "KERNEL"], "not between 1M"),
+        (["run", "--cpus", "0", "KERNEL"], "vCPU"),
+        (["run", "--env", "NOEQUALS", "KERNEL"], "write NAME=CONTENT"),
+        (["run", "--backend", "qemu", "KERNEL"], "'qemu'"),
+        (["run", "--initrd", "/nonexistent.cpio", "KERNEL"], "/nonexistent.cpio"),
+        (["run", "--bogus", "KERNEL"], "--bogus"),
+        (["run"], "IMAGE"),
+        (["walk"], "walk"),
+        (["inspect", "/nonexistent"], "/nonexistent"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(kernel: Path, words: list[str], complaint: str) -> None:
+    write_kernel(kernel, "x86_64", [request(abi.EXIT, 0, 0, 0, 0)], SPIN["x86_64"])
+    done = vmm(*[word.replace("KERNEL", str(kernel)) for word in words])
+    assert done.returncode == 2
+    assert done.stdout == b""
+    lines = [line for line in done.stderr.decode().splitlines() if " backend: " not in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("vmm: ")
+    assert complaint in lines[0]
