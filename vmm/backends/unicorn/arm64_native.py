@@ -54,7 +54,7 @@ class NativeCore:
         firmware = (EXCEPTION_HVC, EXCEPTION_SMC)
         dispatch = new_dispatch(engine.library, state.cpu, deliver, python, firmware)
         engine.keep(dispatch)
-        hook = engine.ffi.cast("uintptr_t", internals.dispatcher)
+        hook = engine.ffi.cast("uintptr_t", internals.shims.dispatch)
         engine.add_hook(HOOK_INTR, hook, dispatch)
 
     def program_counter(self) -> int:

@@ -45,6 +45,9 @@ _SYSTEM: Final[dict[str, Encoding]] = {
     "cpacr_el1": CPACR_EL1,
 }
 
+# What the engine's cached address translations depend on.
+_TRANSLATION: Final = frozenset(("sctlr_el1", "ttbr0_el1", "ttbr1_el1", "tcr_el1", "mair_el1"))
+
 _GENERAL: Final = {
     **{f"x{number}": REG_X0 + number for number in range(29)},
     "x29": _REG_X29,
@@ -129,7 +132,8 @@ class Registers:
             else:
                 self.write_system(_SYSTEM[name], value)
         self.refresh()
-        engine.flush_translations()
+        if not rest.keys().isdisjoint(_TRANSLATION):
+            engine.flush_translations()
 
     def read_system(self, encoding: Encoding) -> int:
         """Return a system register, whatever the current exception level."""

@@ -6,9 +6,9 @@ needed to install nor a parser when a machine starts. Run it as a script, or cal
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import sys
 
 MODULE = "vmm.backends.unicorn._ffi"
 
@@ -68,6 +68,7 @@ int uc_mmio_map(uc_engine *, uint64_t, uint64_t, uc_cb_mmio_read_t, void *, uc_c
 int uc_reg_read(uc_engine *, int, void *);
 int uc_reg_write(uc_engine *, int, const void *);
 int uc_vmem_translate(uc_engine *, uint64_t, uint32_t, uint64_t *);
+int uc_vmem_read(uc_engine *, uint64_t, uint32_t, void *, size_t);
 size_t uc_context_size(uc_engine *);
 int uc_context_alloc(uc_engine *, void **);
 int uc_context_save(uc_engine *, void *);
@@ -130,7 +131,8 @@ def main(path: str | None = None) -> None:
     builder.set_source(MODULE, None)
     builder.cdef(DECLARATIONS)
     draft = f"{path}.{os.getpid()}"
-    builder.emit_python_code(draft)
+    with contextlib.redirect_stdout(None):  # it reports progress
+        builder.emit_python_code(draft)
     with open(draft) as file:
         code = file.read()
     with open(draft, "w") as file:
@@ -147,4 +149,4 @@ def _first_line(path: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vmm.backends.unicorn.shim import load_shims
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,7 @@ ARCH_X86: Final = 4
 MODE_LITTLE_ENDIAN: Final = 0
 MODE_64: Final = 1 << 3
 PROT_READ: Final = 1
+PROT_EXEC: Final = 4
 PROT_ALL: Final = 7
 HOOK_INTR: Final = 1 << 0
 HOOK_INSN: Final = 1 << 1
@@ -56,6 +59,7 @@ class Engine:
         handle: the ``uc_engine *``.
         state: its private state, or None where only the public interface is certain.
         failure: the exception that a callback raised; it stopped the run.
+        stops: how often `stop` was called.
     """
 
     def __init__(
@@ -70,8 +74,11 @@ class Engine:
         self.ffi = library.ffi
         self.api = library.api
         self.failure: BaseException | None = None
+        self.stops = 0
         self._kept: list[CData] = []
         self._word = self.ffi.new("uint64_t *")
+        stop = library.address_of("uc_emu_stop")
+        self._asked = self.ffi.new("uint64_t[2]", [0, stop])
         handle = self.ffi.new("uc_engine **")
         library.check(self.api.uc_open(arch, mode, handle), "cannot open an engine")
         self.handle: CData = handle[0]
@@ -87,6 +94,8 @@ class Engine:
             self.state: EngineState | None = internals.state(self.handle) if internals else None
             if self.state is not None:
                 self.state.stop_only_between_blocks()
+            else:
+                self._stop_by_hook()
         except BaseException:
             self.close()
             raise
@@ -165,10 +174,20 @@ class Engine:
 
     def start(self, address: int) -> int:
         """Run from ``address`` until something stops the engine; return its error number."""
+        self._asked[0] = 0
         return self.api.uc_emu_start(self.handle, address, 0, 0, 0)
 
     def stop(self) -> None:
         """End the run before the next block. Certain in the engine's own thread only."""
+        self.stops += 1
+        if self.state is not None:
+            self.api.uc_emu_stop(self.handle)
+        else:
+            self._asked[0] = 1
+
+    def stop_in_exception_hook(self) -> None:
+        """End the run once the hook returns, even if no further block can be fetched."""
+        self.stops += 1
         self.api.uc_emu_stop(self.handle)
 
     def read_register(self, number: int) -> int:
@@ -191,6 +210,13 @@ class Engine:
             return None
         return int(word[0])
 
+    def fetch(self, address: int) -> int | None:
+        """Return the 32-bit instruction at virtual ``address``; None if it cannot be fetched."""
+        word = self._word
+        if self.api.uc_vmem_read(self.handle, address, PROT_EXEC, word, 4) != 0:
+            return None
+        return int(word[0]) & 0xFFFF_FFFF
+
     def flush_code(self) -> None:
         """Forget translated code. Not during a run, unless from a callback."""
         self._control(_CTL_TB_FLUSH)
@@ -208,6 +234,25 @@ class Engine:
         self.state = None
         self._kept.clear()
 
+    def _stop_by_hook(self) -> None:
+        """Have each block look whether the run shall end.
+
+        The engine's own stop takes effect between the instructions of a block too, after an access
+        to memory, and then repeats the instruction whose access it was: an atomic addition adds
+        twice. Where this cannot be switched off (`EngineState.stop_only_between_blocks`), stops
+        are asked for by a flag, and made where a block starts.
+        """
+        shims = load_shims(self.library)
+        if shims is not None:
+            self.add_hook(HOOK_BLOCK, self.ffi.cast("uintptr_t", shims.stop), self._asked)
+            return
+
+        def look(_engine: CData, _address: int, _size: int, _user: CData) -> None:
+            if self._asked[0]:
+                self.api.uc_emu_stop(self.handle)
+
+        self.add_hook(HOOK_BLOCK, self.callback("uc_cb_hookblock_t", look))
+
     def _control(self, control: int, value: int | None = None) -> None:
         arguments = () if value is None else (self.ffi.cast("int", value),)
         control = control - (1 << 32) if control >> 31 else control
@@ -222,12 +267,12 @@ class Engine:
     ) -> None:
         if self.failure is None:
             self.failure = error
-        self.stop()
+        self.stop_in_exception_hook()
 
 
 def _gaps(memory: GuestMemory) -> list[tuple[int, int]]:
     """Return what is not RAM, as (start, end)."""
-    gaps = []
+    gaps: list[tuple[int, int]] = []
     start = 0
     for region in memory.regions:
         if region.base > start:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 
 from vmm.backends.unicorn.layout import LAYOUTS
-from vmm.backends.unicorn.shim import load_dispatcher
+from vmm.backends.unicorn.shim import load_shims
 from vmm.errors import VmmError
 
 TYPE_CHECKING = False
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from vmm.backends.unicorn.layout import Layout
     from vmm.backends.unicorn.library import CData, Library
+    from vmm.backends.unicorn.shim import Shims
 
 SWITCH: Final = "CALYPSO_UNICORN_INTERNALS"
 
@@ -54,13 +55,13 @@ class Internals:
     Attributes:
         library: the engine's library.
         layout: the verified offsets.
-        dispatcher: address of the native hook for exceptions, see `shim`.
+        shims: the native hooks.
     """
 
-    def __init__(self, library: Library, layout: Layout, dispatcher: int) -> None:
+    def __init__(self, library: Library, layout: Layout, shims: Shims) -> None:
         self.library = library
         self.layout = layout
-        self.dispatcher = dispatcher
+        self.shims = shims
 
     def address(self, function: str) -> int:
         """Return the address of one of the engine's private functions."""
@@ -142,10 +143,10 @@ def open_internals(library: Library) -> Internals | None:
         return None
     if build_id(library.path) not in layout.builds:
         return None
-    dispatcher = load_dispatcher(library)
-    if dispatcher is None:
+    shims = load_shims(library)
+    if shims is None:
         return None
-    return Internals(library, layout, dispatcher)
+    return Internals(library, layout, shims)
 
 
 def build_id(path: str) -> str:

@@ -67,6 +67,9 @@ if TYPE_CHECKING:
         def uc_vmem_translate(
             self, engine: CData, address: int, rights: int, physical: CData, /
         ) -> int: ...
+        def uc_vmem_read(
+            self, engine: CData, address: int, rights: int, buffer: CData, size: int, /
+        ) -> int: ...
         def uc_context_size(self, engine: CData, /) -> int: ...
         def uc_context_alloc(self, engine: CData, context: CData, /) -> int: ...
         def uc_context_save(self, engine: CData, context: CData, /) -> int: ...
@@ -152,7 +155,7 @@ class Library:
 
 
 _guard = allocate_lock()
-_library: Library | None = None
+_opened: list[Library] = []
 
 
 def open_library() -> Library:
@@ -161,11 +164,10 @@ def open_library() -> Library:
     Raises:
         BackendUnavailable: if it is missing, cannot be loaded, or is of another release.
     """
-    global _library
     with _guard:
-        if _library is None:
-            _library = Library(_bindings(), _find(sys.path))
-        return _library
+        if not _opened:
+            _opened.append(Library(_bindings(), _find(sys.path)))
+        return _opened[0]
 
 
 def _bindings() -> CData:
