@@ -23,7 +23,7 @@ _SYMBOL: Final = struct.Struct("<IBBHQQ")
 _NAMED_TYPES: Final = frozenset({0, 1, 2, 10})
 
 # Bounds what a file can make a crash report read; debug builds of large programs stay below.
-MAX_TABLE: Final = 64 << 20
+MAX_TABLE: Final = 16 << 20
 
 
 class Symbols:

@@ -46,7 +46,7 @@ class ElfMaker:
         for part in self.parts:
             # Congruent to the address modulo the alignment, as a linker does it.
             position = offset + len(body)
-            if part.alignment > 1:
+            if 1 < part.alignment <= 0x20_0000:
                 body += bytes((part.virtual - position) % part.alignment)
                 position = offset + len(body)
             body += part.data
