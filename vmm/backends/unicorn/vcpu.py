@@ -58,6 +58,8 @@ class EngineVcpu:
                     continue
             self._attend()
             error = self._execute()
+            if error is None:
+                continue
             done = self._outcome(error)
             if done is not None:
                 return done
@@ -108,12 +110,13 @@ class EngineVcpu:
 
     # ---- The run loop's parts ----
 
-    def _execute(self) -> int:
+    def _execute(self) -> int | None:
+        """Let the guest execute; return the engine's error number, None if it did not start."""
         bell = self._bell
         try:
             bell.native = True
             if bell.rung:
-                return 0
+                return None
             return self._engine.start(self._program_counter())
         finally:
             bell.native = False

@@ -16,7 +16,6 @@ from vmm.backends.unicorn.vcpu import EngineVcpu
 from vmm.backends.unicorn.x86_native import NativeCore
 from vmm.backends.unicorn.x86_paging import translate
 from vmm.backends.unicorn.x86_state import X86State
-from vmm.errors import BackendUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,8 +84,10 @@ class X86Vcpu(EngineVcpu):
             return NativeCore(
                 engine, engine.state, self.index, clock, self._acknowledge_in_callback
             )
-        raise BackendUnavailable(
-            "x86_64 guests need the Unicorn engine's internals, which are not available here"
+        from vmm.backends.unicorn.x86_public import PublicCore
+
+        return PublicCore(
+            engine, self._state, self._memory, self.index, clock, self._acknowledge, self._bell
         )
 
     # ---- Vcpu and X86Vcpu ----
