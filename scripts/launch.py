@@ -8,6 +8,4 @@ sys.path.insert(0, root)
 sys.path.append(f"{root}/.venv/lib/{version}/site-packages")
 sys.argv[0] = "vmm"
 
-from vmm.cli import main  # noqa: E402 - it needs the path
-
-sys.exit(main())
+import vmm.__main__  # noqa: E402, F401 - runs the command and ends the process
