@@ -262,6 +262,7 @@ class I8259Pair(Device):
         master: a region of two ports, at 0x20.
         slave: the same, at 0xa0.
         elcr: a region of two ports, at 0x4d0.
+        regions: these three, in this order.
     """
 
     def __init__(self) -> None:
@@ -273,6 +274,7 @@ class I8259Pair(Device):
             level_capable=SLAVE_LEVEL_CAPABLE, cascade=0, on_change=self._update_slave
         )
         self.elcr = Elcr(self.master, self.slave)
+        self.regions = (self.master, self.slave, self.elcr)
         super().__init__()
 
     def connect(self, output: InterruptLine) -> None:
