@@ -1,7 +1,6 @@
 """Calypso's own kernel: an ELF file linked into the direct map, with a note that says so.
 
-The note has the name "Calypso", type 1 and one 32-bit word: the ABI version the kernel speaks. A
-kernel without it is ours by where it is linked.
+The note has the name "Calypso", type 1 and one 32-bit word: the ABI version the kernel speaks.
 """
 
 from __future__ import annotations
@@ -34,10 +33,8 @@ def recognise(file: ImageFile, elf: Elf | None) -> Image | None:
         return None
     version = _abi_version(elf)
     if version is None:
-        direct_map = MEMORY_MAPS[elf.arch].direct_map
-        if any(s.virtual != direct_map + s.physical for s in elf.loads):
-            return None
-    elif version != abi.ABI_VERSION:
+        return None
+    if version != abi.ABI_VERSION:
         raise UsageError(
             f"{file.path}: this kernel speaks ABI version {version}, this VMM {abi.ABI_VERSION}:"
             " use the kernel that came with the VMM"
