@@ -5,16 +5,19 @@
 #include <calypso/abi.h>
 #include <calypso/types.h>
 
-/* The kernel's copy of bootinfo (the original is in BOOT memory, freed when boot is over).
- * Physical addresses in it stay as they were; command line and arguments were moved to the heap
- * and are reached through the functions below. */
+/* The kernel's copy, checked. What it points to stays where the VMM has put it; those pages are
+ * kept when the rest of BOOT memory is freed. */
 extern struct calypso_bootinfo bootinfo;
 
-/* The copied region list, ascending; `bootinfo.region_count` of them. */
+/* The regions, ascending and disjoint; `bootinfo.region_count` of them. */
 extern struct calypso_region *bootinfo_regions;
 
 /* The first region of this type, or NULL. */
 const struct calypso_region *bootinfo_find(enum calypso_region_type type);
+
+/* Add a region for registers that an early device has found, before the kernel's page table is
+ * built. Nothing happens where a region is there already. */
+void bootinfo_add_device(physical_t physical, uint64_t length, const char *name);
 
 /* Whether the VMM offers this feature. */
 static inline bool bootinfo_has(enum calypso_feature feature)
@@ -35,8 +38,7 @@ uint64_t command_line_number(const char *name, uint64_t fallback);
 /* Whether `name=` is given with exactly this value. */
 bool command_line_is(const char *name, const char *value);
 
-/* The program's argument block, see `calypso_bootinfo.arguments`: argc + envc strings. NULL and
- * empty after `bootinfo_release`. */
+/* The program's argument block, see `calypso_bootinfo.arguments`: argc + envc strings. */
 const char *program_arguments(uint64_t *length);
 
 #endif

@@ -69,14 +69,25 @@ size_t kmalloc_usable(const void *object);
 #define MAP_NORESERVE 0x4000
 #define MAP_POPULATE 0x8000
 #define MAP_STACK 0x20000
+#define MAP_READ_ONLY 0x40000000 /* ours: a shared mapping that may never become writable */
 #define MAP_FIXED_NOREPLACE 0x100000
 
 #define MREMAP_MAYMOVE 1
 #define MREMAP_FIXED 2
 #define MREMAP_DONTUNMAP 4
 
+#define MADV_NORMAL 0
+#define MADV_RANDOM 1
+#define MADV_SEQUENTIAL 2
+#define MADV_WILLNEED 3
 #define MADV_DONTNEED 4
 #define MADV_FREE 8
+#define MADV_MERGEABLE 12
+#define MADV_UNMERGEABLE 13
+#define MADV_HUGEPAGE 14
+#define MADV_NOHUGEPAGE 15
+#define MADV_DONTDUMP 16
+#define MADV_DODUMP 17
 
 /* Where the pages of a mapping come from when it is not anonymous: an image in RAM, a file.
  * A mapping holds one reference from `acquire` to `release`. */
@@ -93,6 +104,7 @@ struct page_source_operations {
 
 struct page_source {
 	const struct page_source_operations *operations;
+	bool code_is_ready; /* the VMM wrote it: instructions in it can be fetched as they are */
 };
 
 /* A page-aligned image that lies in RAM for good, such as the program's ELF file. */

@@ -5,4 +5,7 @@
 #define ARCH_MACHINE "aarch64" /* uname -m, AT_PLATFORM */
 #define ARCH_ELF_MACHINE 183   /* EM_AARCH64 */
 
+/* What bootinfo's `console` is, at a physical address. */
+#define ARCH_CONSOLE_DRIVER pl011_driver
+
 #endif

@@ -18,6 +18,7 @@ static_assert(offsetof(struct trap_frame, sp) == 248, "trap.S");
 
 static inline uint64_t frame_pc(const struct trap_frame *frame) { return frame->pc; }
 static inline void frame_set_pc(struct trap_frame *frame, uint64_t pc) { frame->pc = pc; }
+static inline uint64_t frame_pointer(const struct trap_frame *frame) { return frame->x[29]; }
 static inline uint64_t frame_sp(const struct trap_frame *frame) { return frame->sp; }
 static inline void frame_set_sp(struct trap_frame *frame, uint64_t sp) { frame->sp = sp; }
 static inline bool frame_is_user(const struct trap_frame *frame)

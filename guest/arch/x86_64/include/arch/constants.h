@@ -5,4 +5,7 @@
 #define ARCH_MACHINE "x86_64" /* uname -m, AT_PLATFORM */
 #define ARCH_ELF_MACHINE 62   /* EM_X86_64 */
 
+/* What bootinfo's `console` is, at an I/O port. */
+#define ARCH_CONSOLE_DRIVER ns16550_driver
+
 #endif

@@ -8,10 +8,34 @@
 static inline uint64_t arch_counter(void)
 {
 	uint32_t low, high;
+
 	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
 	return (uint64_t)high << 32 | low;
 }
 
-static inline void arch_pause(void) { __asm__ volatile("pause"); }
+static inline void arch_pause(void)
+{
+	__asm__ volatile("pause");
+}
+
+/* Ring the doorbell at I/O port `where`. The host may have changed any memory afterwards. */
+static inline void arch_doorbell(uint64_t where, uint32_t word)
+{
+	__asm__ volatile("outl %0, %w1" ::"a"(word), "Nd"(where) : "memory");
+}
+
+/* Registers of a device: on x86_64 an I/O port, as early serial ports are. */
+static inline uint8_t arch_port_read(uint64_t port)
+{
+	uint8_t value;
+
+	__asm__ volatile("inb %w1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static inline void arch_port_write(uint64_t port, uint8_t value)
+{
+	__asm__ volatile("outb %0, %w1" ::"a"(value), "Nd"(port));
+}
 
 #endif

@@ -20,6 +20,7 @@ static_assert(offsetof(struct trap_frame, rip) == 136, "trap.S");
 
 static inline uint64_t frame_pc(const struct trap_frame *frame) { return frame->rip; }
 static inline void frame_set_pc(struct trap_frame *frame, uint64_t pc) { frame->rip = pc; }
+static inline uint64_t frame_pointer(const struct trap_frame *frame) { return frame->rbp; }
 static inline uint64_t frame_sp(const struct trap_frame *frame) { return frame->rsp; }
 static inline void frame_set_sp(struct trap_frame *frame, uint64_t sp) { frame->rsp = sp; }
 static inline bool frame_is_user(const struct trap_frame *frame) { return (frame->cs & 3) != 0; }

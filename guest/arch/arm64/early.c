@@ -1,0 +1,36 @@
+/* arm64: devices that boot needs, found in the device tree. Their registers become regions of
+ * bootinfo, and so part of the kernel's page table, wherever in the address space they are. */
+#include <calypso/boot.h>
+#include <calypso/bootinfo.h>
+#include <calypso/device_tree.h>
+#include <calypso/lib.h>
+
+static const char *const wanted[] = {
+	"arm,pl011",
+	"arm,gic-v3",
+	"arm,cortex-a15-gic",
+};
+
+static void visit(const struct device_node *node, void *context)
+{
+	(void)context;
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		if (!device_node_is(node, wanted[i]))
+			continue;
+		struct device_range range;
+
+		for (unsigned n = 0; device_node_range(node, n, &range); n++)
+			bootinfo_add_device(range.base, range.length, strchr(wanted[i], ',') + 1);
+		return;
+	}
+}
+
+void early_devices(void)
+{
+	if (bootinfo_has(CALYPSO_FEATURE_DOORBELL))
+		bootinfo_add_device(bootinfo.doorbell, sizeof(uint32_t), "doorbell");
+	if (bootinfo.console != 0)
+		bootinfo_add_device(bootinfo.console, PAGE_SIZE, "console");
+	if (bootinfo.device_tree != 0)
+		device_tree_visit(bootinfo.device_tree, bootinfo.device_tree_length, visit, NULL);
+}

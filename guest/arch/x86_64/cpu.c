@@ -1,0 +1,168 @@
+/* x86_64: descriptor tables, control registers and MSRs, set once at boot. */
+#include <arch/mmu.h>
+#include <arch/selectors.h>
+#include <arch/x86.h>
+#include <calypso/arch.h>
+#include <calypso/boot.h>
+#include <calypso/errno.h>
+#include <calypso/user.h>
+
+/* 64-bit task state: only the stacks in it are used (SDM volume 3, 8.7). */
+struct task_state {
+	uint32_t reserved0;
+	uint64_t rsp[3]; /* for traps from the program */
+	uint64_t reserved1;
+	uint64_t ist[7];
+	uint64_t reserved2;
+	uint16_t reserved3;
+	uint16_t io_bitmap; /* beyond the limit: no port for the program */
+} __attribute__((packed));
+
+static_assert(sizeof(struct task_state) == 104, "SDM");
+
+/* What SYSCALL needs, reached through GS: trap.S knows the offsets. */
+struct syscall_context {
+	uint64_t kernel_stack; /* its top */
+	uint64_t user_stack;   /* scratch, only while entering */
+};
+
+struct table_register {
+	uint16_t limit;
+	uint64_t base;
+} __attribute__((packed));
+
+#define CODE64 0x00af9b000000ffffull
+#define CODE32 0x00cf9b000000ffffull
+#define DATA 0x00cf93000000ffffull
+#define RING3 (3ull << 45)
+#define AVAILABLE_TSS (0x89ull << 40)
+
+static uint64_t segments[] = {
+	[KERNEL_CS / 8] = CODE64,	 [KERNEL_SS / 8] = DATA,
+	[USER_CS32 / 8] = CODE32 | RING3, [USER_SS / 8] = DATA | RING3,
+	[USER_CS / 8] = CODE64 | RING3,	 [TSS_SELECTOR / 8] = AVAILABLE_TSS,
+	[TSS_SELECTOR / 8 + 1] = 0,
+};
+
+static struct task_state task_state;
+static struct syscall_context syscall_context;
+
+extern const char interrupt_table[], interrupt_table_end[];
+extern const char syscall_entry[];
+
+static void load_segments(void)
+{
+	uint64_t base = (uintptr_t)&task_state;
+	struct table_register gdt = {sizeof(segments) - 1, (uintptr_t)segments};
+
+	segments[TSS_SELECTOR / 8] |= (base & 0xffffff) << 16 | (base >> 24 & 0xff) << 56 |
+				      (sizeof(task_state) - 1);
+	segments[TSS_SELECTOR / 8 + 1] = base >> 32;
+	/* The VMM's selectors have the same numbers, so nothing needs to be loaded again. */
+	__asm__ volatile("lgdt %0; ltr %w1" ::"m"(gdt), "r"(TSS_SELECTOR));
+}
+
+static void load_interrupt_table(void)
+{
+	struct table_register idt = {(uint16_t)(interrupt_table_end - interrupt_table - 1),
+				     (uintptr_t)interrupt_table};
+
+	__asm__ volatile("lidt %0" ::"m"(idt));
+}
+
+static void set_kernel_stack(const void *top)
+{
+	task_state.rsp[0] = (uintptr_t)top;
+	syscall_context.kernel_stack = (uintptr_t)top;
+}
+
+static void enable_syscalls(void)
+{
+	write_msr(MSR_EFER, EFER_SCE | EFER_NXE | EFER_LME | EFER_LMA);
+	write_msr(MSR_STAR, (uint64_t)USER_CS32 << 48 | (uint64_t)KERNEL_CS << 32);
+	write_msr(MSR_LSTAR, (uintptr_t)syscall_entry);
+	write_msr(MSR_FMASK, RFLAGS_TF | RFLAGS_IF | RFLAGS_DF | RFLAGS_IOPL | RFLAGS_NT |
+				     RFLAGS_RF | RFLAGS_AC);
+	write_msr(MSR_KERNEL_GS_BASE, (uintptr_t)&syscall_context);
+}
+
+/* The program computes with x87 and SSE; AVX stays off, its state would not be kept. */
+static void enable_floating_point(void)
+{
+	uint64_t cr0 = CR0_PG | CR0_WP | CR0_NE | CR0_MP | CR0_PE;
+	uint64_t cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+
+	__asm__ volatile("mov %0, %%cr0; mov %1, %%cr4; fninit" ::"r"(cr0), "r"(cr4));
+}
+
+void arch_initialize(void)
+{
+	task_state.ist[0] = (uintptr_t)fatal_stack_top;
+	task_state.io_bitmap = sizeof(task_state);
+	set_kernel_stack(boot_stack_top);
+	load_segments();
+	load_interrupt_table();
+	enable_syscalls();
+	enable_floating_point();
+}
+
+bool arch_has_block(unsigned level)
+{
+	if (level != 2)
+		return level == 1;
+	/* CPUID 8000_0001h, EDX bit 26: 1 GiB pages. */
+	return (read_cpuid(0x80000001, 0).edx >> 26 & 1) != 0;
+}
+
+uint64_t arch_thread_pointer(void)
+{
+	return read_msr(MSR_FS_BASE);
+}
+
+void arch_set_thread_pointer(uint64_t pointer)
+{
+	write_msr(MSR_FS_BASE, pointer);
+}
+
+int64_t arch_prctl(uint64_t code, uint64_t address)
+{
+	enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS };
+	uint32_t msr = code == ARCH_SET_GS || code == ARCH_GET_GS ? MSR_GS_BASE : MSR_FS_BASE;
+	uint64_t value;
+
+	switch (code) {
+	case ARCH_SET_GS:
+	case ARCH_SET_FS:
+		if (address >= USER_END)
+			return -EPERM;
+		write_msr(msr, address);
+		return 0;
+	case ARCH_GET_GS:
+	case ARCH_GET_FS:
+		value = read_msr(msr);
+		return user_put(address, &value);
+	default:
+		return -EINVAL;
+	}
+}
+
+uint64_t arch_hwcap(void)
+{
+	return read_cpuid(1, 0).edx;
+}
+
+uint64_t arch_hwcap2(void)
+{
+	return 0; /* RDFSBASE and MWAIT in user mode: neither is enabled */
+}
+
+void arch_wait_for_interrupt(void)
+{
+	__asm__ volatile("sti; hlt; cli" ::: "memory");
+}
+
+void arch_halt(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}

@@ -1,0 +1,12 @@
+/* x86_64: segment selectors, in the order that SYSCALL and SYSRET ask for (and Linux has). */
+#ifndef ARCH_SELECTORS_H
+#define ARCH_SELECTORS_H
+
+#define KERNEL_CS 0x10
+#define KERNEL_SS 0x18
+#define USER_CS32 0x23
+#define USER_SS 0x2b
+#define USER_CS 0x33
+#define TSS_SELECTOR 0x38
+
+#endif

@@ -1,0 +1,177 @@
+/* Exceptions and interrupts: stubs, the interrupt descriptor table, and the common path.
+ *
+ * The stubs are the first thing in the image, 16 bytes each, so that the gates' scattered
+ * addresses are constants and the table is read-only data that nobody has to fill at boot.
+ */
+#include <arch/selectors.h>
+
+#define VECTORS 48			/* exceptions, and the 8259's range */
+#define IST_FATAL 1
+
+	.section .text.vectors, "ax"
+	.globl	trap_stubs
+trap_stubs:
+	.set	vector, 0
+	.rept	VECTORS
+	.balign	16, 0xcc
+	.if	!(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21)
+	push	$0			/* the processor pushes no error code */
+	.endif
+	push	$vector
+	jmp	trap_common
+	.set	vector, vector + 1
+	.endr
+
+/* struct trap_frame, from the top: the processor's part, error, vector, and then these. */
+.macro save_registers
+	push	%rax
+	push	%rbx
+	push	%rcx
+	push	%rdx
+	push	%rsi
+	push	%rdi
+	push	%rbp
+	push	%r8
+	push	%r9
+	push	%r10
+	push	%r11
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+.endm
+
+.macro restore_registers
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%r11
+	pop	%r10
+	pop	%r9
+	pop	%r8
+	pop	%rbp
+	pop	%rdi
+	pop	%rsi
+	pop	%rdx
+	pop	%rcx
+	pop	%rbx
+	pop	%rax
+.endm
+
+	.text
+	.type	trap_common, @function
+trap_common:
+	save_registers
+	cld
+	mov	%rsp, %rdi
+	xor	%ebp, %ebp
+	call	trap_dispatch
+	.globl	trap_return
+trap_return:
+	restore_registers
+	add	$16, %rsp		/* vector and error */
+return_to_interrupted:
+	iretq
+	.size	trap_common, . - trap_common
+
+/* IRET refuses an address that is not canonical and faults in the kernel. All other registers are
+ * the program's again, so make it the general protection fault that the program has earned. */
+refused_return:
+	push	$0
+	push	$13
+	jmp	trap_common
+
+	.pushsection fixups, "a"
+	.quad	return_to_interrupted, refused_return
+	.popsection
+
+/* SYSCALL: RCX = return address, R11 = flags, the stack still the program's. GS belongs to the
+ * program; it is exchanged here, only to reach the kernel's stack, and given back at once. */
+	.globl	syscall_entry
+	.type	syscall_entry, @function
+	.balign	16
+syscall_entry:
+	swapgs
+	mov	%rsp, %gs:8
+	mov	%gs:0, %rsp
+	push	$USER_SS
+	push	%gs:8
+	swapgs
+	push	%r11
+	push	$USER_CS
+	push	%rcx
+	push	%rax			/* the number, kept in `error` */
+	push	$0x100			/* FRAME_SYSCALL */
+	save_registers
+	mov	%rsp, %rdi
+	xor	%ebp, %ebp
+	call	syscall_dispatch
+
+	/* SYSRET takes rip from RCX and the flags from R11. Where the frame says otherwise, or the
+	 * address is not the program's (non-canonical ones fault in the kernel), IRET returns. */
+	mov	136(%rsp), %rcx		/* rip */
+	cmp	%rcx, 96(%rsp)		/* rcx */
+	jne	trap_return
+	mov	152(%rsp), %r11		/* rflags */
+	cmp	%r11, 32(%rsp)		/* r11 */
+	jne	trap_return
+	bt	$47, %rcx
+	jc	trap_return
+	restore_registers
+	mov	40(%rsp), %rsp		/* rsp, past vector, error, rip, cs, rflags */
+	sysretq
+	.size	syscall_entry, . - syscall_entry
+
+/* noreturn void arch_enter_user(user_t pc, user_t sp) */
+	.globl	arch_enter_user
+	.type	arch_enter_user, @function
+arch_enter_user:
+	push	$USER_SS
+	push	%rsi
+	push	$2			/* flags: only the bit that is always set */
+	push	$USER_CS
+	push	%rdi
+	xor	%eax, %eax
+	xor	%ebx, %ebx
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	xor	%esi, %esi
+	xor	%edi, %edi
+	xor	%ebp, %ebp
+	xor	%r8d, %r8d
+	xor	%r9d, %r9d
+	xor	%r10d, %r10d
+	xor	%r11d, %r11d
+	xor	%r12d, %r12d
+	xor	%r13d, %r13d
+	xor	%r14d, %r14d
+	xor	%r15d, %r15d
+	jmp	return_to_interrupted
+	.size	arch_enter_user, . - arch_enter_user
+
+	.section .rodata
+	.balign	16
+	.globl	interrupt_table
+interrupt_table:
+	.set	vector, 0
+	.rept	VECTORS
+	.word	(vector * 16) & 0xffff	/* KERNEL_VIRTUAL + 16 * vector, checked by kernel.ld */
+	.word	KERNEL_CS
+	.if	vector == 2 || vector == 8 || vector == 18
+	.byte	IST_FATAL		/* NMI, double fault, machine check */
+	.else
+	.byte	0
+	.endif
+	.if	vector == 3 || vector == 4
+	.byte	0xee			/* INT3 and INTO are the program's to use */
+	.else
+	.byte	0x8e
+	.endif
+	.word	0x0010
+	.long	0xffff8000
+	.long	0
+	.set	vector, vector + 1
+	.endr
+	.globl	interrupt_table_end
+interrupt_table_end:

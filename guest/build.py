@@ -1,0 +1,365 @@
+"""Builds the guest: kernels, firmware and bundled programs, for every architecture.
+
+    python guest/build.py [--out DIR] [--jobs N] [--verbose]
+
+The compiler and linker are those of the `ziglang` package; nothing else is needed. Products:
+
+    kernel-ARCH.elf          from arch/ARCH/ and the directories of `KERNEL_DIRECTORIES`
+    entry-arm64.bin          from ../firmware/arm64/entry.S
+    programs/ARCH/NAME       a static Linux program for each programs/NAME.c, linked with
+                             programs/runtime/*.[cS] and programs/runtime/ARCH/*.[cS]
+
+What is built again is decided by content: each object remembers a hash of its command and of every
+file that it was made from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+GUEST = Path(__file__).resolve().parent
+ROOT = GUEST.parent
+OBJECTS = ROOT / "build/guest"
+
+KERNEL_DIRECTORIES = ("kernel", "mm", "lib", "drivers", "file", "process", "service")
+
+# Both kernels and bundled programs do without a C library.
+COMMON_FLAGS = (
+    "-std=c11",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-ffreestanding",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-strict-aliasing",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fvisibility=hidden",
+    "-nostdinc",
+)
+# Frame pointers make backtraces; leaf functions need none.
+KERNEL_FLAGS = (
+    "-mgeneral-regs-only",
+    "-fno-omit-frame-pointer",
+    "-momit-leaf-frame-pointer",
+)
+LINK_FLAGS = ("--build-id=none", "--gc-sections", "-z", "max-page-size=4096", "-z", "noexecstack")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the build must know of an architecture.
+
+    Attributes:
+        name: as in arch/NAME and in the names of products.
+        target: the compiler's name for it, without an operating system.
+        kernel_physical: where the VMM loads the kernel.
+        direct_map: distance of the kernel's virtual addresses from physical ones
+            (DIRECT_MAP_BASE in arch/NAME/include/arch/layout.h).
+        flags: of the compiler, for kernel and programs.
+        kernel_flags: besides, for the kernel.
+    """
+
+    name: str
+    target: str
+    kernel_physical: int
+    direct_map: int
+    flags: tuple[str, ...] = ()
+    kernel_flags: tuple[str, ...] = ()
+
+
+ARCHITECTURES = (
+    Architecture(
+        "x86_64",
+        "x86_64-unknown-none-elf",
+        kernel_physical=0x10_0000,
+        direct_map=0xFFFF_8000_0000_0000,
+        # Position-independent code reaches everything relative to the program counter, so the
+        # kernel need not be in the highest 2 GiB.
+        kernel_flags=("-fpie", "-fdirect-access-external-data", "-mno-red-zone"),
+    ),
+    Architecture(
+        "arm64",
+        "aarch64-unknown-none-elf",
+        kernel_physical=0x4008_0000,
+        direct_map=0xFFFF_0000_0000_0000,
+        flags=("-mno-outline-atomics",),
+    ),
+)
+
+
+class BuildError(Exception):
+    """A command failed; the message is what it printed."""
+
+
+@dataclass
+class Step:
+    """One command that makes one file.
+
+    Attributes:
+        command: with the output's name in it.
+        output: what it makes.
+        inputs: what it reads, as far as known before it has run.
+        dependencies: a file in which the compiler lists what it has read.
+        after: steps whose outputs are among the inputs.
+    """
+
+    command: list[str]
+    output: Path
+    inputs: list[Path]
+    dependencies: Path | None = None
+    after: list[Step] = field(default_factory=list)
+
+
+@cache
+def zig() -> str:
+    """Return the path of the compiler."""
+    try:
+        import ziglang
+    except ImportError:
+        raise BuildError(
+            "guest/build.py needs the package `ziglang`: pip install ziglang"
+        ) from None
+    return str(Path(ziglang.__file__).parent / "zig")
+
+
+def compiler_include() -> str:
+    """Return the directory of the compiler's own headers, such as <stdint.h>."""
+    return str(Path(zig()).parent / "lib/include")
+
+
+def relative(path: Path) -> str:
+    """Return a path for people."""
+    return os.path.relpath(path, ROOT)
+
+
+def compile_step(source: Path, variant: str, target: str, flags: tuple[str, ...]) -> Step:
+    """Return the step that compiles ``source``; ``variant`` keeps objects of one source apart."""
+    output = OBJECTS / variant / Path(relative(source)).with_suffix(source.suffix + ".o")
+    dependencies = output.with_suffix(".d")
+    command = [
+        *(zig(), "clang", f"--target={target}", *COMMON_FLAGS, *flags),
+        *("-isystem", compiler_include()),
+        *("-MD", "-MF", str(dependencies), "-c", relative(source), "-o", str(output)),
+    ]
+    return Step(command, output, [source], dependencies)
+
+
+def sources(directory: Path, *, deep: bool = True) -> list[Path]:
+    """Return the C and assembly files of a directory."""
+    found = directory.rglob("*") if deep else directory.glob("*")
+    return sorted(path for path in found if path.suffix in (".c", ".S"))
+
+
+def kernel_steps(arch: Architecture, out: Path) -> list[Step]:
+    """Return the steps that make a kernel."""
+    flags = (
+        *KERNEL_FLAGS,
+        *arch.flags,
+        *arch.kernel_flags,
+        *("-I", "guest", "-I", "guest/include", "-I", "guest/include/freestanding"),
+        *("-I", f"guest/arch/{arch.name}/include"),
+    )
+    directories = [GUEST / "arch" / arch.name, *(GUEST / name for name in KERNEL_DIRECTORIES)]
+    objects = [
+        compile_step(source, f"kernel-{arch.name}", arch.target, flags)
+        for directory in directories
+        for source in sources(directory)
+    ]
+    script = GUEST / "kernel.ld"
+    output = out / f"kernel-{arch.name}.elf"
+    command = [
+        *(zig(), "ld.lld", *LINK_FLAGS, "--orphan-handling=error", "-T", str(script)),
+        f"--defsym=KERNEL_PHYSICAL={arch.kernel_physical:#x}",
+        f"--defsym=DIRECT_MAP_BASE={arch.direct_map:#x}",
+        *("-o", str(output), *(str(step.output) for step in objects)),
+    ]
+    inputs = [script, *(step.output for step in objects)]
+    return [*objects, Step(command, output, inputs, after=objects)]
+
+
+def firmware_steps(out: Path) -> list[Step]:
+    """Return the steps that make arm64's first instructions, a flat binary."""
+    source = ROOT / "firmware/arm64/entry.S"
+    arm64 = ARCHITECTURES[1]
+    entry = compile_step(source, "firmware-arm64", arm64.target, ())
+    output = out / "entry-arm64.bin"
+    command = [
+        *(zig(), "ld.lld", "--oformat=binary", "--image-base=0", "-Ttext=0"),
+        *("-o", str(output), str(entry.output)),
+    ]
+    return [entry, Step(command, output, [entry.output], after=[entry])]
+
+
+def program_steps(arch: Architecture, out: Path) -> list[Step]:
+    """Return the steps that make the bundled programs."""
+    programs = GUEST / "programs"
+    runtime_directory = programs / "runtime"
+    flags = (*arch.flags, "-fno-pic", "-I", "guest/programs/runtime")
+    variant = f"programs-{arch.name}"
+
+    def compile_program(source: Path) -> Step:
+        return compile_step(source, variant, arch.target, flags)
+
+    shared = [
+        compile_program(source)
+        for directory in (runtime_directory, runtime_directory / arch.name)
+        for source in sources(directory, deep=False)
+    ]
+    steps = list(shared)
+    for source in sources(programs, deep=False):
+        main = compile_program(source)
+        objects = [main, *shared]
+        output = out / "programs" / arch.name / source.stem
+        command = [
+            *(zig(), "ld.lld", *LINK_FLAGS, "-static", "-o", str(output)),
+            *(str(step.output) for step in objects),
+        ]
+        steps += [main, Step(command, output, [s.output for s in objects], after=objects)]
+    return steps
+
+
+def listed_dependencies(path: Path) -> list[Path]:
+    """Return what a compiler's dependency file (a make rule) says was read."""
+    words = path.read_text().replace("\\\n", " ").split()
+    return [ROOT / word for word in words[1:]]
+
+
+class Builder:
+    """Runs the steps that are needed, several at once.
+
+    Attributes:
+        ran: how many steps were run.
+    """
+
+    def __init__(self, verbose: bool) -> None:
+        self._verbose = verbose
+        self._state_file = OBJECTS / "state.json"
+        self._state: dict[str, dict[str, object]] = self._load()
+        self._digests: dict[Path, str] = {}
+        self.ran = 0
+
+    def _load(self) -> dict[str, dict[str, object]]:
+        try:
+            state = json.loads(self._state_file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
+
+    def save(self) -> None:
+        """Remember what was made from what."""
+        OBJECTS.mkdir(parents=True, exist_ok=True)
+        temporary = self._state_file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(self._state))
+        temporary.replace(self._state_file)
+
+    def _digest(self, path: Path) -> str:
+        digest = self._digests.get(path)
+        if digest is None:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            self._digests[path] = digest
+        return digest
+
+    def _key(self, step: Step, inputs: list[Path]) -> str:
+        parts = [*step.command, *(self._digest(path) for path in inputs)]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def _is_current(self, step: Step) -> bool:
+        known = self._state.get(str(step.output))
+        if known is None or not step.output.exists():
+            return False
+        inputs = [ROOT / str(name) for name in _strings(known.get("inputs"))]
+        if not set(step.inputs) <= set(inputs) or not all(path.exists() for path in inputs):
+            return False
+        return known.get("key") == self._key(step, inputs)
+
+    def run(self, step: Step) -> None:
+        """Bring one output up to date.
+
+        Raises:
+            BuildError: if the command fails.
+        """
+        if self._is_current(step):
+            return
+        if self._verbose:
+            print(" ".join(step.command))
+        step.output.parent.mkdir(parents=True, exist_ok=True)
+        result = subprocess.run(
+            step.command, cwd=ROOT, check=False, capture_output=True, text=True
+        )
+        if result.returncode != 0:
+            raise BuildError(f"{relative(step.output)}:\n{result.stdout}{result.stderr}")
+        inputs = step.inputs
+        if step.dependencies is not None:
+            listed = listed_dependencies(step.dependencies)
+            inputs = list(dict.fromkeys([*step.inputs, *listed]))
+        self._digests.pop(step.output, None)
+        self._state[str(step.output)] = {
+            "key": self._key(step, inputs),
+            "inputs": [str(path) for path in inputs],
+        }
+        self.ran += 1
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def run_all(builder: Builder, steps: list[Step], jobs: int) -> list[str]:
+    """Run compilations, then what needs their results; return the messages of what failed."""
+    problems: list[str] = []
+    failed: set[int] = set()
+
+    def attempt(step: Step) -> None:
+        if any(id(earlier) in failed for earlier in step.after):
+            return
+        try:
+            builder.run(step)
+        except BuildError as error:
+            failed.add(id(step))
+            problems.append(str(error))
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for wave in ([s for s in steps if not s.after], [s for s in steps if s.after]):
+            list(pool.map(attempt, wave))
+    return problems
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build; return the exit status."""
+    parser = argparse.ArgumentParser(description="Build the guest's kernels and programs.")
+    parser.add_argument("--out", type=Path, default=ROOT / "vmm/artifacts", metavar="DIR")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
+    parser.add_argument("--verbose", action="store_true", help="print the commands")
+    options = parser.parse_args(arguments)
+    out = options.out.resolve()
+
+    try:
+        steps = firmware_steps(out)
+        for arch in ARCHITECTURES:
+            steps += kernel_steps(arch, out) + program_steps(arch, out)
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    builder = Builder(options.verbose)
+    problems = run_all(builder, steps, options.jobs)
+    if builder.ran:
+        builder.save()
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+/* The steps of boot, in the order in which `kernel_main` takes them. */
+#ifndef CALYPSO_BOOT_H
+#define CALYPSO_BOOT_H
+
+#include <calypso/types.h>
+
+/* Entered from entry.S with the initial page tables, on the boot stack. */
+noreturn void kernel_main(physical_t bootinfo_address);
+
+/* Check bootinfo and copy it. Nothing before may use it. */
+void bootinfo_initialize(physical_t address);
+
+/* Processor state that lasts: traps, system calls, floating point for the program. */
+void arch_initialize(void);
+
+/* Devices that the kernel itself needs add their registers to bootinfo's regions. The last step
+ * before the new page table. */
+void early_devices(void);
+
+/* Take all free memory. Only what the initial tables map is touched. */
+void frames_initialize(void);
+
+/* Build the kernel's page table from bootinfo's regions and switch to it. */
+void paging_initialize(void);
+
+/* Give the frames of BOOT regions back, except bootinfo and what it points to. */
+void boot_memory_release(void);
+
+/* The image and the stacks of boot, from kernel.ld. */
+extern char kernel_start[], kernel_end[];
+extern char boot_stack_guard[], boot_stack[], boot_stack_top[];
+extern char fatal_stack_guard[], fatal_stack[], fatal_stack_top[];
+
+#endif

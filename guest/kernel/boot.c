@@ -1,0 +1,14 @@
+/* The order of boot. */
+#include <calypso/arch.h>
+#include <calypso/boot.h>
+
+void kernel_main(physical_t bootinfo_address)
+{
+	bootinfo_initialize(bootinfo_address);
+	arch_initialize();
+	early_devices();
+	frames_initialize();
+	paging_initialize();
+	boot_memory_release();
+	program_start();
+}

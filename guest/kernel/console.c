@@ -1,0 +1,75 @@
+/* The console: streams of the host, or a serial port. */
+#include <calypso/arch.h>
+#include <calypso/bootinfo.h>
+#include <calypso/console.h>
+#include <calypso/errno.h>
+#include <calypso/host.h>
+#include <calypso/serial.h>
+
+/* The serial port, once it has been asked for; it carries all streams. */
+static const struct serial_port *serial;
+static bool chosen;
+
+static void choose(void)
+{
+	bool wanted = command_line_is("console", "serial") || !bootinfo_has(CALYPSO_FEATURE_CONSOLE);
+
+	if (wanted && bootinfo.console != 0)
+		serial = serial_find();
+	chosen = true;
+}
+
+static const struct serial_port *serial_console(void)
+{
+	if (unlikely(!chosen))
+		choose();
+	return serial;
+}
+
+int64_t console_write(enum console_stream stream, const void *buffer, size_t length)
+{
+	const struct serial_port *port = serial_console();
+	size_t written = 0;
+
+	if (port) {
+		serial_write(port, buffer, length);
+		return (int64_t)length;
+	}
+	while (written < length) {
+		uint64_t arguments[6] = {virt_to_phys((const char *)buffer + written),
+					 length - written, stream};
+		int64_t result = host_request(CALYPSO_CONSOLE_WRITE, arguments);
+
+		if (result <= 0)
+			return written ? (int64_t)written : result;
+		written += (uint64_t)result;
+	}
+	return (int64_t)written;
+}
+
+int64_t console_read(void *buffer, size_t length)
+{
+	const struct serial_port *port = serial_console();
+	uint64_t arguments[6] = {virt_to_phys(buffer), length};
+
+	if (port)
+		return serial_read(port, buffer, length);
+	return host_request(CALYPSO_CONSOLE_READ, arguments);
+}
+
+struct console_status console_status(void)
+{
+	uint64_t arguments[6] = {0};
+	int64_t bits = serial_console() ? -ENOSYS : host_request(CALYPSO_CONSOLE_STATUS, arguments);
+
+	/* A serial line has a terminal at its other end, as far as anybody can tell. */
+	if (bits < 0)
+		return (struct console_status){true, true, true, 0, 0};
+	return (struct console_status){
+		.input_is_terminal = (bits & 1) != 0,
+		.output_is_terminal = (bits & 2) != 0,
+		.error_is_terminal = (bits & 4) != 0,
+		.rows = (unsigned)arguments[0],
+		.columns = (unsigned)arguments[1],
+	};
+}

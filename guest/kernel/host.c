@@ -1,0 +1,71 @@
+/* The doorbell: how the guest asks the host. */
+#include <calypso/arch.h>
+#include <calypso/bootinfo.h>
+#include <calypso/errno.h>
+#include <calypso/host.h>
+#include <calypso/lib.h>
+
+/* In the image, so that it is mapped and below 256 GiB from the first instruction on. */
+static struct calypso_request request __attribute__((aligned(CALYPSO_REQUEST_ALIGNMENT)));
+
+static void ring(void)
+{
+	physical_t address = virt_to_phys(&request);
+
+	arch_doorbell(bootinfo.doorbell, (uint32_t)(address / CALYPSO_REQUEST_ALIGNMENT));
+}
+
+int64_t host_request(enum calypso_service service, uint64_t arguments[6])
+{
+	if (!bootinfo_has(CALYPSO_FEATURE_DOORBELL))
+		return -ENOSYS;
+	request.service = service;
+	request.flags = 0;
+	request.result = -ENOSYS;
+	memcpy(request.arguments, arguments, sizeof(request.arguments));
+	ring();
+	memcpy(arguments, request.arguments, sizeof(request.arguments));
+	return request.result;
+}
+
+void host_exit(int status, enum calypso_exit_reason reason, const char *message)
+{
+	uint64_t arguments[6] = {(uint64_t)status & 0xff, reason};
+
+	if (message) {
+		arguments[2] = virt_to_phys(message);
+		arguments[3] = strlen(message);
+	}
+	host_request(CALYPSO_EXIT, arguments);
+	arch_halt();
+}
+
+int64_t host_clock(uint64_t *wall)
+{
+	uint64_t arguments[6] = {0};
+	int64_t now = host_request(CALYPSO_CLOCK, arguments);
+
+	*wall = arguments[0];
+	return now;
+}
+
+int64_t host_entropy(void *buffer, size_t length)
+{
+	uint64_t arguments[6] = {virt_to_phys(buffer), length};
+
+	return host_request(CALYPSO_ENTROPY, arguments);
+}
+
+int64_t host_idle(uint64_t deadline)
+{
+	uint64_t arguments[6] = {deadline};
+
+	return host_request(CALYPSO_IDLE, arguments);
+}
+
+void host_trace(const char *text, size_t length)
+{
+	uint64_t arguments[6] = {virt_to_phys(text), length};
+
+	host_request(CALYPSO_TRACE, arguments);
+}

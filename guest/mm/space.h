@@ -1,0 +1,68 @@
+/* The program's address space: what its files share. */
+#ifndef MM_SPACE_H
+#define MM_SPACE_H
+
+#include "mm/page_table.h"
+
+#include <calypso/mm.h>
+#include <calypso/rank_tree.h>
+
+/* A range of pages with one meaning. Areas are disjoint; neighbours that could be one are one. */
+struct area {
+	struct rank_node node;
+	user_t start, end;
+	int protection;
+	int flags; /* MAP_SHARED or MAP_PRIVATE, and what SPACE_KEPT_FLAGS has */
+	struct page_source *source; /* NULL: anonymous */
+	uint64_t offset;	    /* in the source, of `start` */
+};
+
+/* Of the flags of mmap, those that stay a property of the area. */
+#define SPACE_KEPT_FLAGS (MAP_TYPE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_READ_ONLY)
+
+/* The area that covers `address`, or the next above it, or NULL. */
+struct area *area_at_or_above(user_t address);
+
+/* The area that covers `address`, or NULL. */
+struct area *area_at(user_t address);
+
+/* Whether the area's pages are changed in place, in the source. */
+static inline bool area_is_shared(const struct area *area)
+{
+	return (area->flags & MAP_TYPE) != MAP_PRIVATE;
+}
+
+/* The area behind it in order, or NULL. */
+static inline struct area *area_next(const struct area *area)
+{
+	struct rank_node *node = rank_node_next(&area->node);
+
+	return node ? container_of(node, struct area, node) : NULL;
+}
+
+/* Rights of a page's entry: what the area allows, but no writing where that must copy first. */
+static inline unsigned page_rights(const struct area *area, bool owned)
+{
+	unsigned rights = (unsigned)area->protection;
+
+	if (area->source && !owned && !area_is_shared(area))
+		rights &= ~(unsigned)PROT_WRITE;
+	return rights;
+}
+
+/* ---- Pages (pages.c) ---- */
+
+/* Drop the pages of [start, end). */
+void pages_unmap(user_t start, user_t end);
+
+/* Let the pages of [start, end) have the rights of `area`, which covers them. */
+void pages_protect(const struct area *area, user_t start, user_t end);
+
+/* Move the pages of [from, from + length) to `to`, which is empty. 0 or -ENOMEM; then the pages
+ * moved so far are at their new place. */
+int pages_move(user_t from, user_t to, uint64_t length);
+
+/* Map the pages of [start, end) of an area now, as far as there is memory. */
+void pages_populate(const struct area *area, user_t start, user_t end);
+
+#endif
