@@ -303,10 +303,9 @@ class I8259Pair(Device):
         if irq != CASCADE:
             self.master.take(irq)
             return self.master.vector(irq)
+        # The cascade is up exactly while the slave has a request.
         slave_irq = self.slave.requested()
         self.master.take(CASCADE)
-        if slave_irq < 0:
-            return self.slave.vector(SPURIOUS)
         self.slave.take(slave_irq)
         return self.slave.vector(slave_irq)
 
