@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vmm.devices.i8259 import I8259Pair
     from vmm.devices.ioapic import IoApic
     from vmm.devices.lines import Clock, InterruptLine, InterruptSource
-    from vmm.devices.local_apic import LocalApic
+    from vmm.devices.local_apic import LocalApics
 else:
 
     def cast(_type, instance):
@@ -41,7 +41,7 @@ class Interrupts:
         self._pins: list[InterruptLine] = []
         self._pic: I8259Pair | None = None
         self._ioapic: IoApic | None = None
-        self._apics: tuple[LocalApic, ...] = ()
+        self._apics: LocalApics | None = None
 
     def connect(self, vcpus: Sequence[Vcpu]) -> None:
         """Connect the INTR pins of the vCPUs, and place the controllers on the bus."""
@@ -54,9 +54,7 @@ class Interrupts:
         ports(at.ELCR, at.PIC_PORTS, "elcr", LazyRegion(lambda: self.pic.elcr))
         memory(at.IOAPIC, at.APIC_WINDOW, "ioapic", LazyRegion(lambda: self.ioapic))
         if not self._vm.local_apic:
-            # Each vCPU sees its own local APIC here; with one vCPU there is one.
-            apic = LazyRegion(lambda: self.apics[0])
-            memory(at.LOCAL_APIC, at.APIC_WINDOW, "local apic", apic)
+            memory(at.LOCAL_APIC, at.APIC_WINDOW, "local apic", LazyRegion(lambda: self.apics))
 
     @property
     def pic(self) -> I8259Pair:
@@ -64,8 +62,11 @@ class Interrupts:
         if self._pic is None:
             from vmm.devices.i8259 import I8259Pair
 
-            self._pic = I8259Pair()
-            self._pic.connect(self._pins[0] if self._vm.local_apic else self.apics[0].lint0)
+            self._pic = pic = I8259Pair()
+            if self._vm.local_apic:
+                pic.connect(self._pins[0])
+            else:
+                pic.connect(self.apics.apics[0].connect_external(pic))
         return self._pic
 
     @property
@@ -79,8 +80,25 @@ class Interrupts:
                 self._ioapic = IoApic(messages=vm.signal_msi, on_routes=vm.watch_vectors)
                 vm.connect_end_of_interrupt(self._ioapic)
             else:
-                self._ioapic = IoApic(messages=self._deliver)
+                self._ioapic = IoApic(messages=self.apics.send_message)
         return self._ioapic
+
+    @property
+    def apics(self) -> LocalApics:
+        """The local APICs, where they are devices and not the backend's; made when needed."""
+        if self._apics is None:
+            from vmm.devices.local_apic import LocalApics
+
+            self._apics = LocalApics(
+                count=len(self._pins), clock=self._clock, on_eoi=self._end_of_interrupt
+            )
+            for apic, pin in zip(self._apics.apics, self._pins, strict=True):
+                apic.connect(pin)
+        return self._apics
+
+    def _end_of_interrupt(self, vector: int) -> None:
+        if self._ioapic is not None:
+            self._ioapic.end_of_interrupt(vector)
 
     def line(self, irq: int) -> InterruptLine:
         """Return the wire of ISA interrupt request ``irq``."""
@@ -105,7 +123,7 @@ class Interrupts:
     def _source(self, index: int) -> InterruptSource | None:
         if self._vm.local_apic:
             return self._pic if index == 0 else None
-        return self._apics[index] if self._apics else None
+        return None if self._apics is None else self._apics.apics[index]
 
 
 class _Source:
