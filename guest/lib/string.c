@@ -1,7 +1,7 @@
 /* The string functions that are not worth assembly; memcpy, memmove and memset are in arch. */
 #include <calypso/lib.h>
 
-int memcmp(const void *left, const void *right, size_t count)
+int (memcmp)(const void *left, const void *right, size_t count)
 {
 	const unsigned char *a = left, *b = right;
 
@@ -21,7 +21,7 @@ void *memchr(const void *from, int byte, size_t count)
 	return NULL;
 }
 
-size_t strlen(const char *text)
+size_t (strlen)(const char *text)
 {
 	const char *end = text;
 

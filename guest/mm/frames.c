@@ -4,7 +4,8 @@
  * RAM is divided into zones (banks of memory with small holes), zones into chunks. A chunk's record
  * holds one bit for each block of each order that is free and has no free buddy. Records lie in the
  * zone itself and are written when the zone's frontier reaches them, so that boot costs the same
- * with 2 MB as with 64 GB, and free memory is never written to.
+ * with 2 MB as with 64 GB. Free memory is never written to: what was zero when the machine started
+ * stays known to be zero until it is given out.
  *
  * Chunks with free blocks hang in lists by the largest of them; taking from the smallest sufficient
  * keeps large blocks whole. Blocks above 2 MiB are runs of free chunks.
@@ -34,7 +35,7 @@ struct chunk {
 	physical_t base;
 	uint16_t blocks[ORDERS]; /* free ones of each order */
 	uint16_t orders;	 /* bit o: blocks[o] is not 0 */
-	uint16_t pristine;	 /* frames from here on were never given out */
+	uint64_t written[CHUNK_FRAMES / 64]; /* bit f: frame f may have been written to */
 };
 
 struct zone {
@@ -145,6 +146,25 @@ static void put_range(struct chunk *chunk, unsigned frame, unsigned end)
 		put_block(chunk, frame, order);
 		frame += 1u << order;
 	}
+}
+
+/* Note that frames are going to be written to; whether one of them may have been already. */
+static bool mark_written(struct chunk *chunk, unsigned frame, unsigned order)
+{
+	uint64_t before = 0;
+
+	if (order < 6) {
+		uint64_t bits = ((1ull << (1u << order)) - 1) << frame % 64;
+
+		before = chunk->written[frame / 64] & bits;
+		chunk->written[frame / 64] |= bits;
+		return before != 0;
+	}
+	for (unsigned word = frame / 64; word < (frame + (1u << order)) / 64; word++) {
+		before |= chunk->written[word];
+		chunk->written[word] = UINT64_MAX;
+	}
+	return before != 0;
 }
 
 /* ---- Lists of chunks ---- */
@@ -336,7 +356,7 @@ static bool run_is_free(struct zone *zone, uint64_t index, uint64_t count)
 	return true;
 }
 
-static physical_t take_run(unsigned order, bool *pristine)
+static physical_t take_run(unsigned order, bool *written)
 {
 	uint64_t count = 1ull << (order - CHUNK_ORDER);
 	uint64_t size = PAGE_SIZE << order;
@@ -348,14 +368,13 @@ static physical_t take_run(unsigned order, bool *pristine)
 		for (; index + count <= zone->count; index += count) {
 			if (!run_is_free(zone, index, count))
 				continue;
-			*pristine = true;
+			*written = false;
 			for (uint64_t n = index; n < index + count; n++) {
 				struct chunk *chunk = &zone->chunks[n];
 
 				mark_used(chunk, 0, CHUNK_ORDER);
 				list_move(chunk, CHUNK_ORDER);
-				*pristine &= chunk->pristine == 0;
-				chunk->pristine = CHUNK_FRAMES;
+				*written |= mark_written(chunk, 0, CHUNK_ORDER);
 			}
 			return zone->base + index * CHUNK_SIZE;
 		}
@@ -365,7 +384,7 @@ static physical_t take_run(unsigned order, bool *pristine)
 
 /* ---- The interface ---- */
 
-static physical_t take(unsigned order, bool *pristine)
+static physical_t take(unsigned order, bool *written)
 {
 	struct chunk *chunk = find_chunk(order);
 
@@ -375,23 +394,21 @@ static physical_t take(unsigned order, bool *pristine)
 	unsigned frame = take_block(chunk, order);
 
 	list_move(chunk, before);
-	*pristine = frame >= chunk->pristine;
-	if (chunk->pristine < frame + (1u << order))
-		chunk->pristine = (uint16_t)(frame + (1u << order));
+	*written = mark_written(chunk, frame, order);
 	return chunk->base + ((uint64_t)frame << PAGE_SHIFT);
 }
 
 physical_t frame_allocate(unsigned order, unsigned flags)
 {
-	bool pristine;
-	physical_t block = order <= CHUNK_ORDER	      ? take(order, &pristine)
-			   : order <= FRAME_ORDER_MAX ? take_run(order, &pristine)
+	bool written;
+	physical_t block = order <= CHUNK_ORDER	      ? take(order, &written)
+			   : order <= FRAME_ORDER_MAX ? take_run(order, &written)
 						      : FRAME_NONE;
 
 	if (block == FRAME_NONE)
 		return FRAME_NONE;
 	statistics.used += 1ull << order;
-	if ((flags & FRAME_ZEROED) && !(pristine && bootinfo_has(CALYPSO_FEATURE_ZEROED_RAM)))
+	if ((flags & FRAME_ZEROED) && (written || !bootinfo_has(CALYPSO_FEATURE_ZEROED_RAM)))
 		memset(phys_to_virt(block), 0, PAGE_SIZE << order);
 	return block;
 }
@@ -432,14 +449,10 @@ void frames_add(physical_t start, uint64_t count)
 {
 	statistics.total += count;
 	statistics.used += count;
-	for (physical_t at = start; at < start + count * PAGE_SIZE;) {
-		struct chunk *chunk = chunk_of(at);
-		uint64_t end = (start + count * PAGE_SIZE - chunk->base) >> PAGE_SHIFT;
+	for (uint64_t i = 0; i < count; i++) {
+		struct chunk *chunk = chunk_of(start + i * PAGE_SIZE);
 
-		/* It has been written to. */
-		if (chunk->pristine < end)
-			chunk->pristine = (uint16_t)(end < CHUNK_FRAMES ? end : CHUNK_FRAMES);
-		at = chunk->base + CHUNK_SIZE;
+		mark_written(chunk, (unsigned)(start / PAGE_SIZE + i) % CHUNK_FRAMES, 0);
 	}
 	frames_free_range(start, count);
 }

@@ -37,66 +37,65 @@ static pte_t *descend(pte_t *entry, unsigned level, bool create, bool user)
 	return table_at(table);
 }
 
-/* What is left to be mapped. */
-struct request {
-	uint64_t virtual;
-	uint64_t end;
-	physical_t physical;
-	unsigned rights;
-	bool device;
-};
-
-static bool block_fits(const struct request *request, unsigned level)
+/* The entry of this level for `address`, with the tables on the way made. NULL: no memory. */
+static pte_t *entry_for(physical_t root, uint64_t address, unsigned level, bool create, bool user)
 {
-	uint64_t size = 1ull << level_shift(level);
+	pte_t *table = table_at(root);
 
-	if (level == 0)
-		return true;
-	return ((request->virtual | request->physical) & (size - 1)) == 0 &&
-	       request->end - request->virtual >= size && arch_has_block(level);
-}
-
-/* Write as many entries as the request and the table allow. */
-static void fill(pte_t *table, unsigned level, struct request *request)
-{
-	uint64_t size = 1ull << level_shift(level);
-	unsigned index = entry_index(request->virtual, level);
-	uint64_t count = (request->end - request->virtual) >> level_shift(level);
-	pte_t entry = pte_kernel(request->physical, request->rights, request->device, level);
-
-	if (count > ENTRIES - index)
-		count = ENTRIES - index;
-	request->virtual += count * size;
-	request->physical += count * size;
-#pragma clang loop unroll_count(8)
-	for (pte_t *slot = &table[index]; slot < &table[index + count]; slot++) {
-		*slot = entry;
-		entry += size;
+	for (unsigned above = PAGE_TABLE_ROOT; above > level; above--) {
+		table = descend(&table[entry_index(address, above)], above, create, user);
+		if (!table)
+			return NULL;
 	}
+	return &table[entry_index(address, level)];
 }
 
-static bool map_level(pte_t *table, unsigned level, struct request *request)
+/* The level of the largest page that fits at the start of a range. */
+static unsigned largest_level(uint64_t virtual, physical_t physical, uint64_t length)
 {
-	do {
-		if (block_fits(request, level)) {
-			fill(table, level, request);
-		} else {
-			pte_t *entry = &table[entry_index(request->virtual, level)];
-			pte_t *next = descend(entry, level, true, false);
+	unsigned level = 0;
 
-			if (!next || !map_level(next, level - 1, request))
-				return false;
-		}
-	} while (request->virtual < request->end && entry_index(request->virtual, level) != 0);
-	return true;
+	while (level < PAGE_TABLE_ROOT - 1) {
+		uint64_t size = 1ull << level_shift(level + 1);
+
+		if (((virtual | physical) & (size - 1)) != 0 || length < size ||
+		    !arch_has_block(level + 1))
+			break;
+		level++;
+	}
+	return level;
+}
+
+static void fill(pte_t *entry, uint64_t count, pte_t content, uint64_t step)
+{
+#pragma clang loop unroll_count(8)
+	for (; count != 0; count--) {
+		*entry++ = content;
+		content += step;
+	}
 }
 
 bool page_table_map(physical_t root, uint64_t virtual, physical_t physical, uint64_t length,
 		    unsigned rights, bool device)
 {
-	struct request request = {virtual, virtual + length, physical, rights, device};
+	while (length != 0) {
+		unsigned level = largest_level(virtual, physical, length);
+		uint64_t count = length >> level_shift(level);
+		uint64_t room = ENTRIES - entry_index(virtual, level);
+		pte_t *entry = entry_for(root, virtual, level, true, false);
 
-	return map_level(table_at(root), PAGE_TABLE_ROOT, &request);
+		if (!entry)
+			return false;
+		/* As far as this table goes. What comes then may fit larger pages. */
+		if (count > room)
+			count = room;
+		fill(entry, count, pte_kernel(physical, rights, device, level),
+		     1ull << level_shift(level));
+		virtual += count << level_shift(level);
+		physical += count << level_shift(level);
+		length -= count << level_shift(level);
+	}
+	return true;
 }
 
 bool page_table_is_mapped(physical_t root, uint64_t virtual)
@@ -114,14 +113,7 @@ bool page_table_is_mapped(physical_t root, uint64_t virtual)
 
 pte_t *user_entry(user_t address, bool create)
 {
-	pte_t *table = table_at(page_roots.user);
-
-	for (unsigned level = PAGE_TABLE_ROOT; level > 0; level--) {
-		table = descend(&table[entry_index(address, level)], level, create, true);
-		if (!table)
-			return NULL;
-	}
-	return &table[entry_index(address, 0)];
+	return entry_for(page_roots.user, address, 0, create, true);
 }
 
 /* What `user_tables_prune` works on. */

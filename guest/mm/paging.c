@@ -119,45 +119,43 @@ int device_map(physical_t address, uint64_t length)
 
 /* ---- The end of boot ---- */
 
-/* What lies in BOOT memory and is still needed. */
-struct block {
-	physical_t start;
-	uint64_t length;
+/* The pages of BOOT memory from the first to the last that is still needed. The VMM puts what they
+ * hold side by side. */
+struct kept {
+	physical_t start, end;
 };
 
-static bool is_kept(physical_t page)
+static void keep(struct kept *kept, physical_t start, uint64_t length)
 {
-	const struct block kept[] = {
-		{bootinfo.regions, bootinfo.region_capacity * sizeof(struct calypso_region)},
-		{bootinfo.command_line, bootinfo.command_line_length + 1},
-		{bootinfo.arguments, bootinfo.arguments_length},
-	};
+	physical_t end = ALIGN_UP(start + length, PAGE_SIZE);
 
-	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
-		if (kept[i].start < page + PAGE_SIZE && page < kept[i].start + kept[i].length)
-			return true;
-	return false;
+	start = ALIGN_DOWN(start, PAGE_SIZE);
+	if (kept->start > start)
+		kept->start = start;
+	if (kept->end < end)
+		kept->end = end;
 }
 
-static void release(const struct calypso_region *region)
+static void release(physical_t start, physical_t end)
 {
-	physical_t page = region->physical, end = page + region->length;
-
-	while (page < end) {
-		physical_t start = page;
-
-		while (page < end && !is_kept(page))
-			page += PAGE_SIZE;
-		if (page > start)
-			frames_add(start, (page - start) >> PAGE_SHIFT);
-		while (page < end && is_kept(page))
-			page += PAGE_SIZE;
-	}
+	if (start < end)
+		frames_add(start, (end - start) >> PAGE_SHIFT);
 }
 
 void boot_memory_release(void)
 {
-	for (unsigned i = 0; i < bootinfo.region_count; i++)
-		if (bootinfo_regions[i].type == CALYPSO_REGION_BOOT)
-			release(&bootinfo_regions[i]);
+	struct kept kept = {UINT64_MAX, 0};
+
+	keep(&kept, bootinfo.regions, bootinfo.region_capacity * sizeof(struct calypso_region));
+	keep(&kept, bootinfo.command_line, bootinfo.command_line_length + 1);
+	keep(&kept, bootinfo.arguments, bootinfo.arguments_length);
+	for (unsigned i = 0; i < bootinfo.region_count; i++) {
+		physical_t start = bootinfo_regions[i].physical;
+		physical_t end = start + bootinfo_regions[i].length;
+
+		if (bootinfo_regions[i].type != CALYPSO_REGION_BOOT)
+			continue;
+		release(start, kept.start < end ? kept.start : end);
+		release(kept.end > start ? kept.end : start, end);
+	}
 }

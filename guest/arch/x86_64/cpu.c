@@ -106,11 +106,9 @@ void arch_initialize(void)
 	enable_floating_point();
 }
 
-bool arch_has_block(unsigned level)
+bool arch_has_gigabyte_pages(void)
 {
-	if (level != 2)
-		return level == 1;
-	/* CPUID 8000_0001h, EDX bit 26: 1 GiB pages. */
+	/* CPUID 8000_0001h, EDX bit 26. */
 	return (read_cpuid(0x80000001, 0).edx >> 26 & 1) != 0;
 }
 

@@ -18,6 +18,13 @@ int strncmp(const char *left, const char *right, size_t limit);
 char *strchr(const char *text, int byte);
 char *strrchr(const char *text, int byte);
 
+/* Freestanding compilers call these even for a few bytes; the built-in forms they expand. */
+#define memcpy(to, from, count) __builtin_memcpy((to), (from), (count))
+#define memmove(to, from, count) __builtin_memmove((to), (from), (count))
+#define memset(to, byte, count) __builtin_memset((to), (byte), (count))
+#define memcmp(left, right, count) __builtin_memcmp((left), (right), (count))
+#define strlen(text) __builtin_strlen(text)
+
 /* Copy `from` with its NUL into `to[size]`, cut where it does not fit. Returns strlen(from). */
 size_t strlcpy(char *to, const char *from, size_t size);
 

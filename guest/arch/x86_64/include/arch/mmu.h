@@ -15,7 +15,12 @@ struct page_roots {
 #define PAGE_ROOTS_SHARED true
 
 /* Whether entries of this level can map memory. */
-bool arch_has_block(unsigned level);
+bool arch_has_gigabyte_pages(void);
+
+static inline bool arch_has_block(unsigned level)
+{
+	return level == 1 || (level == 2 && arch_has_gigabyte_pages());
+}
 
 static inline void arch_switch_tables(struct page_roots roots)
 {
