@@ -1,0 +1,126 @@
+/* Character devices and the content of /dev. */
+#include <calypso/lib.h>
+#include <file/device.h>
+#include <file/io.h>
+#include <file/tty.h>
+#include <process/random.h>
+
+#define MEMORY_MAJOR 1 /* as in Linux's list of devices */
+#define TERMINAL_MAJOR 5
+
+static int read_nothing(struct file *file, struct io *io, uint64_t offset, unsigned flags)
+{
+	(void)file, (void)io, (void)offset, (void)flags;
+	return 0;
+}
+
+static int read_zeros(struct file *file, struct io *io, uint64_t offset, unsigned flags)
+{
+	(void)file, (void)offset, (void)flags;
+	return io_clear(io, io->remaining);
+}
+
+static int write_away(struct file *file, struct io *io, uint64_t offset, unsigned flags)
+{
+	(void)file, (void)offset, (void)flags;
+	io->remaining = 0;
+	return 0;
+}
+
+static int write_full(struct file *file, struct io *io, uint64_t offset, unsigned flags)
+{
+	(void)file, (void)io, (void)offset, (void)flags;
+	return -ENOSPC;
+}
+
+static int read_random(struct file *file, struct io *io, uint64_t offset, unsigned flags)
+{
+	(void)file, (void)offset, (void)flags;
+	return random_read(io);
+}
+
+static const struct file_operations null_operations = {.read = read_nothing, .write = write_away};
+static const struct file_operations zero_operations = {.read = read_zeros, .write = write_away};
+static const struct file_operations full_operations = {.read = read_zeros, .write = write_full};
+static const struct file_operations random_operations = {.read = read_random, .write = write_away};
+
+static int open_nothing(struct file *file, unsigned flags)
+{
+	(void)file, (void)flags;
+	return -ENXIO;
+}
+
+static const struct file_operations absent_operations = {.open = open_nothing};
+
+static const struct device {
+	const char *name;
+	uint16_t major;
+	uint16_t minor;
+	uint16_t permissions;
+	const struct file_operations *operations;
+} devices[] = {
+	{"null", MEMORY_MAJOR, 3, 0666, &null_operations},
+	{"zero", MEMORY_MAJOR, 5, 0666, &zero_operations},
+	{"full", MEMORY_MAJOR, 7, 0666, &full_operations},
+	{"random", MEMORY_MAJOR, 8, 0666, &random_operations},
+	{"urandom", MEMORY_MAJOR, 9, 0666, &random_operations},
+	{"tty", TERMINAL_MAJOR, 0, 0666, &tty_operations},
+	{NULL, TERMINAL_MAJOR, 1, 0600, &tty_operations}, /* tty_console() */
+};
+
+const struct file_operations *device_operations(uint32_t mode, uint64_t device)
+{
+	for (size_t i = 0; S_ISCHR(mode) && i < ARRAY_SIZE(devices); i++) {
+		if (device == device_number(devices[i].major, devices[i].minor))
+			return devices[i].operations;
+	}
+	return &absent_operations;
+}
+
+static void add_node(struct file *directory, const char *text, const struct creation *what)
+{
+	struct name name = {text, strlen(text)};
+	struct file *file;
+	if (directory->operations->lookup(directory, name, &file) == 0 ||
+	    directory->operations->create(directory, name, what, &file) == 0)
+		file_put(file);
+}
+
+static void add_console(struct file *directory)
+{
+	struct name name = {"console", 7};
+	struct file *file;
+	if (directory->operations->lookup(directory, name, &file) == 0)
+		file_put(file);
+	else if (tty_console() != NULL)
+		directory->operations->link(directory, name, tty_console());
+}
+
+static void add_link(struct file *directory, const char *text, const char *target)
+{
+	struct creation what = {
+		.mode = S_IFLNK | 0777,
+		.target = target,
+		.target_length = strlen(target),
+	};
+	add_node(directory, text, &what);
+}
+
+void device_populate(struct file *directory)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+		const struct device *device = &devices[i];
+		if (device->name == NULL)
+			continue;
+		struct creation what = {
+			.mode = S_IFCHR | device->permissions,
+			.device = device_number(device->major, device->minor),
+		};
+		add_node(directory, device->name, &what);
+	}
+	add_console(directory);
+	add_link(directory, "fd", "/proc/self/fd");
+	add_link(directory, "stdin", "/proc/self/fd/0");
+	add_link(directory, "stdout", "/proc/self/fd/1");
+	add_link(directory, "stderr", "/proc/self/fd/2");
+}

@@ -1,0 +1,59 @@
+/* Files: references and times. */
+#include <calypso/bootinfo.h>
+#include <calypso/time.h>
+#include <file/file.h>
+
+#define DAY (24 * 3600 * (int64_t)NANOSECONDS_PER_SECOND)
+
+/* The largest size that a file offset (int64_t) can express. */
+#define FILE_SIZE_MAX INT64_MAX
+
+void file_put(struct file *file)
+{
+	if (file == NULL || --file->references > 0)
+		return;
+	struct file *parent = file->parent == file ? NULL : file->parent;
+	file->system->release(file);
+	file_put(parent);
+}
+
+int64_t file_now(void) { return (int64_t)time_realtime(); }
+
+int64_t file_start_time(void) { return (int64_t)bootinfo.wall_clock; }
+
+void file_initialize(struct file *file, const struct file_system *system,
+		     const struct file_operations *operations, uint32_t mode, int64_t now)
+{
+	*file = (struct file){
+		.operations = operations,
+		.system = system,
+		.references = 1,
+		.mode = mode,
+		.links = 1,
+		.accessed = now,
+		.modified = now,
+		.changed = now,
+		.created = now,
+	};
+}
+
+void file_accessed(struct file *file)
+{
+	int64_t now = file_now();
+	if (file->accessed <= file->modified || file->accessed <= file->changed ||
+	    now - file->accessed >= DAY)
+		file->accessed = now;
+}
+
+void file_modified(struct file *file) { file->modified = file->changed = file_now(); }
+
+void file_changed(struct file *file) { file->changed = file_now(); }
+
+int file_resize(struct file *file, uint64_t size)
+{
+	if (size > FILE_SIZE_MAX)
+		return -EINVAL;
+	if (file->operations->resize == NULL)
+		return -EINVAL;
+	return file->operations->resize(file, size);
+}

@@ -1,0 +1,87 @@
+/* Mounts, and the way back from a directory to its path. */
+#include <calypso/lib.h>
+#include <calypso/log.h>
+#include <file/path.h>
+
+/* The file systems that cover a directory; few, and never taken away. */
+static struct mount {
+	struct file *covered;
+	struct file *root;
+} mounts[4];
+static unsigned mount_count;
+
+void path_mount(struct file *covered, struct file *root)
+{
+	assert_that(mount_count < ARRAY_SIZE(mounts));
+	mounts[mount_count++] = (struct mount){file_get(covered), root};
+	covered->mounted = root;
+	root->parent = file_get(covered->parent);
+}
+
+/* The file that the parent's entry stands for: the covered one where `directory` is mounted. */
+static const struct file *entry_of(const struct file *directory)
+{
+	for (unsigned i = 0; i < mount_count; i++) {
+		if (mounts[i].root == directory)
+			return mounts[i].covered;
+	}
+	return directory;
+}
+
+bool path_is_mounted(const struct file *file) { return entry_of(file) != file; }
+
+/* Puts the name of one file in front of the path built so far. */
+struct name_finder {
+	struct entry_sink sink;
+	const struct file *wanted;
+	char *buffer;
+	size_t start; /* the path is buffer[start..] */
+	int result;
+};
+
+static bool find_name(struct entry_sink *sink, struct name name, const struct file *file,
+		      uint64_t next)
+{
+	(void)next;
+	struct name_finder *finder = container_of(sink, struct name_finder, sink);
+	if (file != finder->wanted)
+		return true;
+	finder->result = -ERANGE;
+	if (name.length + 1 <= finder->start) {
+		finder->start -= name.length + 1;
+		finder->buffer[finder->start] = '/';
+		memcpy(finder->buffer + finder->start + 1, name.bytes, name.length);
+		finder->result = 0;
+	}
+	return false;
+}
+
+/* One step up; the parent in `*directory`. */
+static int prepend_name(struct name_finder *finder, struct file **directory)
+{
+	struct file *parent = (*directory)->parent;
+	finder->wanted = entry_of(*directory);
+	finder->result = -ENOENT;
+	int error = parent->operations->entries(parent, 0, &finder->sink);
+	*directory = parent;
+	return error != 0 ? error : finder->result;
+}
+
+int64_t path_of(struct file_context *context, struct file *directory, char *buffer, size_t size)
+{
+	struct file *root = context_root(context);
+	if (size < 2)
+		return -ERANGE;
+	struct name_finder finder = {.sink.put = find_name, .buffer = buffer, .start = size - 1};
+	buffer[finder.start] = '\0';
+	while (directory != root) {
+		int error = prepend_name(&finder, &directory);
+		if (error != 0)
+			return error;
+	}
+	if (finder.start == size - 1)
+		buffer[--finder.start] = '/';
+	int64_t length = (int64_t)(size - finder.start);
+	memmove(buffer, buffer + finder.start, (size_t)length);
+	return length;
+}

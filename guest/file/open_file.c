@@ -1,0 +1,181 @@
+/* Open files. */
+#include <file/open_file.h>
+#include <uapi/poll.h>
+
+/* Flags that only open() itself looks at. */
+#define OPEN_ONLY (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
+
+static bool readable(const struct open_file *open)
+{
+	return (open->flags & O_PATH) == 0 && (open->flags & O_ACCMODE) != O_WRONLY;
+}
+
+static bool writable(const struct open_file *open)
+{
+	return (open->flags & O_PATH) == 0 && (open->flags & O_ACCMODE) != O_RDONLY;
+}
+
+static int check_type(const struct file *file, unsigned flags)
+{
+	if (S_ISDIR(file->mode)) {
+		bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+		return writes || (flags & O_CREAT) != 0 ? -EISDIR : 0;
+	}
+	if ((flags & O_DIRECTORY) != 0)
+		return -ENOTDIR;
+	return S_ISLNK(file->mode) ? -ELOOP : 0;
+}
+
+static int prepare(struct file *file, unsigned flags)
+{
+	if ((flags & O_PATH) != 0)
+		return (flags & O_DIRECTORY) != 0 && !S_ISDIR(file->mode) ? -ENOTDIR : 0;
+	int error = check_type(file, flags);
+	if (error == 0 && file->operations->open != NULL)
+		error = file->operations->open(file, flags);
+	if (error == 0 && (flags & O_TRUNC) != 0 && S_ISREG(file->mode))
+		error = file_resize(file, 0);
+	return error;
+}
+
+int open_file_make(struct file *file, unsigned flags, struct open_file **made)
+{
+	int error = prepare(file, flags);
+	if (error != 0)
+		return error;
+	struct open_file *open = kmalloc(sizeof(*open));
+	if (open == NULL)
+		return -ENOMEM;
+	*open = (struct open_file){
+		.file = file_get(file),
+		.references = 1,
+		.flags = flags & ~(unsigned)OPEN_ONLY,
+	};
+	if ((flags & O_PATH) != 0)
+		open->flags = flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW);
+	*made = open;
+	return 0;
+}
+
+void open_file_put(struct open_file *open)
+{
+	if (open == NULL || --open->references > 0)
+		return;
+	file_put(open->file);
+	kfree(open);
+}
+
+bool open_file_seekable(const struct open_file *open)
+{
+	uint32_t mode = open->file->mode;
+	if (S_ISREG(mode) || S_ISDIR(mode))
+		return true;
+	/* A device that can wait for data, such as a terminal, is a stream. */
+	return (S_ISCHR(mode) || S_ISBLK(mode)) && open->file->operations->poll == NULL;
+}
+
+/* What was transferred counts more than what went wrong after it. */
+static int64_t transferred(uint64_t before, const struct io *io, int error)
+{
+	uint64_t done = before - io->remaining;
+	return done > 0 || error == 0 ? (int64_t)done : error;
+}
+
+int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *offset)
+{
+	if (!readable(open))
+		return -EBADF;
+	if (offset != NULL && !open_file_seekable(open))
+		return -ESPIPE;
+	struct file *file = open->file;
+	if (S_ISDIR(file->mode))
+		return -EISDIR;
+	if (file->operations->read == NULL)
+		return -EINVAL;
+	uint64_t before = io->remaining;
+	int error = file->operations->read(file, io, offset != NULL ? *offset : open->position,
+					   open->flags);
+	int64_t result = transferred(before, io, error);
+	if (offset == NULL && result > 0)
+		open->position += (uint64_t)result;
+	return result;
+}
+
+int64_t open_file_write(struct open_file *open, struct io *io, const uint64_t *offset)
+{
+	if (!writable(open))
+		return -EBADF;
+	if (offset != NULL && !open_file_seekable(open))
+		return -ESPIPE;
+	struct file *file = open->file;
+	if (file->operations->write == NULL)
+		return -EINVAL;
+	uint64_t before = io->remaining;
+	uint64_t at = offset != NULL ? *offset : open->position;
+	/* As on Linux, O_APPEND wins over the offset of pwrite. */
+	if ((open->flags & O_APPEND) != 0)
+		at = file->size;
+	int error = file->operations->write(file, io, at, open->flags);
+	int64_t result = transferred(before, io, error);
+	if (offset == NULL && result > 0)
+		open->position = at + (uint64_t)result;
+	return result;
+}
+
+static int64_t seek_extent(const struct file *file, int64_t offset, bool hole)
+{
+	if (offset < 0 || (uint64_t)offset >= file->size)
+		return -ENXIO;
+	if (file->operations->seek_extent == NULL)
+		return hole ? (int64_t)file->size : offset;
+	uint64_t found = file->operations->seek_extent((struct file *)file, (uint64_t)offset, hole);
+	return found >= file->size && !hole ? -ENXIO : (int64_t)found;
+}
+
+int64_t open_file_seek(struct open_file *open, int64_t offset, int whence)
+{
+	if ((open->flags & O_PATH) != 0)
+		return -EBADF;
+	if (!open_file_seekable(open))
+		return -ESPIPE;
+	/* A device that has no stream has no position either. */
+	if (S_ISCHR(open->file->mode))
+		return 0;
+	int64_t position;
+	bool overflow = false;
+	switch (whence) {
+	case SEEK_SET:
+		position = offset;
+		break;
+	case SEEK_CUR:
+		overflow = __builtin_add_overflow((int64_t)open->position, offset, &position);
+		break;
+	case SEEK_END:
+		overflow = __builtin_add_overflow((int64_t)open->file->size, offset, &position);
+		break;
+	case SEEK_DATA:
+	case SEEK_HOLE:
+		position = seek_extent(open->file, offset, whence == SEEK_HOLE);
+		if (position < 0)
+			return position;
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (overflow)
+		return -EOVERFLOW;
+	if (position < 0)
+		return -EINVAL;
+	open->position = (uint64_t)position;
+	return position;
+}
+
+unsigned open_file_poll(const struct open_file *open)
+{
+	struct file *file = open->file;
+	if ((open->flags & O_PATH) != 0)
+		return POLLNVAL;
+	if (file->operations->poll == NULL)
+		return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+	return file->operations->poll(file);
+}

@@ -1,0 +1,207 @@
+/* Walks along paths. */
+#include <calypso/lib.h>
+#include <file/path.h>
+
+static struct file *borrow_start(struct file_context *context, struct file *start, const char *path)
+{
+	if (path[0] == '/')
+		return context_root(context);
+	return start != NULL ? start : context_working(context);
+}
+
+static bool is_dots(struct name name) { return name_is(name, ".") || name_is(name, ".."); }
+
+bool path_last_is_name(const struct path_walk *walk)
+{
+	return walk->last.length > 0 && !is_dots(walk->last);
+}
+
+/* Cut the next component off `rest`; an empty one where only slashes are left. */
+static struct name next_component(struct path_walk *walk)
+{
+	const char *at = walk->rest;
+	while (*at == '/')
+		at++;
+	struct name name = {at, 0};
+	while (at[name.length] != '\0' && at[name.length] != '/')
+		name.length++;
+	at += name.length;
+	walk->trailing_slash = *at == '/';
+	while (*at == '/')
+		at++;
+	walk->rest = at;
+	return name;
+}
+
+/* Find one entry, "." and ".." included, and go through to what is mounted there. */
+static int find_entry(struct file_context *context, struct file *directory, struct name name,
+		      struct file **found)
+{
+	if (!S_ISDIR(directory->mode))
+		return -ENOTDIR;
+	if (name.length > NAME_MAX)
+		return -ENAMETOOLONG;
+	if (name.length == 0 || name_is(name, ".")) {
+		*found = file_get(directory);
+		return 0;
+	}
+	if (name_is(name, "..")) {
+		bool at_root = directory == context_root(context);
+		*found = file_get(at_root ? directory : directory->parent);
+		return 0;
+	}
+	struct file *entry;
+	int error = directory->operations->lookup(directory, name, &entry);
+	if (error != 0)
+		return error;
+	*found = entry;
+	if (entry->mounted != NULL) {
+		*found = file_get(entry->mounted);
+		file_put(entry);
+	}
+	return 0;
+}
+
+/* Put a link's target in front of what is left of the path. */
+static int insert_target(struct path_walk *walk, struct file *link)
+{
+	size_t rest = strlen(walk->rest);
+	char *buffer = kmalloc(PATH_MAX + 1 + rest + 1);
+	if (buffer == NULL)
+		return -ENOMEM;
+	int64_t length = link->operations->target(link, buffer, PATH_MAX);
+	if (length <= 0 || length == PATH_MAX) {
+		kfree(buffer);
+		return length < 0 ? (int)length : length == 0 ? -ENOENT : -ENAMETOOLONG;
+	}
+	/* "target/" must be a directory, as the component itself had to be. */
+	if (rest > 0 || walk->trailing_slash)
+		buffer[length++] = '/';
+	memcpy(buffer + length, walk->rest, rest + 1);
+	kfree(walk->buffer);
+	walk->buffer = buffer;
+	walk->rest = buffer;
+	return 0;
+}
+
+/* Follow a link found in `walk->directory`: either `*jumped` is the file that it leads to, or
+ * the walk goes on along a longer path, from another directory where the target is absolute. */
+static int follow(struct path_walk *walk, struct file *link, struct file **jumped)
+{
+	*jumped = NULL;
+	if (++walk->links > PATH_LINKS_MAX)
+		return -ELOOP;
+	int error = 0;
+	if (link->operations->follow != NULL)
+		error = link->operations->follow(link, jumped);
+	if (error != 0 || *jumped != NULL)
+		return error;
+	error = insert_target(walk, link);
+	if (error == 0 && walk->rest[0] == '/') {
+		file_put(walk->directory);
+		walk->directory = file_get(context_root(walk->context));
+	}
+	return error;
+}
+
+/* Go into the component that was cut off last. */
+static int enter(struct path_walk *walk, struct name name)
+{
+	struct file *found;
+	int error = find_entry(walk->context, walk->directory, name, &found);
+	if (error != 0)
+		return error;
+	if (S_ISLNK(found->mode)) {
+		struct file *jumped;
+		error = follow(walk, found, &jumped);
+		file_put(found);
+		if (error != 0 || jumped == NULL)
+			return error;
+		found = jumped;
+	}
+	file_put(walk->directory);
+	walk->directory = found;
+	return 0;
+}
+
+/* Enter all components but the last. */
+static int advance(struct path_walk *walk)
+{
+	for (;;) {
+		struct name name = next_component(walk);
+		if (*walk->rest == '\0') {
+			walk->last = name;
+			return S_ISDIR(walk->directory->mode) ? 0 : -ENOTDIR;
+		}
+		int error = enter(walk, name);
+		if (error != 0)
+			return error;
+	}
+}
+
+int path_begin(struct path_walk *walk, struct file_context *context, struct file *start,
+	       const char *path)
+{
+	if (path[0] == '\0')
+		return -ENOENT;
+	struct file *directory = borrow_start(context, start, path);
+	if (directory == NULL)
+		return -ENOMEM;
+	*walk = (struct path_walk){
+		.context = context,
+		.directory = file_get(directory),
+		.rest = path,
+	};
+	int error = advance(walk);
+	if (error != 0)
+		path_end(walk);
+	return error;
+}
+
+int path_last(struct path_walk *walk, unsigned flags, struct file **found)
+{
+	for (;;) {
+		struct file *file;
+		int error = find_entry(walk->context, walk->directory, walk->last, &file);
+		if (error != 0)
+			return error;
+		bool slash = walk->trailing_slash && (flags & PATH_ENTRY) == 0;
+		bool follows = (flags & PATH_FOLLOW) != 0 || slash;
+		if (S_ISLNK(file->mode) && follows) {
+			struct file *jumped;
+			error = follow(walk, file, &jumped);
+			file_put(file);
+			if (error == 0 && jumped == NULL)
+				error = advance(walk);
+			if (error != 0)
+				return error;
+			if (jumped == NULL)
+				continue;
+			file = jumped;
+		}
+		if (slash && !S_ISDIR(file->mode)) {
+			file_put(file);
+			return -ENOTDIR;
+		}
+		*found = file;
+		return 0;
+	}
+}
+
+void path_end(struct path_walk *walk)
+{
+	file_put(walk->directory);
+	kfree(walk->buffer);
+}
+
+int path_find(struct file_context *context, struct file *start, const char *path, unsigned flags,
+	      struct file **found)
+{
+	struct path_walk walk;
+	int error = path_begin(&walk, context, start, path);
+	if (error != 0)
+		return error;
+	error = path_last(&walk, flags, found);
+	path_end(&walk);
+	return error;
+}

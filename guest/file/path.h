@@ -1,0 +1,61 @@
+/* Paths: from names to files. */
+#ifndef FILE_PATH_H
+#define FILE_PATH_H
+
+#include <file/context.h>
+
+/* Symbolic links that one walk follows before it gives up with ELOOP. */
+#define PATH_LINKS_MAX 40
+
+enum path_flag {
+	PATH_FOLLOW = 1u << 0, /* also where the last component is a symbolic link */
+	PATH_ENTRY = 1u << 1,  /* the entry itself, and leave a trailing slash to the caller */
+};
+
+/* A walk along a path. Between the steps, `directory` holds everything but the last component:
+ *
+ *	struct path_walk walk;
+ *	int error = path_begin(&walk, context, start, "/a/b/c");
+ *	if (error == 0)
+ *		error = path_last(&walk, PATH_FOLLOW, &file);
+ *	...				// -ENOENT: walk.directory has no walk.last; it can be made
+ *	path_end(&walk);
+ */
+struct path_walk {
+	struct file_context *context;
+	struct file *directory; /* where the last component is looked up; a reference */
+	struct name last;	/* empty for a path of slashes only */
+	bool trailing_slash;	/* the last component must be a directory */
+	const char *rest;	/* what was not walked yet */
+	char *buffer;		/* holds `rest` once a link was followed; from the heap */
+	unsigned links;		/* followed so far */
+};
+
+/* Walk up to the last component. `path` stays the caller's until path_end, which is called after
+ * success only. `start` is where a relative path starts; NULL: the working directory. */
+int path_begin(struct path_walk *walk, struct file_context *context, struct file *start,
+	       const char *path);
+
+/* Find the last component. -ENOENT with `directory` and `last` telling what is missing. */
+int path_last(struct path_walk *walk, unsigned flags, struct file **found);
+
+void path_end(struct path_walk *walk);
+
+/* All three for those who only look. */
+int path_find(struct file_context *context, struct file *start, const char *path, unsigned flags,
+	      struct file **found);
+
+/* Whether the last component is a name that an entry can have: not "", "." or "..". */
+bool path_last_is_name(const struct path_walk *walk);
+
+/* The path of a directory from the context's root: its length with the NUL; -ERANGE where `size`
+ * is too small; -ENOENT where the directory was removed. */
+int64_t path_of(struct file_context *context, struct file *directory, char *buffer, size_t size);
+
+/* Whether this is the root of a file system that covers a directory. */
+bool path_is_mounted(const struct file *file);
+
+/* Cover a directory with the root of another file system, for good. */
+void path_mount(struct file *covered, struct file *root);
+
+#endif

@@ -1,0 +1,31 @@
+/* The host's three streams, and the files that they are where they are no terminal. */
+#ifndef FILE_STREAM_H
+#define FILE_STREAM_H
+
+#include <calypso/console.h>
+#include <file/descriptor.h>
+
+/* Open descriptors 0, 1 and 2 in an empty table: on the terminal each whose other side is one,
+ * else on a pipe-like file. 0 or -ENOMEM. */
+int stream_open_standard(struct descriptor_table *table);
+
+/* ---- Bytes from the host, buffered ---- */
+
+/* Look for input without waiting: whether there are bytes, or the end. */
+bool stream_input_ready(void);
+
+/* The end was reached and all bytes before it were taken. */
+bool stream_input_ended(void);
+
+/* Wait for input until `deadline` (TIME_FOREVER: none). 0, or -EAGAIN when time is up. */
+int stream_input_wait(uint64_t deadline);
+
+/* Take the next byte of the input; -1 where none is there now. */
+int stream_input_byte(void);
+
+/* ---- Bytes to the host ---- */
+
+/* Write what `io` has left. */
+int stream_output(enum console_stream stream, struct io *io);
+
+#endif

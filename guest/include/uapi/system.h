@@ -1,0 +1,94 @@
+/* uname(2), sysinfo(2), limits, usage, clocks, prctl(2). */
+#ifndef UAPI_SYSTEM_H
+#define UAPI_SYSTEM_H
+
+#include <uapi/types.h>
+
+#define UTS_LENGTH 65
+
+struct utsname {
+	char sysname[UTS_LENGTH];
+	char nodename[UTS_LENGTH];
+	char release[UTS_LENGTH];
+	char version[UTS_LENGTH];
+	char machine[UTS_LENGTH];
+	char domainname[UTS_LENGTH];
+};
+
+struct sysinfo {
+	int64_t uptime;
+	uint64_t loads[3];
+	uint64_t totalram;
+	uint64_t freeram;
+	uint64_t sharedram;
+	uint64_t bufferram;
+	uint64_t totalswap;
+	uint64_t freeswap;
+	uint16_t procs;
+	uint64_t totalhigh;
+	uint64_t freehigh;
+	uint32_t mem_unit;
+};
+static_assert(sizeof(struct sysinfo) == 112, "Linux");
+
+struct rlimit {
+	uint64_t rlim_cur;
+	uint64_t rlim_max;
+};
+
+#define RLIM_INFINITY UINT64_MAX
+#define RLIMIT_STACK 3
+#define RLIMIT_CORE 4
+#define RLIMIT_NOFILE 7
+#define RLIMIT_MEMLOCK 8
+#define RLIM_NLIMITS 16
+
+struct rusage {
+	struct timeval ru_utime;
+	struct timeval ru_stime;
+	int64_t ru_other[14];
+};
+static_assert(sizeof(struct rusage) == 144, "Linux");
+
+#define RUSAGE_CHILDREN (-1)
+#define RUSAGE_SELF 0
+#define RUSAGE_THREAD 1
+
+struct tms {
+	int64_t tms_utime;
+	int64_t tms_stime;
+	int64_t tms_cutime;
+	int64_t tms_cstime;
+};
+
+#define CLOCKS_PER_SECOND 100 /* AT_CLKTCK */
+
+#define CLOCK_REALTIME 0
+#define CLOCK_MONOTONIC 1
+#define CLOCK_PROCESS_CPUTIME_ID 2
+#define CLOCK_THREAD_CPUTIME_ID 3
+#define CLOCK_MONOTONIC_RAW 4
+#define CLOCK_REALTIME_COARSE 5
+#define CLOCK_MONOTONIC_COARSE 6
+#define CLOCK_BOOTTIME 7
+#define CLOCK_REALTIME_ALARM 8
+#define CLOCK_BOOTTIME_ALARM 9
+#define CLOCK_TAI 11
+
+#define TIMER_ABSTIME 1
+
+#define GRND_NONBLOCK 1
+#define GRND_RANDOM 2
+#define GRND_INSECURE 4
+
+#define PR_SET_PDEATHSIG 1
+#define PR_GET_DUMPABLE 3
+#define PR_SET_DUMPABLE 4
+#define PR_SET_NAME 15
+#define PR_GET_NAME 16
+#define PR_SET_NO_NEW_PRIVS 38
+#define PR_GET_NO_NEW_PRIVS 39
+
+#define TASK_NAME_LENGTH 16 /* with the NUL */
+
+#endif

@@ -1,0 +1,441 @@
+/* Calls that show and change what a file is: stat, permissions, owners, times, size. */
+#include <calypso/lib.h>
+#include <calypso/time.h>
+#include <process/calls/at.h>
+
+#define BLOCK_SIZE 4096 /* st_blksize */
+
+/* ---- stat ---- */
+
+static int64_t seconds(int64_t time)
+{
+	int64_t floor = time / (int64_t)NANOSECONDS_PER_SECOND;
+	return time % (int64_t)NANOSECONDS_PER_SECOND < 0 ? floor - 1 : floor;
+}
+
+static int64_t nanoseconds(int64_t time)
+{
+	return time - seconds(time) * (int64_t)NANOSECONDS_PER_SECOND;
+}
+
+static void refresh(struct file *file)
+{
+	if (file->operations->refresh != NULL)
+		file->operations->refresh(file);
+}
+
+static int64_t put_stat(struct file *file, user_t buffer)
+{
+	struct stat stat = {0};
+	refresh(file);
+	stat.st_dev = file->system->device;
+	stat.st_ino = file->number;
+	stat.st_nlink = file->links;
+	stat.st_mode = file->mode;
+	stat.st_uid = file->user;
+	stat.st_gid = file->group;
+	stat.st_rdev = file->device;
+	stat.st_size = (int64_t)file->size;
+	stat.st_blksize = BLOCK_SIZE;
+	stat.st_blocks = (int64_t)file->blocks;
+	stat.st_atime = seconds(file->accessed);
+	stat.st_atime_nsec = nanoseconds(file->accessed);
+	stat.st_mtime = seconds(file->modified);
+	stat.st_mtime_nsec = nanoseconds(file->modified);
+	stat.st_ctime = seconds(file->changed);
+	stat.st_ctime_nsec = nanoseconds(file->changed);
+	return user_put(buffer, &stat);
+}
+
+static int64_t stat_at(int directory, user_t path, user_t buffer, int flags)
+{
+	if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT)) != 0)
+		return -EINVAL;
+	struct file *file;
+	int64_t result = at_find(directory, path, flags, &file);
+	if (result != 0)
+		return result;
+	result = put_stat(file, buffer);
+	file_put(file);
+	return result;
+}
+
+SYSCALL4(newfstatat, int, directory, user_t, path, user_t, buffer, int, flags)
+{
+	return stat_at(directory, path, buffer, flags);
+}
+
+SYSCALL2(stat, user_t, path, user_t, buffer)
+{
+	return stat_at(AT_FDCWD, path, buffer, 0);
+}
+
+SYSCALL2(lstat, user_t, path, user_t, buffer)
+{
+	return stat_at(AT_FDCWD, path, buffer, AT_SYMLINK_NOFOLLOW);
+}
+
+SYSCALL2(fstat, int, number, user_t, buffer)
+{
+	struct open_file *open = descriptor_find(&file_context()->descriptors, number);
+	return open == NULL ? -EBADF : put_stat(open->file, buffer);
+}
+
+static struct statx_timestamp statx_time(int64_t time)
+{
+	return (struct statx_timestamp){seconds(time), (uint32_t)nanoseconds(time), 0};
+}
+
+static int64_t put_statx(struct file *file, user_t buffer)
+{
+	refresh(file);
+	struct statx statx = {
+		.stx_mask = STATX_BASIC_STATS | STATX_BTIME,
+		.stx_blksize = BLOCK_SIZE,
+		.stx_nlink = file->links,
+		.stx_uid = file->user,
+		.stx_gid = file->group,
+		.stx_mode = (uint16_t)file->mode,
+		.stx_ino = file->number,
+		.stx_size = file->size,
+		.stx_blocks = file->blocks,
+		.stx_atime = statx_time(file->accessed),
+		.stx_btime = statx_time(file->created),
+		.stx_ctime = statx_time(file->changed),
+		.stx_mtime = statx_time(file->modified),
+		.stx_rdev_major = device_major(file->device),
+		.stx_rdev_minor = device_minor(file->device),
+		.stx_dev_major = device_major(file->system->device),
+		.stx_dev_minor = device_minor(file->system->device),
+	};
+	return user_put(buffer, &statx);
+}
+
+SYSCALL5(statx, int, directory, user_t, path, int, flags, uint32_t, mask, user_t, buffer)
+{
+	const int known = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
+	if ((flags & ~known) != 0 || (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE ||
+	    (mask & STATX__RESERVED) != 0)
+		return -EINVAL;
+	struct file *file;
+	int64_t result = at_find(directory, path, flags, &file);
+	if (result != 0)
+		return result;
+	result = put_statx(file, buffer);
+	file_put(file);
+	return result;
+}
+
+/* ---- access ---- */
+
+static int64_t check_access(int directory, user_t path, int mode, int flags)
+{
+	if ((mode & ~(R_OK | W_OK | X_OK)) != 0 ||
+	    (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+		return -EINVAL;
+	struct file *file;
+	int error = at_find(directory, path, flags, &file);
+	if (error != 0)
+		return error;
+	/* The superuser may do all but execute what nobody may. */
+	bool executable = S_ISDIR(file->mode) || (file->mode & S_IXUGO) != 0;
+	file_put(file);
+	return (mode & X_OK) != 0 && !executable ? -EACCES : 0;
+}
+
+SYSCALL2(access, user_t, path, int, mode)
+{
+	return check_access(AT_FDCWD, path, mode, 0);
+}
+
+SYSCALL3(faccessat, int, directory, user_t, path, int, mode)
+{
+	return check_access(directory, path, mode, 0);
+}
+
+SYSCALL4(faccessat2, int, directory, user_t, path, int, mode, int, flags)
+{
+	return check_access(directory, path, mode, flags);
+}
+
+/* ---- Changes: each finds a file, changes it, and lets it go ---- */
+
+typedef int64_t change(struct file *file, const void *argument);
+
+static int64_t change_at(int directory, user_t path, int flags, change *change, const void *argument)
+{
+	struct file *file;
+	int64_t result = at_find(directory, path, flags, &file);
+	if (result != 0)
+		return result;
+	result = change(file, argument);
+	file_put(file);
+	return result;
+}
+
+static int64_t change_open(int number, change *change, const void *argument)
+{
+	struct open_file *open = at_open_file(number);
+	return open == NULL ? -EBADF : change(open->file, argument);
+}
+
+static int64_t change_mode(struct file *file, const void *argument)
+{
+	const uint32_t *mode = argument;
+	if (S_ISLNK(file->mode))
+		return -EOPNOTSUPP;
+	file->mode = (file->mode & S_IFMT) | (*mode & S_IALLUGO);
+	file_changed(file);
+	return 0;
+}
+
+SYSCALL2(chmod, user_t, path, uint32_t, mode)
+{
+	return change_at(AT_FDCWD, path, 0, change_mode, &mode);
+}
+
+SYSCALL2(fchmod, int, number, uint32_t, mode)
+{
+	return change_open(number, change_mode, &mode);
+}
+
+SYSCALL3(fchmodat, int, directory, user_t, path, uint32_t, mode)
+{
+	return change_at(directory, path, 0, change_mode, &mode);
+}
+
+SYSCALL4(fchmodat2, int, directory, user_t, path, uint32_t, mode, int, flags)
+{
+	if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+		return -EINVAL;
+	return change_at(directory, path, flags, change_mode, &mode);
+}
+
+struct owner {
+	uint32_t user; /* UINT32_MAX: stays */
+	uint32_t group;
+};
+
+static int64_t change_owner(struct file *file, const void *argument)
+{
+	const struct owner *owner = argument;
+	if (owner->user != UINT32_MAX)
+		file->user = owner->user;
+	if (owner->group != UINT32_MAX)
+		file->group = owner->group;
+	/* What a file may do for its owner does not pass on to the next one. */
+	if (!S_ISDIR(file->mode))
+		file->mode &= ~(uint32_t)S_ISUID;
+	if (!S_ISDIR(file->mode) && (file->mode & S_IXGRP) != 0)
+		file->mode &= ~(uint32_t)S_ISGID;
+	file_changed(file);
+	return 0;
+}
+
+SYSCALL3(chown, user_t, path, uint32_t, user, uint32_t, group)
+{
+	struct owner owner = {user, group};
+	return change_at(AT_FDCWD, path, 0, change_owner, &owner);
+}
+
+SYSCALL3(lchown, user_t, path, uint32_t, user, uint32_t, group)
+{
+	struct owner owner = {user, group};
+	return change_at(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, change_owner, &owner);
+}
+
+SYSCALL3(fchown, int, number, uint32_t, user, uint32_t, group)
+{
+	struct owner owner = {user, group};
+	return change_open(number, change_owner, &owner);
+}
+
+SYSCALL5(fchownat, int, directory, user_t, path, uint32_t, user, uint32_t, group, int, flags)
+{
+	struct owner owner = {user, group};
+	if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+		return -EINVAL;
+	return change_at(directory, path, flags, change_owner, &owner);
+}
+
+/* ---- Times ---- */
+
+/* Access and modification time; UTIME_NOW and UTIME_OMIT in tv_nsec as in utimensat(2). */
+struct times {
+	struct timespec of[2];
+};
+
+static const struct times times_now = {{{0, UTIME_NOW}, {0, UTIME_NOW}}};
+
+static bool is_valid(const struct timespec *time)
+{
+	return time->tv_nsec == UTIME_NOW || time->tv_nsec == UTIME_OMIT ||
+	       (time->tv_nsec >= 0 && time->tv_nsec < (int64_t)NANOSECONDS_PER_SECOND);
+}
+
+static void set_time(int64_t *field, const struct timespec *time, int64_t now)
+{
+	/* What 64 bits of nanoseconds can hold: the years 1678 to 2261. */
+	const int64_t last = INT64_MAX / (int64_t)NANOSECONDS_PER_SECOND - 1;
+	if (time->tv_nsec == UTIME_OMIT)
+		return;
+	int64_t second = time->tv_sec > last ? last : time->tv_sec < -last ? -last : time->tv_sec;
+	*field = time->tv_nsec == UTIME_NOW
+			 ? now
+			 : second * (int64_t)NANOSECONDS_PER_SECOND + time->tv_nsec;
+}
+
+static int64_t change_times(struct file *file, const void *argument)
+{
+	const struct times *times = argument;
+	int64_t now = file_now();
+	if (times->of[0].tv_nsec == UTIME_OMIT && times->of[1].tv_nsec == UTIME_OMIT)
+		return 0;
+	set_time(&file->accessed, &times->of[0], now);
+	set_time(&file->modified, &times->of[1], now);
+	file->changed = now;
+	return 0;
+}
+
+SYSCALL4(utimensat, int, directory, user_t, path, user_t, address, int, flags)
+{
+	struct times times = times_now;
+	if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+		return -EINVAL;
+	if (address != 0 && user_get(&times, address) != 0)
+		return -EFAULT;
+	if (!is_valid(&times.of[0]) || !is_valid(&times.of[1]))
+		return -EINVAL;
+	if (path == 0 && directory != AT_FDCWD)
+		return change_open(directory, change_times, &times);
+	return change_at(directory, path, flags, change_times, &times);
+}
+
+static int64_t change_times_micro(int directory, user_t path, user_t address)
+{
+	struct times times = times_now;
+	struct timeval given[2];
+	if (address != 0 && user_get(&given, address) != 0)
+		return -EFAULT;
+	for (unsigned i = 0; address != 0 && i < 2; i++) {
+		if (given[i].tv_usec < 0 || given[i].tv_usec >= 1000000)
+			return -EINVAL;
+		times.of[i] = (struct timespec){
+			given[i].tv_sec,
+			given[i].tv_usec * NANOSECONDS_PER_MICROSECOND,
+		};
+	}
+	return change_at(directory, path, 0, change_times, &times);
+}
+
+SYSCALL2(utimes, user_t, path, user_t, address)
+{
+	return change_times_micro(AT_FDCWD, path, address);
+}
+
+SYSCALL3(futimesat, int, directory, user_t, path, user_t, address)
+{
+	return change_times_micro(directory, path, address);
+}
+
+SYSCALL2(utime, user_t, path, user_t, address)
+{
+	struct times times = times_now;
+	int64_t given[2];
+	if (address != 0 && user_get(&given, address) != 0)
+		return -EFAULT;
+	for (unsigned i = 0; address != 0 && i < 2; i++)
+		times.of[i] = (struct timespec){given[i], 0};
+	return change_at(AT_FDCWD, path, 0, change_times, &times);
+}
+
+/* ---- Size ---- */
+
+static int64_t change_size(struct file *file, const void *argument)
+{
+	const int64_t *size = argument;
+	if (S_ISDIR(file->mode))
+		return -EISDIR;
+	return S_ISREG(file->mode) ? file_resize(file, (uint64_t)*size) : -EINVAL;
+}
+
+SYSCALL2(truncate, user_t, path, int64_t, size)
+{
+	return size < 0 ? -EINVAL : change_at(AT_FDCWD, path, 0, change_size, &size);
+}
+
+static bool is_writable(const struct open_file *open)
+{
+	return (open->flags & O_ACCMODE) != O_RDONLY;
+}
+
+SYSCALL2(ftruncate, int, number, int64_t, size)
+{
+	struct open_file *open = at_open_file(number);
+	if (size < 0)
+		return -EINVAL;
+	if (open == NULL)
+		return -EBADF;
+	if (!S_ISREG(open->file->mode) || !is_writable(open))
+		return -EINVAL;
+	return file_resize(open->file, (uint64_t)size);
+}
+
+SYSCALL4(fallocate, int, number, int, mode, int64_t, offset, int64_t, length)
+{
+	const int punch = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
+	struct open_file *open = at_open_file(number);
+	int64_t end;
+	if (offset < 0 || length <= 0)
+		return -EINVAL;
+	if (mode != 0 && mode != FALLOC_FL_KEEP_SIZE && mode != punch)
+		return -EOPNOTSUPP;
+	if (open == NULL || !is_writable(open))
+		return -EBADF;
+	if (!S_ISREG(open->file->mode))
+		return S_ISFIFO(open->file->mode) ? -ESPIPE
+			: S_ISDIR(open->file->mode) ? -EISDIR
+						    : -ENODEV;
+	if (__builtin_add_overflow(offset, length, &end))
+		return -EFBIG;
+	if (mode == punch) {
+		if (open->file->operations->punch == NULL)
+			return -EOPNOTSUPP;
+		return open->file->operations->punch(open->file, (uint64_t)offset, (uint64_t)length);
+	}
+	/* Memory is not set aside: what is missing comes with the writes. */
+	if (mode == 0 && (uint64_t)end > open->file->size)
+		return file_resize(open->file, (uint64_t)end);
+	return 0;
+}
+
+/* ---- statfs ---- */
+
+static int64_t put_statfs(struct file *file, const void *argument)
+{
+	const user_t *buffer = argument;
+	struct frame_statistics memory = frame_statistics();
+	bool counts = file->system->magic == TMPFS_MAGIC;
+	struct statfs statfs = {
+		.f_type = (int64_t)file->system->magic,
+		.f_bsize = PAGE_SIZE,
+		.f_blocks = counts ? memory.total : 0,
+		.f_bfree = counts ? memory.total - memory.used : 0,
+		.f_bavail = counts ? memory.total - memory.used : 0,
+		.f_fsid = {(int32_t)file->system->device, 0},
+		.f_namelen = NAME_MAX,
+		.f_frsize = PAGE_SIZE,
+	};
+	return user_put(*buffer, &statfs);
+}
+
+SYSCALL2(statfs, user_t, path, user_t, buffer)
+{
+	return change_at(AT_FDCWD, path, 0, put_statfs, &buffer);
+}
+
+SYSCALL2(fstatfs, int, number, user_t, buffer)
+{
+	struct open_file *open = descriptor_find(&file_context()->descriptors, number);
+	return open == NULL ? -EBADF : put_statfs(open->file, &buffer);
+}

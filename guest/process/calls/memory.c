@@ -1,0 +1,59 @@
+/* Calls on the program's address space. */
+#include <process/calls/at.h>
+
+/* The pages of an open file, as far as its way of being opened allows. */
+static int64_t map_file(user_t address, uint64_t length, int protection, int flags, int number,
+			uint64_t offset)
+{
+	struct open_file *open = at_open_file(number);
+	if (open == NULL)
+		return -EBADF;
+	bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+	unsigned access = open->flags & O_ACCMODE;
+	if (access == O_WRONLY || (shared && (protection & PROT_WRITE) != 0 && access != O_RDWR))
+		return -EACCES;
+	struct file *file = open->file;
+	if (file->operations->pages == NULL)
+		return -ENODEV;
+	if (shared && access == O_RDONLY)
+		flags |= MAP_READ_ONLY;
+	return space_map(address, length, protection, flags, file->operations->pages(file, shared),
+			 offset);
+}
+
+SYSCALL6(mmap, user_t, address, uint64_t, length, int, protection, int, flags, int, number,
+	 uint64_t, offset)
+{
+	if ((offset & PAGE_MASK) != 0)
+		return -EINVAL;
+	flags &= ~MAP_READ_ONLY;
+	if ((flags & MAP_ANONYMOUS) != 0)
+		return space_map(address, length, protection, flags, NULL, 0);
+	return map_file(address, length, protection, flags, number, offset);
+}
+
+SYSCALL2(munmap, user_t, address, uint64_t, length)
+{
+	return space_unmap(address, length);
+}
+
+SYSCALL3(mprotect, user_t, address, uint64_t, length, int, protection)
+{
+	return space_protect(address, length, protection);
+}
+
+SYSCALL5(mremap, user_t, address, uint64_t, length, uint64_t, new_length, int, flags, user_t,
+	 new_address)
+{
+	return space_remap(address, length, new_length, flags, new_address);
+}
+
+SYSCALL3(madvise, user_t, address, uint64_t, length, int, advice)
+{
+	return space_advise(address, length, advice);
+}
+
+SYSCALL1(brk, user_t, address)
+{
+	return (int64_t)space_break(address);
+}

@@ -1,0 +1,216 @@
+/* poll(2) and select(2). Waiting is for the host to say that something happened, and then to look
+ * at all files again.
+ */
+#include <calypso/lib.h>
+#include <calypso/time.h>
+#include <process/calls/at.h>
+#include <process/calls/wait.h>
+#include <uapi/poll.h>
+
+#define ALWAYS_REPORTED (POLLERR | POLLHUP | POLLNVAL)
+
+/* Set revents of one entry; whether there is something to report. */
+static bool look(struct pollfd *entry)
+{
+	entry->revents = 0;
+	if (entry->fd < 0)
+		return false;
+	struct open_file *open = descriptor_find(&file_context()->descriptors, entry->fd);
+	unsigned wanted = (uint16_t)entry->events | ALWAYS_REPORTED;
+	unsigned events = open == NULL ? POLLNVAL : open_file_poll(open);
+	entry->revents = (int16_t)(events & wanted);
+	return entry->revents != 0;
+}
+
+/* Look until something is there or the time is up: how many entries have something. */
+static int64_t wait(struct pollfd *entries, unsigned count, uint64_t deadline)
+{
+	for (;;) {
+		int64_t found = 0;
+		for (unsigned i = 0; i < count; i++)
+			found += look(&entries[i]);
+		if (found > 0 || (deadline != TIME_FOREVER && time_monotonic() >= deadline))
+			return found;
+		time_idle(deadline);
+	}
+}
+
+static uint64_t deadline_after(uint64_t duration)
+{
+	return duration == 0 ? 0 : time_monotonic() + duration;
+}
+
+/* A deadline from a timespec of the program; a null address means none. */
+static int read_deadline(user_t address, uint64_t *deadline)
+{
+	struct timespec time;
+	uint64_t duration;
+	*deadline = TIME_FOREVER;
+	if (address == 0)
+		return 0;
+	if (user_get(&time, address) != 0)
+		return -EFAULT;
+	int error = wait_duration(&time, &duration);
+	if (error == 0)
+		*deadline = deadline_after(duration);
+	return error;
+}
+
+/* ---- poll ---- */
+
+static int64_t poll_entries(user_t address, uint64_t count, uint64_t deadline)
+{
+	if (count > file_context()->descriptors.limit)
+		return -EINVAL;
+	struct pollfd *entries = kmalloc(count * sizeof(*entries) + 1);
+	if (entries == NULL)
+		return -ENOMEM;
+	int64_t found = -EFAULT;
+	if (user_copy_in(entries, address, count * sizeof(*entries)) == 0) {
+		found = wait(entries, (unsigned)count, deadline);
+		if (user_copy_out(address, entries, count * sizeof(*entries)) != 0)
+			found = -EFAULT;
+	}
+	kfree(entries);
+	return found;
+}
+
+SYSCALL3(poll, user_t, entries, uint32_t, count, int, milliseconds)
+{
+	uint64_t deadline = TIME_FOREVER;
+	if (milliseconds >= 0)
+		deadline = deadline_after((uint64_t)milliseconds * NANOSECONDS_PER_MILLISECOND);
+	return poll_entries(entries, count, deadline);
+}
+
+SYSCALL5(ppoll, user_t, entries, uint32_t, count, user_t, time, user_t, mask, uint64_t, mask_size)
+{
+	uint64_t deadline;
+	(void)mask, (void)mask_size; /* no handler runs, so a mask changes nothing */
+	int error = read_deadline(time, &deadline);
+	return error != 0 ? error : poll_entries(entries, count, deadline);
+}
+
+/* ---- select: three sets of bits, each an event ---- */
+
+enum set { SET_READ, SET_WRITE, SET_EXCEPT, SET_COUNT };
+
+static const struct {
+	unsigned asks;	  /* events to poll for */
+	unsigned answers; /* events that set the bit */
+} set_events[SET_COUNT] = {
+	[SET_READ] = {POLLIN, POLLIN | POLLHUP | POLLERR},
+	[SET_WRITE] = {POLLOUT, POLLOUT | POLLERR},
+	[SET_EXCEPT] = {POLLPRI, POLLPRI},
+};
+
+struct selection {
+	user_t addresses[SET_COUNT];
+	uint64_t bits[SET_COUNT][FD_SETSIZE / 64];
+	unsigned words; /* of each set that count */
+};
+
+static bool is_set(const uint64_t *bits, unsigned number) { return bits[number / 64] >> number % 64 & 1; }
+
+static int read_sets(struct selection *selection, const user_t addresses[SET_COUNT])
+{
+	for (unsigned set = 0; set < SET_COUNT; set++) {
+		selection->addresses[set] = addresses[set];
+		size_t size = selection->words * sizeof(uint64_t);
+		if (addresses[set] != 0 && user_copy_in(selection->bits[set], addresses[set], size) != 0)
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/* One pollfd for each number that is in a set. -EBADF where one is not open. */
+static int make_entries(const struct selection *selection, unsigned count, struct pollfd *entries)
+{
+	int used = 0;
+	for (unsigned number = 0; number < count; number++) {
+		unsigned events = 0;
+		for (unsigned set = 0; set < SET_COUNT; set++)
+			events |= is_set(selection->bits[set], number) ? set_events[set].asks : 0;
+		if (events == 0)
+			continue;
+		if (descriptor_find(&file_context()->descriptors, (int)number) == NULL)
+			return -EBADF;
+		entries[used++] = (struct pollfd){.fd = (int32_t)number, .events = (int16_t)events};
+	}
+	return used;
+}
+
+static int64_t write_sets(struct selection *selection, const struct pollfd *entries, int used)
+{
+	int64_t found = 0;
+	for (unsigned set = 0; set < SET_COUNT; set++) {
+		uint64_t ready[FD_SETSIZE / 64] = {0};
+		for (int i = 0; i < used; i++) {
+			unsigned number = (unsigned)entries[i].fd;
+			if (!is_set(selection->bits[set], number) ||
+			    ((unsigned)entries[i].revents & set_events[set].answers) == 0)
+				continue;
+			ready[number / 64] |= 1ull << number % 64;
+			found++;
+		}
+		user_t address = selection->addresses[set];
+		if (address != 0 &&
+		    user_copy_out(address, ready, selection->words * sizeof(uint64_t)) != 0)
+			return -EFAULT;
+	}
+	return found;
+}
+
+static int64_t select_sets(int count, const user_t addresses[SET_COUNT], uint64_t deadline)
+{
+	struct selection selection = {.words = 0};
+	if (count < 0)
+		return -EINVAL;
+	if (count > FD_SETSIZE)
+		count = FD_SETSIZE;
+	selection.words = ((unsigned)count + 63) / 64;
+	int error = read_sets(&selection, addresses);
+	if (error != 0)
+		return error;
+	struct pollfd *entries = kmalloc((size_t)count * sizeof(*entries) + 1);
+	if (entries == NULL)
+		return -ENOMEM;
+	int64_t result = make_entries(&selection, (unsigned)count, entries);
+	if (result >= 0) {
+		int used = (int)result;
+		wait(entries, (unsigned)used, deadline);
+		result = write_sets(&selection, entries, used);
+	}
+	kfree(entries);
+	return result;
+}
+
+SYSCALL5(select, int, count, user_t, read, user_t, write, user_t, except, user_t, address)
+{
+	const user_t addresses[SET_COUNT] = {read, write, except};
+	uint64_t deadline = TIME_FOREVER;
+	if (address != 0) {
+		struct timeval time;
+		if (user_get(&time, address) != 0)
+			return -EFAULT;
+		struct timespec precise = {
+			time.tv_sec + time.tv_usec / 1000000,
+			time.tv_usec % 1000000 * NANOSECONDS_PER_MICROSECOND,
+		};
+		uint64_t duration;
+		if (wait_duration(&precise, &duration) != 0)
+			return -EINVAL;
+		deadline = deadline_after(duration);
+	}
+	return select_sets(count, addresses, deadline);
+}
+
+SYSCALL6(pselect6, int, count, user_t, read, user_t, write, user_t, except, user_t, time, user_t,
+	 mask)
+{
+	const user_t addresses[SET_COUNT] = {read, write, except};
+	uint64_t deadline;
+	(void)mask; /* no handler runs, so a mask changes nothing */
+	int error = read_deadline(time, &deadline);
+	return error != 0 ? error : select_sets(count, addresses, deadline);
+}

@@ -1,0 +1,215 @@
+/* Calls about the system, its resources and the program's end. */
+#include <arch/constants.h>
+#include <calypso/arch.h>
+#include <calypso/bootinfo.h>
+#include <calypso/lib.h>
+#include <calypso/time.h>
+#include <process/random.h>
+#include <process/syscall.h>
+
+/* Behaves like this release of Linux, as far as it goes. */
+#define RELEASE "6.1.0-calypso"
+
+#define DESCRIPTORS_MAX (1u << 20) /* fs.nr_open */
+
+SYSCALL1(exit, int, status)
+{
+	process_exit(status);
+}
+
+SYSCALL1(exit_group, int, status)
+{
+	process_exit(status);
+}
+
+/* ---- The system ---- */
+
+static void set_host_name(char name[UTS_LENGTH])
+{
+	const char *value;
+	int length = command_line_find("hostname", &value);
+	if (length <= 0 || length >= UTS_LENGTH) {
+		strlcpy(name, "calypso", UTS_LENGTH);
+		return;
+	}
+	memcpy(name, value, (size_t)length);
+	name[length] = '\0';
+}
+
+SYSCALL1(uname, user_t, address)
+{
+	struct utsname name = {
+		.sysname = "Linux",
+		.release = RELEASE,
+		.version = "#1 Calypso",
+		.machine = ARCH_MACHINE,
+		.domainname = "(none)",
+	};
+	set_host_name(name.nodename);
+	return user_put(address, &name);
+}
+
+SYSCALL1(sysinfo, user_t, address)
+{
+	struct frame_statistics memory = frame_statistics();
+	struct sysinfo info = {
+		.uptime = (int64_t)(time_monotonic() / NANOSECONDS_PER_SECOND),
+		.totalram = memory.total * PAGE_SIZE,
+		.freeram = (memory.total - memory.used) * PAGE_SIZE,
+		.procs = 1,
+		.mem_unit = 1,
+	};
+	return user_put(address, &info);
+}
+
+SYSCALL3(getrandom, user_t, buffer, uint64_t, length, unsigned, flags)
+{
+	if ((flags & ~(unsigned)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE)) != 0 ||
+	    (flags & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
+		return -EINVAL;
+	struct iovec segment = {buffer, length};
+	struct io io = io_program(&segment);
+	uint64_t before = io.remaining;
+	int error = random_read(&io);
+	return before > io.remaining || error == 0 ? (int64_t)(before - io.remaining) : error;
+}
+
+/* ---- Processors: one ---- */
+
+SYSCALL0(sched_yield)
+{
+	return 0;
+}
+
+SYSCALL3(sched_getaffinity, int, id, uint64_t, size, user_t, mask)
+{
+	static const uint64_t first = 1;
+	if (size < sizeof(first) || size % sizeof(first) != 0)
+		return -EINVAL;
+	if (id != 0 && id != PROCESS_ID)
+		return -ESRCH;
+	return user_put(mask, &first) != 0 ? -EFAULT : (int64_t)sizeof(first);
+}
+
+SYSCALL3(sched_setaffinity, int, id, uint64_t, size, user_t, mask)
+{
+	uint64_t wanted = 0;
+	if (id != 0 && id != PROCESS_ID)
+		return -ESRCH;
+	if (user_copy_in(&wanted, mask, size < sizeof(wanted) ? size : sizeof(wanted)) != 0)
+		return -EFAULT;
+	return (wanted & 1) != 0 ? 0 : -EINVAL;
+}
+
+SYSCALL3(getcpu, user_t, cpu, user_t, node, user_t, unused)
+{
+	static const uint32_t first;
+	(void)unused;
+	if (cpu != 0 && user_put(cpu, &first) != 0)
+		return -EFAULT;
+	return node != 0 ? user_put(node, &first) : 0;
+}
+
+/* ---- The process's names and flags ---- */
+
+static int64_t set_name(user_t address)
+{
+	char name[TASK_NAME_LENGTH] = {0};
+	int64_t length = user_string(name, address, sizeof(name));
+	if (length == -EFAULT)
+		return -EFAULT;
+	name[TASK_NAME_LENGTH - 1] = '\0';
+	memcpy(process.name, name, sizeof(name));
+	return 0;
+}
+
+SYSCALL5(prctl, int, option, uint64_t, value, uint64_t, value3, uint64_t, value4, uint64_t, value5)
+{
+	(void)value3, (void)value4, (void)value5;
+	switch (option) {
+	case PR_SET_NAME:
+		return set_name(value);
+	case PR_GET_NAME:
+		return user_copy_out(value, process.name, sizeof(process.name));
+	case PR_GET_DUMPABLE:
+	case PR_SET_DUMPABLE:
+	case PR_SET_PDEATHSIG:
+	case PR_GET_NO_NEW_PRIVS:
+		return 0;
+	case PR_SET_NO_NEW_PRIVS:
+		return value == 1 ? 0 : -EINVAL;
+	default:
+		return -EINVAL;
+	}
+}
+
+SYSCALL2(arch_prctl, int, code, uint64_t, address)
+{
+	return arch_prctl((uint64_t)code, address);
+}
+
+/* ---- Limits and usage ---- */
+
+static int set_limit(unsigned resource, user_t address)
+{
+	struct rlimit limit;
+	if (user_get(&limit, address) != 0)
+		return -EFAULT;
+	if (limit.rlim_cur > limit.rlim_max)
+		return -EINVAL;
+	if (resource == RLIMIT_NOFILE) {
+		if (limit.rlim_max > DESCRIPTORS_MAX)
+			return -EPERM;
+		process.files.descriptors.limit = limit.rlim_cur;
+	}
+	process.limits[resource] = limit;
+	return 0;
+}
+
+static int64_t change_limit(unsigned resource, user_t new, user_t old)
+{
+	if (resource >= RLIM_NLIMITS)
+		return -EINVAL;
+	struct rlimit before = process.limits[resource];
+	int error = new != 0 ? set_limit(resource, new) : 0;
+	if (error == 0 && old != 0)
+		error = user_put(old, &before);
+	return error;
+}
+
+SYSCALL4(prlimit64, int, id, unsigned, resource, user_t, new, user_t, old)
+{
+	return id == 0 || id == PROCESS_ID ? change_limit(resource, new, old) : -ESRCH;
+}
+
+SYSCALL2(getrlimit, unsigned, resource, user_t, address)
+{
+	return address == 0 ? -EFAULT : change_limit(resource, 0, address);
+}
+
+SYSCALL2(setrlimit, unsigned, resource, user_t, address)
+{
+	return address == 0 ? -EFAULT : change_limit(resource, address, 0);
+}
+
+SYSCALL2(getrusage, int, who, user_t, address)
+{
+	struct rusage usage = {0};
+	if (who != RUSAGE_SELF && who != RUSAGE_THREAD && who != RUSAGE_CHILDREN)
+		return -EINVAL;
+	if (who != RUSAGE_CHILDREN) {
+		uint64_t now = time_monotonic();
+		usage.ru_utime.tv_sec = (int64_t)(now / NANOSECONDS_PER_SECOND);
+		usage.ru_utime.tv_usec = (int64_t)(now % NANOSECONDS_PER_SECOND / 1000);
+	}
+	return user_put(address, &usage);
+}
+
+SYSCALL1(times, user_t, address)
+{
+	int64_t ticks = (int64_t)(time_monotonic() / (NANOSECONDS_PER_SECOND / CLOCKS_PER_SECOND));
+	struct tms times = {.tms_utime = ticks};
+	if (address != 0 && user_put(address, &times) != 0)
+		return -EFAULT;
+	return ticks;
+}

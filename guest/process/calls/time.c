@@ -1,0 +1,140 @@
+/* Calls on clocks, and sleeping. */
+#include <calypso/time.h>
+#include <file/stream.h>
+#include <process/calls/wait.h>
+#include <process/syscall.h>
+
+static int64_t put_time(user_t address, uint64_t time)
+{
+	struct timespec value = {
+		(int64_t)(time / NANOSECONDS_PER_SECOND),
+		(int64_t)(time % NANOSECONDS_PER_SECOND),
+	};
+	return user_put(address, &value);
+}
+
+/* The two clocks that all others are here. The process computes as long as it exists, so its time
+ * on the CPU is the machine's. */
+enum base { REALTIME, MONOTONIC, UNKNOWN };
+
+static enum base base_of(int clock)
+{
+	switch (clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_REALTIME_COARSE:
+	case CLOCK_REALTIME_ALARM:
+	case CLOCK_TAI:
+		return REALTIME;
+	case CLOCK_MONOTONIC:
+	case CLOCK_MONOTONIC_RAW:
+	case CLOCK_MONOTONIC_COARSE:
+	case CLOCK_BOOTTIME:
+	case CLOCK_BOOTTIME_ALARM:
+	case CLOCK_PROCESS_CPUTIME_ID:
+	case CLOCK_THREAD_CPUTIME_ID:
+		return MONOTONIC;
+	default: {
+		/* CPU clocks by process: the id's complement, shifted by 3. */
+		int id = ~(clock >> 3);
+		return clock < 0 && (id == 0 || id == PROCESS_ID) ? MONOTONIC : UNKNOWN;
+	}
+	}
+}
+
+SYSCALL2(clock_gettime, int, clock, user_t, address)
+{
+	enum base base = base_of(clock);
+	if (base == UNKNOWN)
+		return -EINVAL;
+	return put_time(address, base == REALTIME ? time_realtime() : time_monotonic());
+}
+
+SYSCALL2(clock_getres, int, clock, user_t, address)
+{
+	if (base_of(clock) == UNKNOWN)
+		return -EINVAL;
+	return address == 0 ? 0 : put_time(address, time_resolution());
+}
+
+SYSCALL2(gettimeofday, user_t, address, user_t, zone)
+{
+	static const int32_t utc[2];
+	uint64_t now = time_realtime();
+	struct timeval value = {
+		(int64_t)(now / NANOSECONDS_PER_SECOND),
+		(int64_t)(now % NANOSECONDS_PER_SECOND / NANOSECONDS_PER_MICROSECOND),
+	};
+	if (address != 0 && user_put(address, &value) != 0)
+		return -EFAULT;
+	return zone != 0 ? user_put(zone, &utc) : 0;
+}
+
+SYSCALL1(time, user_t, address)
+{
+	int64_t now = (int64_t)(time_realtime() / NANOSECONDS_PER_SECOND);
+	if (address != 0 && user_put(address, &now) != 0)
+		return -EFAULT;
+	return now;
+}
+
+/* ---- Sleeping ---- */
+
+int wait_duration(const struct timespec *time, uint64_t *duration)
+{
+	if (time->tv_sec < 0 || time->tv_nsec < 0 ||
+	    time->tv_nsec >= (int64_t)NANOSECONDS_PER_SECOND)
+		return -EINVAL;
+	uint64_t limit = INT64_MAX / NANOSECONDS_PER_SECOND;
+	uint64_t seconds = (uint64_t)time->tv_sec < limit ? (uint64_t)time->tv_sec : limit - 1;
+	*duration = seconds * NANOSECONDS_PER_SECOND + (uint64_t)time->tv_nsec;
+	return 0;
+}
+
+static void sleep_until(uint64_t deadline)
+{
+	while (time_monotonic() < deadline) {
+		/* Input that waits at the host would end each sleep at once; in a buffer here it
+		 * does not. */
+		stream_input_ready();
+		time_idle(deadline);
+	}
+}
+
+static int64_t sleep_for(user_t request)
+{
+	struct timespec time;
+	uint64_t duration;
+	if (user_get(&time, request) != 0)
+		return -EFAULT;
+	int error = wait_duration(&time, &duration);
+	if (error == 0)
+		sleep_until(time_monotonic() + duration);
+	return error;
+}
+
+SYSCALL2(nanosleep, user_t, request, user_t, remaining)
+{
+	(void)remaining; /* nothing interrupts a sleep */
+	return sleep_for(request);
+}
+
+SYSCALL4(clock_nanosleep, int, clock, int, flags, user_t, request, user_t, remaining)
+{
+	(void)remaining;
+	enum base base = base_of(clock);
+	if (base == UNKNOWN || clock == CLOCK_THREAD_CPUTIME_ID)
+		return -EINVAL;
+	if ((flags & TIMER_ABSTIME) == 0)
+		return sleep_for(request);
+	struct timespec time;
+	uint64_t until;
+	if (user_get(&time, request) != 0)
+		return -EFAULT;
+	int error = wait_duration(&time, &until);
+	if (error != 0)
+		return error;
+	uint64_t now = base == REALTIME ? time_realtime() : time_monotonic();
+	if (until > now)
+		sleep_until(time_monotonic() + (until - now));
+	return 0;
+}

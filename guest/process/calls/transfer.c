@@ -1,0 +1,255 @@
+/* Calls that move data. */
+#include <calypso/lib.h>
+#include <process/calls/at.h>
+
+enum way { READ, WRITE };
+
+/* Vectors up to this many segments are copied to the stack, longer ones to the heap. */
+#define SEGMENTS_ON_STACK 8
+
+static int64_t transfer(int number, struct io *io, enum way way, const uint64_t *offset)
+{
+	struct open_file *open = at_open_file(number);
+	if (open == NULL)
+		return -EBADF;
+	return way == READ ? open_file_read(open, io, offset) : open_file_write(open, io, offset);
+}
+
+static int64_t transfer_buffer(int number, user_t buffer, uint64_t length, enum way way,
+			       const uint64_t *offset)
+{
+	struct iovec segment = {buffer, length};
+	struct io io = io_program(&segment);
+	return transfer(number, &io, way, offset);
+}
+
+/* Cut a vector at IO_MAX bytes. Their number, or -EINVAL where one length is negative. */
+static int64_t total_length(struct iovec *segments, unsigned count)
+{
+	uint64_t total = 0;
+	for (unsigned i = 0; i < count; i++) {
+		if ((int64_t)segments[i].iov_len < 0)
+			return -EINVAL;
+		if (segments[i].iov_len > IO_MAX - total)
+			segments[i].iov_len = IO_MAX - total;
+		total += segments[i].iov_len;
+	}
+	return (int64_t)total;
+}
+
+static int64_t transfer_segments(int number, user_t vector, struct iovec *segments, unsigned count,
+				 enum way way, const uint64_t *offset)
+{
+	if (user_copy_in(segments, vector, count * sizeof(*segments)) != 0)
+		return -EFAULT;
+	int64_t total = total_length(segments, count);
+	if (total < 0)
+		return total;
+	struct io io = io_vector(segments, (uint64_t)total);
+	return transfer(number, &io, way, offset);
+}
+
+static int64_t transfer_vector(int number, user_t vector, uint64_t count, enum way way,
+			       const uint64_t *offset)
+{
+	if (at_open_file(number) == NULL)
+		return -EBADF;
+	if (count > IOV_MAX)
+		return -EINVAL;
+	struct iovec few[SEGMENTS_ON_STACK];
+	if (count <= SEGMENTS_ON_STACK)
+		return transfer_segments(number, vector, few, (unsigned)count, way, offset);
+	struct iovec *many = kmalloc(count * sizeof(*many));
+	if (many == NULL)
+		return -ENOMEM;
+	int64_t result = transfer_segments(number, vector, many, (unsigned)count, way, offset);
+	kfree(many);
+	return result;
+}
+
+SYSCALL3(read, int, number, user_t, buffer, uint64_t, length)
+{
+	return transfer_buffer(number, buffer, length, READ, NULL);
+}
+
+SYSCALL3(write, int, number, user_t, buffer, uint64_t, length)
+{
+	return transfer_buffer(number, buffer, length, WRITE, NULL);
+}
+
+SYSCALL4(pread64, int, number, user_t, buffer, uint64_t, length, int64_t, offset)
+{
+	uint64_t at = (uint64_t)offset;
+	return offset < 0 ? -EINVAL : transfer_buffer(number, buffer, length, READ, &at);
+}
+
+SYSCALL4(pwrite64, int, number, user_t, buffer, uint64_t, length, int64_t, offset)
+{
+	uint64_t at = (uint64_t)offset;
+	return offset < 0 ? -EINVAL : transfer_buffer(number, buffer, length, WRITE, &at);
+}
+
+SYSCALL3(readv, int, number, user_t, vector, uint64_t, count)
+{
+	return transfer_vector(number, vector, count, READ, NULL);
+}
+
+SYSCALL3(writev, int, number, user_t, vector, uint64_t, count)
+{
+	return transfer_vector(number, vector, count, WRITE, NULL);
+}
+
+/* The offset is one 64-bit register here; the next one, its upper half on other machines, does not
+ * count. */
+SYSCALL5(preadv, int, number, user_t, vector, uint64_t, count, int64_t, offset, uint64_t, high)
+{
+	(void)high;
+	uint64_t at = (uint64_t)offset;
+	return offset < 0 ? -EINVAL : transfer_vector(number, vector, count, READ, &at);
+}
+
+SYSCALL5(pwritev, int, number, user_t, vector, uint64_t, count, int64_t, offset, uint64_t, high)
+{
+	(void)high;
+	uint64_t at = (uint64_t)offset;
+	return offset < 0 ? -EINVAL : transfer_vector(number, vector, count, WRITE, &at);
+}
+
+/* An offset of -1 is the file's position; none of the flags is known. */
+static int64_t transfer_vector2(int number, user_t vector, uint64_t count, int64_t offset,
+				unsigned flags, enum way way)
+{
+	uint64_t at = (uint64_t)offset;
+	if (flags != 0)
+		return -EOPNOTSUPP;
+	if (offset < -1)
+		return -EINVAL;
+	return transfer_vector(number, vector, count, way, offset == -1 ? NULL : &at);
+}
+
+SYSCALL6(preadv2, int, number, user_t, vector, uint64_t, count, int64_t, offset, uint64_t, high,
+	 unsigned, flags)
+{
+	(void)high;
+	return transfer_vector2(number, vector, count, offset, flags, READ);
+}
+
+SYSCALL6(pwritev2, int, number, user_t, vector, uint64_t, count, int64_t, offset, uint64_t, high,
+	 unsigned, flags)
+{
+	(void)high;
+	return transfer_vector2(number, vector, count, offset, flags, WRITE);
+}
+
+SYSCALL3(lseek, int, number, int64_t, offset, int, whence)
+{
+	struct open_file *open = at_open_file(number);
+	return open == NULL ? -EBADF : open_file_seek(open, offset, whence);
+}
+
+/* ---- sendfile ---- */
+
+#define SENDFILE_ORDER 2 /* 16 KiB at a time */
+
+/* One buffer full: bytes that went out, 0 at the end of the input. What could not be written is
+ * read again later. */
+static int64_t send_part(struct open_file *out, struct open_file *in, uint64_t *offset,
+			 uint64_t length, void *buffer)
+{
+	struct iovec segment = {(uintptr_t)buffer, length};
+	struct io io = io_kernel(&segment);
+	int64_t count = open_file_read(in, &io, offset);
+	if (count <= 0)
+		return count;
+	segment.iov_len = (uint64_t)count;
+	io = io_kernel(&segment);
+	int64_t sent = open_file_write(out, &io, NULL);
+	if (sent > 0)
+		*offset += (uint64_t)sent;
+	return sent;
+}
+
+static int64_t send_all(struct open_file *out, struct open_file *in, uint64_t *offset,
+			uint64_t length)
+{
+	const uint64_t part_max = PAGE_SIZE << SENDFILE_ORDER;
+	physical_t frames = frame_allocate(SENDFILE_ORDER, 0);
+	if (frames == FRAME_NONE)
+		return -ENOMEM;
+	uint64_t done = 0;
+	int64_t sent = 0;
+	while (done < length) {
+		uint64_t part = length - done < part_max ? length - done : part_max;
+		sent = send_part(out, in, offset, part, phys_to_virt(frames));
+		if (sent <= 0)
+			break;
+		done += (uint64_t)sent;
+	}
+	frame_free(frames, SENDFILE_ORDER);
+	return done > 0 ? (int64_t)done : sent;
+}
+
+SYSCALL4(sendfile, int, out_number, int, in_number, user_t, offset_address, uint64_t, length)
+{
+	struct open_file *in = at_open_file(in_number);
+	struct open_file *out = at_open_file(out_number);
+	if (in == NULL || out == NULL)
+		return -EBADF;
+	if (!open_file_seekable(in) || (out->flags & O_APPEND) != 0)
+		return offset_address != 0 && !open_file_seekable(in) ? -ESPIPE : -EINVAL;
+	uint64_t offset = in->position;
+	if (offset_address != 0 && user_get(&offset, offset_address) != 0)
+		return -EFAULT;
+	if ((int64_t)offset < 0)
+		return -EINVAL;
+	int64_t sent = send_all(out, in, &offset, length < IO_MAX ? length : IO_MAX);
+	if (offset_address == 0)
+		in->position = offset;
+	else if (user_put(offset_address, &offset) != 0)
+		return -EFAULT;
+	return sent;
+}
+
+/* ---- Advice and durability: memory needs neither ---- */
+
+static int64_t check_descriptor(int number) { return at_open_file(number) == NULL ? -EBADF : 0; }
+
+static int64_t check_durable(int number)
+{
+	struct open_file *open = at_open_file(number);
+	if (open == NULL)
+		return -EBADF;
+	return S_ISREG(open->file->mode) || S_ISDIR(open->file->mode) ? 0 : -EINVAL;
+}
+
+SYSCALL1(fsync, int, number)
+{
+	return check_durable(number);
+}
+
+SYSCALL1(fdatasync, int, number)
+{
+	return check_durable(number);
+}
+
+SYSCALL1(syncfs, int, number)
+{
+	return check_descriptor(number);
+}
+
+SYSCALL0(sync)
+{
+	return 0;
+}
+
+SYSCALL4(fadvise64, int, number, int64_t, offset, int64_t, length, int, advice)
+{
+	const int last_advice = 5; /* POSIX_FADV_NOREUSE */
+	struct open_file *open = at_open_file(number);
+	(void)offset;
+	if (open == NULL)
+		return -EBADF;
+	if (S_ISFIFO(open->file->mode))
+		return -ESPIPE;
+	return length < 0 || advice < 0 || advice > last_advice ? -EINVAL : 0;
+}

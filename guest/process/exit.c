@@ -1,0 +1,51 @@
+/* The end of the program. */
+#include <calypso/arch.h>
+#include <calypso/fault.h>
+#include <calypso/host.h>
+#include <calypso/lib.h>
+#include <process/process.h>
+
+#define REPORT_SIZE 1024
+
+/* In the image, where the host can read it. */
+static char report[REPORT_SIZE];
+
+void process_exit(int status) { host_exit(status & 0xff, CALYPSO_EXIT_PROGRAM, NULL); }
+
+void process_kill(int signal, const struct trap_frame *frame, const char *reason, user_t address)
+{
+	struct text text = {report, sizeof(report), 0};
+	const char *name = signal_name(signal);
+	if (name != NULL)
+		text_add(&text, "program killed by %s", name);
+	else
+		text_add(&text, "program killed by signal %d", signal);
+	if (reason != NULL)
+		text_add(&text, " at pc 0x%016lx, address 0x%016lx (%s)", frame_pc(frame), address,
+			 reason);
+	text_add(&text, "\n");
+	if (reason != NULL)
+		arch_describe(frame, &text);
+	host_exit(128 + signal, CALYPSO_EXIT_SIGNAL, report);
+}
+
+/* What a fault is for the program: the signal, and the words for the report. */
+static const struct fault {
+	int signal;
+	const char *reason;
+} faults[] = {
+	[FAULT_NOT_MAPPED] = {SIGSEGV, "nothing is mapped there"},
+	[FAULT_PROTECTION] = {SIGSEGV, "the mapping does not allow that access"},
+	[FAULT_PAST_END] = {SIGBUS, "beyond the end of the mapped file"},
+	[FAULT_NO_MEMORY] = {SIGKILL, "memory is exhausted"},
+	[FAULT_ALIGNMENT] = {SIGBUS, "unaligned access"},
+	[FAULT_INSTRUCTION] = {SIGILL, "illegal instruction"},
+	[FAULT_ARITHMETIC] = {SIGFPE, "arithmetic exception"},
+	[FAULT_BREAKPOINT] = {SIGTRAP, "breakpoint"},
+	[FAULT_OTHER] = {SIGSEGV, "forbidden operation"},
+};
+
+void program_fault(struct trap_frame *frame, enum fault_reason reason, user_t address)
+{
+	process_kill(faults[reason].signal, frame, faults[reason].reason, address);
+}

@@ -1,0 +1,36 @@
+/* The process: the one program that the kernel runs. */
+#ifndef PROCESS_PROCESS_H
+#define PROCESS_PROCESS_H
+
+#include <file/context.h>
+#include <process/signal.h>
+#include <uapi/system.h>
+
+struct trap_frame;
+
+#define PROCESS_ID 1
+
+struct process {
+	struct file_context files;
+	struct signals signals;
+	struct rlimit limits[RLIM_NLIMITS];
+	struct file *executable;
+	const char *path;	     /* of the executable, as /proc/self/exe tells it */
+	char name[TASK_NAME_LENGTH]; /* prctl(PR_SET_NAME) */
+	struct trap_frame *frame;    /* of the system call that is being served */
+	/* Strings on the program's stack: arguments, then the environment up to `strings_end`. */
+	user_t arguments;
+	user_t environment;
+	user_t strings_end;
+};
+
+extern struct process process;
+
+/* End the program by itself (exit_group). */
+noreturn void process_exit(int status);
+
+/* End it by a signal: with `frame`, and a fault's `reason` and `address`, the report tells where. */
+noreturn void process_kill(int signal, const struct trap_frame *frame, const char *reason,
+			   user_t address);
+
+#endif

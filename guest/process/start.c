@@ -1,0 +1,111 @@
+/* Starting the program. */
+#include <calypso/arch.h>
+#include <calypso/bootinfo.h>
+#include <calypso/lib.h>
+#include <calypso/log.h>
+#include <file/path.h>
+#include <file/ramfs.h>
+#include <file/stream.h>
+#include <process/elf.h>
+#include <process/process.h>
+#include <process/stack.h>
+
+#define DESCRIPTORS_SOFT_LIMIT 1024
+#define DESCRIPTORS_HARD_LIMIT (1u << 20)
+#define LOCKED_MEMORY_LIMIT (8u << 20)
+
+struct process process;
+
+struct file_context *file_context(void) { return &process.files; }
+
+static noreturn void refuse(const char *path, const char *problem)
+{
+	panic("cannot run %s: %s", path, problem);
+}
+
+/* "/path" is told as it is given; a bare name as if it were in the root. */
+static const char *absolute_path(const char *given)
+{
+	const char *slash = strrchr(given, '/');
+	if (given[0] == '/')
+		return given;
+	const char *name = slash == NULL ? given : slash + 1;
+	size_t size = strlen(name) + 2;
+	char *path = kmalloc(size);
+	if (path == NULL)
+		return given;
+	path[0] = '/';
+	memcpy(path + 1, name, size - 1);
+	return path;
+}
+
+static void set_limits(void)
+{
+	for (unsigned i = 0; i < RLIM_NLIMITS; i++)
+		process.limits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+	process.limits[RLIMIT_STACK].rlim_cur = STACK_SIZE;
+	process.limits[RLIMIT_CORE].rlim_cur = 0;
+	process.limits[RLIMIT_NOFILE] = (struct rlimit){DESCRIPTORS_SOFT_LIMIT, DESCRIPTORS_HARD_LIMIT};
+	process.limits[RLIMIT_MEMLOCK] = (struct rlimit){LOCKED_MEMORY_LIMIT, LOCKED_MEMORY_LIMIT};
+}
+
+static void initialize_process(void)
+{
+	uint64_t length;
+	const char *arguments = program_arguments(&length);
+	const char *given = bootinfo.argc > 0 ? arguments : "program";
+	process.path = absolute_path(given);
+	strlcpy(process.name, strrchr(process.path, '/') + 1, sizeof(process.name));
+	process.files.umask = 022;
+	process.signals.stack.flags = SS_DISABLE;
+	set_limits();
+	descriptors_initialize(&process.files.descriptors, DESCRIPTORS_SOFT_LIMIT);
+	if (stream_open_standard(&process.files.descriptors) != 0)
+		refuse(process.path, "there is no memory for its descriptors");
+}
+
+static struct file *program_file(void)
+{
+	const struct calypso_region *region = bootinfo_find(CALYPSO_REGION_PROGRAM);
+	if (region == NULL)
+		panic("bootinfo has no program");
+	struct file *file = ramfs_make_image(phys_to_virt(region->physical), region->length, 0755);
+	if (file == NULL)
+		refuse(process.path, "there is no memory");
+	return file;
+}
+
+/* Load the dynamic linker that the program asks for. */
+static void load_interpreter(const char *path, struct elf_image *image)
+{
+	struct file *file;
+	const char *problem = "it needs an interpreter that is not in the initrd";
+	int error = path_find(&process.files, NULL, path, PATH_FOLLOW, &file);
+	if (error == 0)
+		error = elf_load(file, ELF_INTERPRETER, image, &problem);
+	if (error != 0)
+		panic("cannot run %s: interpreter %s: %s", process.path, path, problem);
+	file_put(file);
+}
+
+void program_start(void)
+{
+	initialize_process();
+	process.executable = program_file();
+
+	struct elf_image image;
+	const char *problem;
+	if (elf_load(process.executable, ELF_PROGRAM, &image, &problem) != 0)
+		refuse(process.path, problem);
+	space_set_break(image.end);
+
+	struct elf_image interpreter = {.entry = image.entry};
+	if (image.interpreter != NULL)
+		load_interpreter(image.interpreter, &interpreter);
+	kfree(image.interpreter);
+
+	int64_t sp = stack_make(&image, interpreter.base);
+	if (sp < 0)
+		refuse(process.path, "its arguments and environment are too large for the memory");
+	arch_enter_user(interpreter.entry, (user_t)sp);
+}
