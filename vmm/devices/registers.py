@@ -42,7 +42,8 @@ What follows from the declaration alone:
 * ``on_read`` and ``on_write`` name the method that does the whole of a read or write; the value
   written is cut to the register's width and otherwise as the guest gave it. ``after_write`` names
   one that runs after the map has stored a value. Methods are bound by name, so that a subclass can
-  override them.
+  override them. A register always has its attribute on the device, which methods may use or not;
+  an array with ``on_read`` has none.
 * Reads and writes are decoded separately: a read-only and a write-only register may share an
   offset. A register with a ``bank`` is seen only while that bank is selected, in front of the
   others (`RegisterDevice.select`), or through `RegisterDevice.read_bank` (index and data ports).
@@ -203,8 +204,13 @@ class Declaration:
         self.fields.append(field)
         return field
 
+    @property
+    def stored(self) -> bool:
+        """Tell whether the device has an attribute with its value."""
+        return not (self.array and self.reader)
+
     def initial(self) -> Any:
-        """Return what the device's attribute holds after a reset."""
+        """Return what this attribute holds after a reset."""
         return self.reset
 
 
@@ -304,7 +310,7 @@ class RegisterDevice(Device):
     _span: ClassVar[int] = 0
     _decoders: ClassVar[dict[tuple[str, bool, int], Decoder]]
 
-    _bank = internal("")
+    _selected_bank = internal("")
 
     def __init_subclass__(
         cls,
@@ -324,7 +330,10 @@ class RegisterDevice(Device):
             register.width = register.width or cls._width
             register.span = register.span or cls._span or register.width // 8
         cls.registers = {**cls.registers, **own}
-        cls._resets = {**cls._resets, **{name: item.initial() for name, item in own.items()}}
+        cls._resets = {
+            **cls._resets,
+            **{name: item.initial() for name, item in own.items() if item.stored},
+        }
         cls._decoders = {}
 
     def __init__(self, *, stride: int = 1) -> None:
@@ -339,7 +348,7 @@ class RegisterDevice(Device):
 
     def load(self, state: State) -> None:
         super().load(state)
-        self.select(self._bank)
+        self.select(self._selected_bank)
 
     def read(self, offset: int, size: int) -> int:
         """Read ``size`` bytes at ``offset``; never raises."""
@@ -359,7 +368,7 @@ class RegisterDevice(Device):
 
     def select(self, bank: str) -> None:
         """Show the registers of ``bank`` in front of those without one; "" hides all banks."""
-        self._bank = bank
+        self._selected_bank = bank
         self._decoder = self._find_decoder(bank, True)
         self._reads = self._decoder.reads
         self._writes = self._decoder.writes
