@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from vmm.images.image import Image
     from vmm.memory import GuestMemory
 
-# Linux's limit on x86_64 is 2048, on arm64 2048; twice that, with the NUL.
+# With the NUL; twice what Linux takes on either architecture.
 MAX_COMMAND_LINE: Final = 4096
-# A quarter of the boot area; Linux allows as much for one string.
+# With the NULs; the boot area has several times that, and page tables need the rest.
 MAX_ARGUMENTS: Final = 128 << 10
 # Regions that early devices of the kernel may add to the array.
 SPARE_REGIONS: Final = 32

@@ -87,6 +87,12 @@ def test_the_top_is_the_highest_place_that_fits() -> None:
     assert (large.physical, large.end) == (24 * PAGE, 64 * PAGE)
 
 
+def test_a_whole_range_can_be_taken() -> None:
+    layout = make_layout()
+    region = layout.place_at_top(64 * PAGE, abi.REGION_INITRD, abi.REGION_READ, "initrd")
+    assert (region.physical, region.end) == (0, 64 * PAGE)
+
+
 def test_what_does_not_fit_is_named() -> None:
     layout = make_layout()
     with pytest.raises(UsageError, match="1 MiB of RAM in one piece for the initrd"):

@@ -85,15 +85,15 @@ class ElfMaker:
         )
 
 
-def note(name: bytes, kind: int, description: bytes) -> bytes:
-    """One entry of a PT_NOTE segment, aligned to 4 bytes."""
+def note(name: bytes, kind: int, description: bytes, alignment: int = 4) -> bytes:
+    """One entry of a PT_NOTE segment; of 8-byte alignment only with names of 3 letters."""
     name += b"\0"
     return (
         struct.pack("<III", len(name), len(description), kind)
         + name
         + bytes(-len(name) % 4)
         + description
-        + bytes(-len(description) % 4)
+        + bytes(-len(description) % alignment)
     )
 
 

@@ -80,13 +80,17 @@ def test_notes(path: Path) -> None:
     maker = program()
     maker.parts += [
         Part(PT_NOTE, R, 0, note(b"GNU", 3, b"12345") + note(b"Calypso", 1, b""), alignment=4),
-        # With 8-byte alignment the description of a name of 4 bytes starts at 16, as with 4.
-        Part(PT_NOTE, R, 0, note(b"GNU", 5, b"12345678"), alignment=8),
+        Part(PT_NOTE, R, 0, note(b"GNU", 5, b"x" * 12, 8) + note(b"GNU", 1, b"y"), alignment=8),
     ]
     elf = read_open(path, maker.build())
     found = [(entry.name, entry.type, entry.description) for entry in elf.notes()]
     elf.file.close()
-    assert found == [("GNU", 3, b"12345"), ("Calypso", 1, b""), ("GNU", 5, b"12345678")]
+    assert found == [
+        ("GNU", 3, b"12345"),
+        ("Calypso", 1, b""),
+        ("GNU", 5, b"x" * 12),
+        ("GNU", 1, b"y"),
+    ]
 
 
 def read_open(path: Path, data: bytes) -> Elf:
@@ -159,6 +163,11 @@ def test_bad_ident(path: Path, ident: bytes, problem: str) -> None:
             [Part(PT_LOAD, R, 0, b"1", physical=(1 << 64) - 1, memory_size=2)],
             "p_memsz 0x2 goes past the end",
             id="physical-wraps",
+        ),
+        pytest.param(
+            [Part(PT_LOAD, R, (1 << 64) - 0x1000, b"1", physical=0, memory_size=0x1001)],
+            "p_memsz 0x1001 goes past the end",
+            id="virtual-wraps",
         ),
         pytest.param(
             [Part(PT_LOAD, R, 0, b"1", alignment=3)], "p_align 0x3 is no power", id="align-3"
