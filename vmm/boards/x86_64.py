@@ -46,10 +46,8 @@ class X86Board:
         host: Host,
     ) -> None:
         self.counter_hz = vm.counter_hz
-        self.device_regions: tuple[tuple[int, int, str], ...] = (
-            (at.IOAPIC, at.APIC_WINDOW, "ioapic"),
-            (at.LOCAL_APIC, at.APIC_WINDOW, "local apic"),
-        )
+        # The APICs are where every PC has them: a kernel maps them when it comes to drive them.
+        self.device_regions: tuple[tuple[int, int, str], ...] = ()
         self._vm = vm
         self._bus = bus
         self._clock = clock

@@ -187,9 +187,24 @@ class _Ram:
         )
         self._load(file, segment.physical, segment.file_size, segment.offset)
 
-    def load_at_top(self, file: ImageFile, kind: int, name: str) -> None:
-        """Load a whole file as high as it fits."""
-        region = self.layout.place_at_top(file.size, kind, abi.REGION_READ, name)
+    def load_initrd(self, file: ImageFile) -> None:
+        """Load an archive as high as it fits."""
+        region = self.layout.place_at_top(file.size, abi.REGION_INITRD, abi.REGION_READ, "initrd")
+        self._load(file, region.physical, file.size, 0)
+
+    def load_program(self, file: ImageFile, kernel: Elf) -> None:
+        """Load a program behind the kernel.
+
+        A small one is then in the same 2 MiB, which have to be mapped page by page anyway.
+        """
+        last = kernel.loads[-1]
+        region = self.layout.place_behind(
+            round_up(last.physical + last.memory_size),
+            file.size,
+            abi.REGION_PROGRAM,
+            abi.REGION_READ,
+            "program",
+        )
         self._load(file, region.physical, file.size, 0)
 
     def _load(self, file: ImageFile, gpa: int, length: int, offset: int) -> None:
@@ -286,9 +301,9 @@ def _place_files(ram: _Ram, elf: Elf, program: Image | None, initrd: str | None)
         for segment in elf.loads:
             ram.load_segment(elf.file, segment)
         if archive is not None:
-            ram.load_at_top(archive, abi.REGION_INITRD, "initrd")
+            ram.load_initrd(archive)
         if program is not None:
-            ram.load_at_top(program.file, abi.REGION_PROGRAM, "program")
+            ram.load_program(program.file, elf)
     finally:
         if archive is not None:
             archive.close()

@@ -77,6 +77,17 @@ class Layout:
                 return self._add(end - size, end, kind, flags, name)
         raise UsageError(f"no {mebibytes(size)} MiB of RAM in one piece for the {name}")
 
+    def place_behind(self, start: int, length: int, kind: int, flags: int, name: str) -> Region:
+        """Take pages for ``length`` bytes at ``start``, else as high in RAM as they fit.
+
+        Raises:
+            UsageError: if no free range is that long.
+        """
+        end = start + round_up(length)
+        if any(free_start <= start and end <= free_end for free_start, free_end in self._free):
+            return self.reserve(start, length, kind, flags, name)
+        return self.place_at_top(length, kind, flags, name)
+
     def exclude(self, physical: int, length: int) -> None:
         """Take pages that nobody shall use, and keep them off the list."""
         self._take(physical, physical + length, "excluded page")

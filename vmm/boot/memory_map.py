@@ -4,9 +4,9 @@
     0x0000_0000  never used, never mapped     0x4000_0000  device tree (up to 64 KiB)
     0x0000_1000  boot area                    0x4001_0000  boot area; firmware in its first page
     0x0009_0000  free                         0x4008_0000  kernel
-    0x0010_0000  kernel                            ...     free
-         ...     free                          top of RAM  initrd and, below it, the program
-     top of RAM  initrd and, below it, the program
+    0x0010_0000  kernel, the program behind it     ...     the program behind it
+         ...     free                              ...     free
+     top of RAM  initrd                        top of RAM  initrd
 
 The boot area holds page tables, bootinfo, the region array, the command line, the arguments and,
 on x86_64, the GDT. The kernel sees every physical address at one distance: the direct map.

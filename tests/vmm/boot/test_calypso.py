@@ -99,14 +99,14 @@ def test_kernel_segments_are_where_they_were_linked(maker: Maker) -> None:
     assert maker.memory.read(data.physical, 0x5000) == b"variables".ljust(0x5000, b"\0")
 
 
-def test_program_and_initrd_are_whole_at_the_top(maker: Maker) -> None:
+def test_program_and_initrd_are_whole_behind_the_kernel_and_at_the_top(maker: Maker) -> None:
     archive = bytes(range(256)) * 33
     loaded = maker.load(initrd=maker.write("initrd", archive))
     content = (maker.folder / "program").read_bytes()
     top = RAM_BASE[maker.arch] + 64 * MIB
     (initrd,), (program,) = by_type(loaded, abi.REGION_INITRD), by_type(loaded, abi.REGION_PROGRAM)
     assert initrd.end == top
-    assert program.end == initrd.physical
+    assert program.physical == by_type(loaded, abi.REGION_KERNEL)[-1].end
     assert maker.memory.read(initrd.physical, initrd.length) == archive.ljust(3 * PAGE, b"\0")
     assert maker.memory.read(program.physical, program.length) == content.ljust(
         program.length, b"\0"
@@ -237,13 +237,13 @@ def test_the_initial_tables_map_the_regions_and_nothing_else(maker: Maker, size:
 def test_ram_behind_the_first_gib_is_left_to_the_kernel(maker: Maker) -> None:
     base = RAM_BASE[maker.arch]
     hole = [(base, 3 * GIB - base), (4 * GIB, 2 * GIB)]
-    loaded = maker.load(hole)
-    (program,) = by_type(loaded, abi.REGION_PROGRAM)
-    assert program.end == 6 * GIB
+    loaded = maker.load(hole, initrd=maker.write("initrd", bytes(PAGE)))
+    (initrd,) = by_type(loaded, abi.REGION_INITRD)
+    assert initrd.end == 6 * GIB
     spans = maker.mapped(loaded)
     beyond = [span for span in spans if span.physical >= base + GIB]
     assert [(span.physical, span.length, span.write) for span in beyond] == [
-        (program.physical, program.length, False)
+        (initrd.physical, initrd.length, False)
     ]
 
 

@@ -87,6 +87,16 @@ def test_the_top_is_the_highest_place_that_fits() -> None:
     assert (large.physical, large.end) == (24 * PAGE, 64 * PAGE)
 
 
+def test_behind_something_is_there_or_else_at_the_top() -> None:
+    layout = make_layout()
+    behind = layout.place_behind(7 * PAGE, 5, abi.REGION_PROGRAM, abi.REGION_READ, "program")
+    too_large = layout.place_behind(
+        40 * PAGE, 40 * PAGE, abi.REGION_PROGRAM, abi.REGION_READ, "program"
+    )
+    assert (behind.physical, behind.end) == (7 * PAGE, 8 * PAGE)
+    assert (too_large.physical, too_large.end) == (24 * PAGE, 64 * PAGE)
+
+
 def test_a_whole_range_can_be_taken() -> None:
     layout = make_layout()
     region = layout.place_at_top(64 * PAGE, abi.REGION_INITRD, abi.REGION_READ, "initrd")
