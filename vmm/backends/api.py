@@ -145,10 +145,14 @@ class VirtualMachine(Protocol):
         counter_hz: frequency of the guest's counter (TSC; CNTFRQ_EL0), 0 where unknown.
     """
 
-    arch: Arch
-    local_apic: bool
-    in_kernel_gic: bool
-    counter_hz: int
+    @property
+    def arch(self) -> Arch: ...
+    @property
+    def local_apic(self) -> bool: ...
+    @property
+    def in_kernel_gic(self) -> bool: ...
+    @property
+    def counter_hz(self) -> int: ...
 
     def create_vcpu(self, index: int, handler: AccessHandler) -> Vcpu: ...
 
@@ -189,7 +193,8 @@ class Hypervisor(Protocol):
         name: ``"kvm"`` or ``"unicorn"``.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def create_vm(self, arch: Arch, memory: GuestMemory, clock: Clock) -> VirtualMachine:
         """Create a machine whose RAM is ``memory``, mapped without a copy.

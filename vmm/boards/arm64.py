@@ -6,13 +6,14 @@ from vmm.arch import ARM64
 from vmm.boards import arm64_map as at
 from vmm.boards.lazy import LazyRegion
 from vmm.boards.serial import SerialWire
+from vmm.devices.gicv3_encodings import ENCODINGS
 from vmm.hypercall.doorbell import Doorbell
 from vmm.hypercall.services import Services
 from vmm.memory import Gpa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Final, cast
 
     from vmm.backends.api import Arm64Vcpu, Vcpu, VirtualMachine
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from vmm.bus import Bus
     from vmm.console import Console
     from vmm.devices.gicv3 import GicV3
+    from vmm.devices.gicv3_encodings import Encoding
     from vmm.devices.lines import Clock, InterruptLine, Region
     from vmm.memory import GuestMemory
 else:
@@ -51,7 +53,7 @@ class Arm64Board:
         self._vm = vm
         self._bus = bus
         self._memory = memory
-        self._console = console
+        self._clock = clock
         self._wire = SerialWire(console, bus)
         self._cpus = 1
         self._gic: GicV3 | None = None
@@ -83,7 +85,7 @@ class Arm64Board:
                 at.GIC_REDISTRIBUTOR + index * at.REDISTRIBUTOR_WINDOW,
                 at.REDISTRIBUTOR_WINDOW,
                 f"gicr{index}",
-                LazyRegion(lambda index=index: self.gic.redistributors[index]),
+                LazyRegion(self._redistributor(index)),
             )
             vcpu.attach_system_registers(_LazyCpuInterface(self, index))
             vcpu.connect_timer(
@@ -113,6 +115,9 @@ class Arm64Board:
 
             self._gic = GicV3(irq_lines=self._irq_lines)
         return self._gic
+
+    def _redistributor(self, index: int) -> Callable[[], Region]:
+        return lambda: self.gic.redistributors[index]
 
     def _private_line(self, index: int, intid: int) -> InterruptLine:
         return lambda level: self.gic.private_line(index, intid)(level)
@@ -145,7 +150,7 @@ class _LazyCpuInterface:
         self._index = index
 
     def encodings(self) -> tuple[Encoding, ...]:
-        return ()
+        return ENCODINGS
 
     def read_register(self, encoding: Encoding) -> int:
         return self._board.gic.cpu_interfaces[self._index].read_register(encoding)
