@@ -59,7 +59,8 @@ _SAME_LEVEL_SPX: Final = 0x200
 _LOWER_LEVEL: Final = 0x400
 _IRQ: Final = 0x080
 
-_SCTLR_EL1: Final = (3, 0, 1, 0, 0)
+# op0, op1 and CRn of the generic timers
+_TIMERS: Final = (3, 3, 14)
 _SPAN: Final = 1 << 23
 _ID_AA64PFR0_EL1: Final = (3, 0, 0, 4, 0)
 _GIC_SYSTEM_REGISTERS: Final = 1 << 24
@@ -90,7 +91,11 @@ class PublicCore:
         self._clock = clock
         self._poll = clock.timer(bell.ring)
         self._bell = bell
-        self._handlers: dict[Encoding, RegisterHandler] = {}
+        # By whether the engine has such a register, if one without function. Hooks see accesses to
+        # both kinds, but must not answer for one that the engine does not have: it has translated
+        # the access into an exception, with nothing behind it.
+        self._known: dict[Encoding, RegisterHandler] = {}
+        self._unknown: dict[Encoding, RegisterHandler] = {}
         self._stops = engine.stops
         self._context = self._allocate_context()
         # The timers exist in the engine, where they do nothing, so accesses to them do not trap.
@@ -131,7 +136,8 @@ class PublicCore:
         read: Callable[[CData, CData], int],
         write: Callable[[CData, CData, int], None],
     ) -> None:
-        self._handlers[encoding] = (read, write)
+        known = encoding[:3] == _TIMERS
+        (self._known if known else self._unknown)[encoding] = (read, write)
 
     def announce_interrupt_controller(self) -> None:
         features = self._registers.read_system(_ID_AA64PFR0_EL1)
@@ -142,7 +148,7 @@ class PublicCore:
         def write(_env: CData, _info: CData, _value: int) -> None:
             pass
 
-        self._handlers[_ID_AA64PFR0_EL1] = (read, write)
+        self._known[_ID_AA64PFR0_EL1] = (read, write)
 
     # ---- Exceptions ----
 
@@ -215,14 +221,14 @@ class PublicCore:
         engine.add_hook(HOOK_INSN, callback, None, engine.ffi.cast("int", instruction))
 
     def _on_mrs(self, _engine: CData, target: int, register: CData, _user: CData) -> int:
-        handler = self._handler(_encoding(register))
+        handler = self._handler(self._known, _encoding(register))
         if handler is None:
             return 0
         self._engine.write_register(target, handler[0](None, None))
         return 1
 
     def _on_msr(self, _engine: CData, _source: int, register: CData, _user: CData) -> int:
-        handler = self._handler(_encoding(register))
+        handler = self._handler(self._known, _encoding(register))
         if handler is None:
             return 0
         handler[1](None, None, int(register.val))
@@ -235,7 +241,7 @@ class PublicCore:
         instruction = engine.fetch(pc)
         if instruction is None or instruction & _SYSTEM_MASK != _SYSTEM:
             return False
-        handler = self._handler(_encoding_in(instruction))
+        handler = self._handler(self._unknown, _encoding_in(instruction))
         if handler is None:
             return False
         name = f"x{instruction & 31}"
@@ -248,11 +254,13 @@ class PublicCore:
         engine.write_register(REG_PC, pc + 4)
         return True
 
-    def _handler(self, encoding: Encoding) -> RegisterHandler | None:
+    def _handler(
+        self, handlers: dict[Encoding, RegisterHandler], encoding: Encoding
+    ) -> RegisterHandler | None:
         """Return who answers an access from the current exception level, if anybody does."""
         if not self._engine.read_register(REG_PSTATE) & PSTATE_EL:
             return None
-        return self._handlers.get(encoding)
+        return handlers.get(encoding)
 
 
 def _encoding(register: CData) -> Encoding:
