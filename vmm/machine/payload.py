@@ -60,9 +60,20 @@ def load_image(config: MachineConfig, image: Image, board: Board, memory: GuestM
     if image.kind == CALYPSO_KERNEL:
         return _load_calypso(config, image, None, board, memory)
     if image.kind == LINUX_PROGRAM:
+        _check_interpreter(config, image)
         with open_image(kernel_path(board.arch)) as kernel:
             return _load_calypso(config, kernel, image, board, memory)
     raise UsageError(image.complaint)
+
+
+def _check_interpreter(config: MachineConfig, program: Image) -> None:
+    assert program.elf is not None
+    interpreter = program.elf.interpreter()
+    if interpreter is not None and config.initrd is None:
+        raise UsageError(
+            f"{program.path} is dynamically linked: give it a root file system that has"
+            f" {interpreter} with --initrd, or link it statically"
+        )
 
 
 def _load_calypso(

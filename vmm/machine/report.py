@@ -39,7 +39,22 @@ def _headline(machine: Machine) -> str:
     end = machine.outcome
     if end is None:
         return "the guest has not stopped"
-    return f"the guest {end.kind}" + (f": {end.message}" if end.message else "")
+    if not end.message:
+        return f"the guest {end.kind}"
+    lines = [_name_address(machine, line) for line in end.message.rstrip().splitlines()]
+    return "\n".join([f"the guest {end.kind}: {lines[0]}", *lines[1:]])
+
+
+def _name_address(machine: Machine, line: str) -> str:
+    """Append the symbol to a line of a backtrace, which is an address and nothing else."""
+    word = line.strip()
+    if not word.startswith("0x"):
+        return line
+    try:
+        symbol = machine.loaded.symbolize(int(word, 16))
+    except ValueError:
+        return line
+    return f"{line} {symbol}" if symbol else line
 
 
 def _place(machine: Machine, registers: dict[str, RegisterValue]) -> list[str]:
