@@ -91,6 +91,9 @@ uint64_t helper_read_eflags_x86_64(void *env);
 void helper_write_eflags_x86_64(void *env, uint64_t value, uint32_t mask);
 uint8_t cpu_ldub_code_x86_64(void *env, uint64_t address);
 void raise_exception_x86_64(void *env, int exception);
+void helper_check_iob_x86_64(void *env, uint32_t port);
+void helper_check_iow_x86_64(void *env, uint32_t port);
+void helper_check_iol_x86_64(void *env, uint32_t port);
 
 typedef uint64_t (*register_read_t)(void *env, const void *reginfo);
 typedef void (*register_write_t)(void *env, const void *reginfo, uint64_t value);

@@ -11,7 +11,7 @@ PERF_STATUS. The time-stamp counter counts nanoseconds of the machine's clock an
 from __future__ import annotations
 
 from vmm.backends.exits import Crashed, Halted
-from vmm.backends.unicorn.engine import ARCH_X86, HOOK_INSN, MODE_64, Engine
+from vmm.backends.unicorn.engine import ARCH_X86, MODE_64, Engine
 from vmm.backends.unicorn.vcpu import EngineVcpu
 from vmm.backends.unicorn.x86_native import NativeCore
 from vmm.backends.unicorn.x86_paging import translate
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     class Core(Protocol):
         """How the vCPU deals with its engine; see `NativeCore` and `PublicCore`."""
 
+        def hook_ports(self, read: CData, write: CData) -> None: ...
         def program_counter(self) -> int: ...
         def halted(self) -> bool: ...
         def resume(self) -> None: ...
@@ -45,10 +46,6 @@ COUNTER_HZ: Final = 1_000_000_000
 
 # UC_CPU_X86_SKYLAKE_CLIENT: all instruction sets that the engine has, and none that it has not.
 _MODEL: Final = 20
-
-# UC_X86_INS_IN, UC_X86_INS_OUT
-_IN: Final = 218
-_OUT: Final = 500
 
 
 class X86Vcpu(EngineVcpu):
@@ -76,7 +73,10 @@ class X86Vcpu(EngineVcpu):
         self._state = X86State(engine)
         self._state.reset()
         self._core: Core = self._open_core(clock)
-        self._add_port_hooks()
+        self._core.hook_ports(
+            engine.callback("uc_cb_insn_in_t", self._port_reader(), 0),
+            engine.callback("uc_cb_insn_out_t", self._port_writer()),
+        )
 
     def _open_core(self, clock: Clock) -> Core:
         engine = self._engine
@@ -135,6 +135,13 @@ class X86Vcpu(EngineVcpu):
             self._bell.wait()
         return None
 
+    def _execute(self) -> int | None:
+        self._state.executing = True
+        try:
+            return super()._execute()
+        finally:
+            self._state.executing = False
+
     def _outcome(self, error: int) -> Exit | None:
         if self._core.triple_fault() and self._engine.failure is None:
             return Crashed(f"triple fault at {self._core.program_counter():#x}")
@@ -178,14 +185,6 @@ class X86Vcpu(EngineVcpu):
         return vector
 
     # ---- Ports; see `EngineVcpu` about the callbacks' form ----
-
-    def _add_port_hooks(self) -> None:
-        engine = self._engine
-        number = engine.ffi.cast
-        reader = engine.callback("uc_cb_insn_in_t", self._port_reader(), 0)
-        writer = engine.callback("uc_cb_insn_out_t", self._port_writer())
-        engine.add_hook(HOOK_INSN, reader, None, number("int", _IN))
-        engine.add_hook(HOOK_INSN, writer, None, number("int", _OUT))
 
     def _port_reader(self) -> Callable[[CData, int, int, CData], int]:
         bell = self._bell

@@ -18,7 +18,7 @@ from vmm.backends.unicorn.layout import (
     X86_TSC_OFFSET,
     X86_VM_VMCB,
 )
-from vmm.backends.unicorn.x86_shims import load_shims
+from vmm.backends.unicorn.x86_shims import load_shims, new_port_guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from vmm.devices.lines import Clock
 
 # UC_X86_INS_*
+_IN: Final = 218
+_OUT: Final = 500
 _RDTSC: Final = 608
 _RDTSCP: Final = 609
 _SYSCALL: Final = 699
@@ -78,10 +80,23 @@ class NativeCore:
         self._rflags = state.field("uint64_t *", X86_EFLAGS)
         self._old_exception = state.field("int32_t *", X86_OLD_EXCEPTION)
         self._tr_flags = state.field("uint32_t *", X86_TR + 20)
+        shims = load_shims(engine.library, state)
+        assert shims is not None
+        self._shims = shims
         self._complete_cpuid(index)
         self._start_counter(index, clock)
         self._add_hooks()
         self._add_control_block()
+
+    def hook_ports(self, read: CData, write: CData) -> None:
+        """Have IN and OUT call these, where the ring may access the port."""
+        shims = self._shims
+        for instruction, shim, target in (
+            (_IN, shims.read_port, read),
+            (_OUT, shims.write_port, write),
+        ):
+            guard = new_port_guard(self._engine.library, self._state.env, target)
+            self._hook_instruction(instruction, shim, self._engine.keep(guard))
 
     def program_counter(self) -> int:
         """Return RIP; valid while the engine does not execute."""
@@ -147,18 +162,21 @@ class NativeCore:
         self._state.field("int64_t *", X86_TSC_OFFSET)[0] = clock.now() - monotonic_ns()
 
     def _add_hooks(self) -> None:
-        engine = self._engine
-        shims = load_shims(engine.library, self._state)
-        assert shims is not None
+        shims = self._shims
         self._state.deliver_all_exceptions()
-        user = engine.ffi.cast("void *", self._state.env)
-        engine.add_hook(HOOK_INTR, shims.deliver_exception, user)
-        for instruction, shim in (
-            (_SYSCALL, shims.syscall),
-            (_RDTSC, shims.rdtsc),
-            (_RDTSCP, shims.rdtscp),
-        ):
-            engine.add_hook(HOOK_INSN, shim, user, engine.ffi.cast("int", instruction))
+        user = self._engine.ffi.cast("void *", self._state.env)
+        self._engine.add_hook(HOOK_INTR, shims.deliver_exception, user)
+        self._hook_instruction(_SYSCALL, shims.syscall, user)
+        self._hook_instruction(_RDTSC, shims.rdtsc, user)
+        self._hook_instruction(_RDTSCP, shims.rdtscp, user)
+
+    def _hook_port(self, instruction: int, shim: int, target: CData) -> None:
+        guard = new_port_guard(self._engine.library, self._state.env, target)
+        self._hook_instruction(instruction, shim, self._engine.keep(guard))
+
+    def _hook_instruction(self, instruction: int, shim: int, user: CData) -> None:
+        number = self._engine.ffi.cast("int", instruction)
+        self._engine.add_hook(HOOK_INSN, shim, user, number)
 
     def _add_control_block(self) -> None:
         engine = self._engine

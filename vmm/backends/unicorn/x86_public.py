@@ -10,6 +10,8 @@ system call 40 us instead of 0.05, and:
 * 8-byte accesses to devices arrive as two of 4 bytes.
 * HLT is noticed by the engine's return. Where a stop coincides with it, HLT ends early.
 * Exceptions are delivered with the limits of `x86_delivery`.
+* IN and OUT that IOPL forbids read all ones and write nothing, instead of #GP or what an I/O
+  permission bitmap allows.
 * CPUID does not advertise RDSEED and 1 GiB pages, shows no hypervisor's signature, and has only one
   APIC id, 0: there is one vCPU.
 """
@@ -22,6 +24,7 @@ from vmm.backends.registers import Segment
 from vmm.backends.unicorn.engine import HOOK_INSN, HOOK_INTR
 from vmm.backends.unicorn.layout import (
     X86_CSTAR,
+    X86_EFLAGS,
     X86_ERROR_CODE,
     X86_EXCEPTION_IS_INT,
     X86_EXCEPTION_NEXT_EIP,
@@ -55,6 +58,8 @@ if TYPE_CHECKING:
 
 _HOOK_INSN_INVALID: Final = 1 << 14
 # UC_X86_INS_*
+_IN: Final = 218
+_OUT: Final = 500
 _RDTSC: Final = 608
 _RDTSCP: Final = 609
 _SYSCALL: Final = 699
@@ -111,14 +116,21 @@ class PublicCore:
         engine.add_hook(
             _HOOK_INSN_INVALID, callback("uc_cb_insn_cpuid_t", self._on_invalid_instruction, 0)
         )
-        for number, kind, function in (
-            (_SYSCALL, "uc_cb_insn_syscall_t", self._on_syscall),
-            (_RDTSC, "uc_cb_insn_cpuid_t", self._on_rdtsc),
-            (_RDTSCP, "uc_cb_insn_cpuid_t", self._on_rdtscp),
-        ):
-            on_failure = None if function == self._on_syscall else 1
-            hook = callback(kind, function, on_failure)
-            engine.add_hook(HOOK_INSN, hook, None, engine.ffi.cast("int", number))
+        self._hook(_SYSCALL, callback("uc_cb_insn_syscall_t", self._on_syscall))
+        self._hook(_RDTSC, callback("uc_cb_insn_cpuid_t", self._on_rdtsc, 1))
+        self._hook(_RDTSCP, callback("uc_cb_insn_cpuid_t", self._on_rdtscp, 1))
+
+    def hook_ports(self, read: CData, write: CData) -> None:
+        def guarded_read(engine: CData, port: int, size: int, user: CData) -> int:
+            return read(engine, port, size, user) if self._may_access_ports() else _LONG_WORD
+
+        def guarded_write(engine: CData, port: int, size: int, value: int, user: CData) -> None:
+            if self._may_access_ports():
+                write(engine, port, size, value, user)
+
+        callback = self._engine.callback
+        self._hook(_IN, callback("uc_cb_insn_in_t", guarded_read, 0))
+        self._hook(_OUT, callback("uc_cb_insn_out_t", guarded_write))
 
     def program_counter(self) -> int:
         return self._engine.read_register(REG_RIP)
@@ -150,6 +162,15 @@ class PublicCore:
     def _in_shadow(self) -> bool:
         hidden = _U32.unpack_from(self._state.load(), X86_HFLAGS)[0]
         return bool(hidden & _HFLAGS_INHIBIT_IRQ)
+
+    def _hook(self, instruction: int, callback: CData) -> None:
+        self._engine.add_hook(HOOK_INSN, callback, None, self._engine.ffi.cast("int", instruction))
+
+    def _may_access_ports(self) -> bool:
+        """Tell whether CPL is at most IOPL."""
+        memory = self._state.load()
+        cpl = _U32.unpack_from(memory, X86_HFLAGS)[0] & 3
+        return bool(cpl <= _U64.unpack_from(memory, X86_EFLAGS)[0] >> 12 & 3)
 
     # ---- Exceptions ----
 

@@ -17,7 +17,9 @@ import os
 from vmm.backends.unicorn.layout import (
     X86_CSTAR,
     X86_EFER,
+    X86_EFLAGS,
     X86_EIP,
+    X86_ERROR_CODE,
     X86_EXCEPTION_IS_INT,
     X86_FMASK,
     X86_HFLAGS,
@@ -38,27 +40,44 @@ if TYPE_CHECKING:
     from typing import Final
 
     from vmm.backends.unicorn.internals import EngineState
-    from vmm.backends.unicorn.library import Library
+    from vmm.backends.unicorn.library import CData, Library
 
 # uc_cb_hookintr_t(engine rdi, vector esi, state rdx).
 #
-# Two repairs go before the engine's own delivery. It would abort the process where it needs a
+# Three repairs go before the engine's own delivery. It would abort the process where it needs a
 # stack from a task register that LTR loaded with the null selector: an empty TSS gives the guest a
-# #TS instead. And it has stepped over INT n already, so that a fault during delivery (#GP, where
-# the gate's DPL forbids the call) would be reported behind the instruction: INT3 and INTO take one
-# byte, others two. What a delivered INT pushes is kept in another field.
+# #TS instead. It has stepped over INT n already, so that a fault during delivery (#GP, where the
+# gate's DPL forbids the call) would be reported behind the instruction: INT3 and INTO take one
+# byte, others two; what a delivered INT pushes is kept in another field. And in long mode the error
+# codes of #NP and #GP that name a gate (bit 1) have its number times 16 instead of 8.
 DELIVER_EXCEPTION: Final = """
     f6 82 {tr.flags+1} 80                ; test byte ptr [rdx + {tr.flags+1}], 0x80
     75 >usable                           ; jnz usable
     c7 82 {tr.flags} 00 89 00 00         ; mov dword ptr [rdx + {tr.flags}], 0x8900
 usable:
     83 ba {exception_is_int} 00          ; cmp dword ptr [rdx + {exception_is_int}], 0
-    74 >deliver                          ; je deliver
+    74 >raised                           ; je raised
     83 ee 03                             ; sub esi, 3
     83 fe 02                             ; cmp esi, 2
     b8 02 00 00 00                       ; mov eax, 2
     83 d8 00                             ; sbb eax, 0
     48 29 82 {rip}                       ; sub qword ptr [rdx + {rip}], rax
+    eb >deliver                          ; jmp deliver
+raised:
+    83 fe 0b                             ; cmp esi, 11
+    74 >selector                         ; je selector
+    83 fe 0d                             ; cmp esi, 13
+    75 >deliver                          ; jne deliver
+selector:
+    f7 82 {hflags} 00 40 00 00           ; test dword ptr [rdx + {hflags}], 0x4000
+    74 >deliver                          ; jz deliver
+    8b 82 {error_code}                   ; mov eax, dword ptr [rdx + {error_code}]
+    a8 02                                ; test al, 2
+    74 >deliver                          ; jz deliver
+    83 e8 02                             ; sub eax, 2
+    d1 e8                                ; shr eax
+    83 c0 02                             ; add eax, 2
+    89 82 {error_code}                   ; mov dword ptr [rdx + {error_code}], eax
 deliver:
     48 8d ba {cpu}                       ; lea rdi, [rdx + {cpu}]
     48 b8 [x86_cpu_do_interrupt_x86_64]  ; movabs rax, offset [x86_cpu_do_interrupt_x86_64]
@@ -70,6 +89,7 @@ deliver:
 #
 # The engine adds the instruction's length to RIP afterwards and does not tell it, so prefixes are
 # counted (0F 05 ends the instruction): a program could enter its kernel behind LSTAR otherwise.
+# The arithmetic flags and DF are kept apart from the others, hence the mask when those are written.
 # The last lines set CPL to 0 and the code size to 64 bits in the engine's hidden flags.
 SYSCALL: Final = """
     53                                   ; push rbx
@@ -104,7 +124,7 @@ prefix:
     48 8b b3 {fmask}                     ; mov rsi, qword ptr [rbx + {fmask}]
     48 f7 d6                             ; not rsi
     48 21 c6                             ; and rsi, rax
-    83 ca ff                             ; or edx, -1
+    ba 2a f3 ff ff                       ; mov edx, 0xfffff32a
     48 89 df                             ; mov rdi, rbx
     48 b8 [helper_write_eflags_x86_64]   ; movabs rax, offset [helper_write_eflags_x86_64]
     ff d0                                ; call rax
@@ -164,6 +184,62 @@ RDTSCP: Final = f"""
 {RDTSC}"""
 
 
+# uc_cb_insn_in_t(engine rdi, port esi, size edx, user rcx). The engine lets every ring access every
+# port. Here its own check is called where CPL is greater than IOPL: the I/O permission bitmap, #GP.
+# The user data is `new_port_guard`.
+READ_PORT: Final = """
+    48 8b 01                             ; mov rax, qword ptr [rcx]
+    44 8b 80 {hflags}                    ; mov r8d, dword ptr [rax + {hflags}]
+    41 83 e0 03                          ; and r8d, 3
+    74 >allowed                          ; jz allowed
+    44 8b 88 {rflags}                    ; mov r9d, dword ptr [rax + {rflags}]
+    41 c1 e9 0c                          ; shr r9d, 12
+    41 83 e1 03                          ; and r9d, 3
+    45 39 c8                             ; cmp r8d, r9d
+    76 >allowed                          ; jbe allowed
+    57                                   ; push rdi
+    56                                   ; push rsi
+    52                                   ; push rdx
+    51                                   ; push rcx
+    48 83 ec 08                          ; sub rsp, 8
+    48 89 c7                             ; mov rdi, rax
+    ff 54 d1 08                          ; call qword ptr [rcx + rdx * 8 + 8]
+    48 83 c4 08                          ; add rsp, 8
+    59                                   ; pop rcx
+    5a                                   ; pop rdx
+    5e                                   ; pop rsi
+    5f                                   ; pop rdi
+allowed:
+    ff 61 08                             ; jmp qword ptr [rcx + 8]
+"""
+
+# uc_cb_insn_out_t(engine rdi, port esi, size edx, value ecx, user r8)
+WRITE_PORT: Final = """
+    49 8b 00                             ; mov rax, qword ptr [r8]
+    44 8b 88 {hflags}                    ; mov r9d, dword ptr [rax + {hflags}]
+    41 83 e1 03                          ; and r9d, 3
+    74 >allowed                          ; jz allowed
+    44 8b 90 {rflags}                    ; mov r10d, dword ptr [rax + {rflags}]
+    41 c1 ea 0c                          ; shr r10d, 12
+    41 83 e2 03                          ; and r10d, 3
+    45 39 d1                             ; cmp r9d, r10d
+    76 >allowed                          ; jbe allowed
+    57                                   ; push rdi
+    56                                   ; push rsi
+    52                                   ; push rdx
+    51                                   ; push rcx
+    41 50                                ; push r8
+    48 89 c7                             ; mov rdi, rax
+    41 ff 54 d0 08                       ; call qword ptr [r8 + rdx * 8 + 8]
+    41 58                                ; pop r8
+    59                                   ; pop rcx
+    5a                                   ; pop rdx
+    5e                                   ; pop rsi
+    5f                                   ; pop rdi
+allowed:
+    41 ff 60 08                          ; jmp qword ptr [r8 + 8]
+"""
+
 _CS: Final = X86_SEGS + 24
 _SS: Final = X86_SEGS + 48
 _OFFSETS: Final = {
@@ -172,6 +248,7 @@ _OFFSETS: Final = {
     "rdx": X86_REGS + 16,
     "r11": X86_REGS + 88,
     "rip": X86_EIP,
+    "rflags": X86_EFLAGS,
     "hflags": X86_HFLAGS,
     "efer": X86_EFER,
     "star": X86_STAR,
@@ -181,6 +258,7 @@ _OFFSETS: Final = {
     "tsc_aux": X86_TSC_AUX,
     "tsc_offset": X86_TSC_OFFSET,
     "tr.flags": X86_TR + 20,
+    "error_code": X86_ERROR_CODE,
     "exception_is_int": X86_EXCEPTION_IS_INT,
     "cs.selector": _CS,
     "cs.base": _CS + 8,
@@ -201,22 +279,37 @@ _FUNCTIONS: Final = (
     "x86_cpu_do_interrupt_x86_64",
 )
 
-_LISTINGS: Final = (DELIVER_EXCEPTION, SYSCALL, RDTSC, RDTSCP)
+_PORT_CHECKS: Final = (
+    "helper_check_iob_x86_64",
+    "helper_check_iow_x86_64",
+    "helper_check_iol_x86_64",
+)
+
+_LISTINGS: Final = (DELIVER_EXCEPTION, SYSCALL, RDTSC, RDTSCP, READ_PORT, WRITE_PORT)
 _ALIGNMENT: Final = 64
 
 
 class Shims:
-    """Where the machine code is; each hook's user data is the address of the CPU state.
+    """Where the machine code is. A hook's user data is the address of the CPU state, or else said.
 
     Attributes:
         deliver_exception: for ``UC_HOOK_INTR``.
         syscall: for SYSCALL.
         rdtsc: for RDTSC.
         rdtscp: for RDTSCP.
+        read_port: for IN, with `new_port_guard`.
+        write_port: for OUT, with `new_port_guard`.
     """
 
     def __init__(self, addresses: list[int]) -> None:
-        self.deliver_exception, self.syscall, self.rdtsc, self.rdtscp = addresses
+        (
+            self.deliver_exception,
+            self.syscall,
+            self.rdtsc,
+            self.rdtscp,
+            self.read_port,
+            self.write_port,
+        ) = addresses
 
 
 # Kept for the life of the process, once loaded: engines hold addresses in the page.
@@ -230,9 +323,16 @@ def load_shims(library: Library, state: EngineState) -> Shims | None:
     return _loaded[0][0] if _loaded else None
 
 
+def new_port_guard(library: Library, env: int, python: CData) -> CData:
+    """Return the user data of a port hook: the state, what to call, checks by an access's size."""
+    byte, word, double = [library.address_of(name) or 0 for name in _PORT_CHECKS]
+    target = int(library.ffi.cast("uintptr_t", python))
+    return library.ffi.new("uint64_t[6]", [env, target, byte, word, 0, double])
+
+
 def _load(library: Library, cpu: int) -> None:
     offsets = {**_OFFSETS, "cpu": cpu}
-    addresses = {name: library.address_of(name) or 0 for name in _FUNCTIONS}
+    addresses = {name: library.address_of(name) or 0 for name in (*_FUNCTIONS, *_PORT_CHECKS)}
     if not all(addresses.values()):
         return
     code = b""

@@ -13,7 +13,7 @@ from elftools.elf.elffile import ELFFile
 
 from vmm.backends.unicorn import x86_shims
 
-LISTINGS = ("DELIVER_EXCEPTION", "SYSCALL", "RDTSC", "RDTSCP")
+LISTINGS = ("DELIVER_EXCEPTION", "SYSCALL", "RDTSC", "RDTSCP", "READ_PORT", "WRITE_PORT")
 
 
 def offset_of(name: str) -> int:
