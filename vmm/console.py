@@ -198,7 +198,8 @@ class Console:
             elif _readable(fd, PUMP_POLL_MS):
                 data = _read_some(fd, PUMPED_INPUT)
                 if data == b"":
-                    return self.close_input()
+                    self.close_input()
+                    return
                 if data:
                     self.send(data)
 

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from vmm.hypercall.abi import STREAM_ERROR, STREAM_LOG
 import vmm.console as console_module
 from vmm.console import Console
+from vmm.hypercall.abi import STREAM_ERROR, STREAM_LOG
 
 
 def test_output_keeps_both_streams_in_order_and_the_log_apart() -> None:

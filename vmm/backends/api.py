@@ -118,7 +118,7 @@ class X86Vcpu(Vcpu, Protocol):
 
 
 class Arm64Vcpu(Vcpu, Protocol):
-    """What a vCPU of arm64 has besides, where the backend has no interrupt controller of its own."""
+    """What a vCPU of arm64 has besides, where the backend has no interrupt controller."""
 
     def irq_line(self) -> InterruptLine:
         """Return the IRQ input, to be driven by a GIC device."""
@@ -183,6 +183,8 @@ class VirtualMachine(Protocol):
 
 
 class EndOfInterruptHandler(Protocol):
+    """Who hears of ends of interrupts: the I/O APIC."""
+
     def end_of_interrupt(self, vector: int) -> None: ...
 
 

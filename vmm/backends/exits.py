@@ -10,7 +10,6 @@ from __future__ import annotations
 from vmm.value import value
 
 
-
 @value
 class Halted:
     """The vCPU waits for an interrupt that can never come (x86 HLT with IF clear)."""

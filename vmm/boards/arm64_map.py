@@ -1,13 +1,13 @@
-"""The memory map of the arm64 board: the places of QEMU's "virt" machine, which every small kernel knows.
+"""The memory map of the arm64 board: the places of QEMU's "virt", which every small kernel knows.
 
-    0x0800_0000  GIC distributor (both versions)      INTID
-    0x0801_0000  GICv2 CPU interface                  27  virtual timer, 30 physical timer
-    0x080a_0000  GICv3 redistributors                 33  serial port
-    0x0900_0000  serial port (PL011)                  34  real-time clock
-    0x0901_0000  real-time clock (PL031)
-    0x0902_0000  doorbell
-    0x0a00_0000  virtio-mmio
-    0x4000_0000  RAM
+0x0800_0000  GIC distributor (both versions)      INTID
+0x0801_0000  GICv2 CPU interface                  27  virtual timer, 30 physical timer
+0x080a_0000  GICv3 redistributors                 33  serial port
+0x0900_0000  serial port (PL011)                  34  real-time clock
+0x0901_0000  real-time clock (PL031)
+0x0902_0000  doorbell
+0x0a00_0000  virtio-mmio
+0x4000_0000  RAM
 """
 
 from __future__ import annotations

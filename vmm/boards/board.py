@@ -8,9 +8,9 @@ from typing import Protocol
 from vmm.arch import Arch
 from vmm.backends.api import Vcpu, VirtualMachine
 from vmm.bus import Bus
+from vmm.console import Console
 from vmm.devices.lines import Clock
 from vmm.hypercall.services import Host as ServiceHost
-from vmm.console import Console
 from vmm.memory import Gpa, GuestMemory
 
 

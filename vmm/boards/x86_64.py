@@ -14,18 +14,14 @@ from vmm.memory import Gpa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Final
 
     from vmm.backends.api import Vcpu, VirtualMachine
     from vmm.boards.board import Host
     from vmm.bus import Bus
     from vmm.console import Console
-    from vmm.devices.i8254 import I8254
-    from vmm.devices.i8259 import I8259Pair
-    from vmm.devices.ioapic import IoApic
-    from vmm.devices.lines import Clock, InterruptLine, Region
-    from vmm.devices.local_apic import LocalApic
+    from vmm.devices.lines import Clock, Region
     from vmm.memory import GuestMemory
 
 

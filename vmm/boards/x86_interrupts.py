@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final, cast
 
-    from vmm.backends.api import Vcpu, VirtualMachine, X86Vcpu
+    from vmm.backends.api import Vcpu, VirtualMachine
     from vmm.bus import Bus
     from vmm.devices.i8259 import I8259Pair
     from vmm.devices.ioapic import IoApic

@@ -1,16 +1,15 @@
-"""The ports and the memory map of the x86_64 board: what is left of a PC when nothing is kept that
-small kernels do not use.
+"""The ports and the memory map of the x86_64 board: of a PC, what small kernels use.
 
-    ports                                     memory
-    0x0020 0x00a0  8259 pair (0x04d0: ELCR)   0x0000_0000  RAM, up to 3 GiB
-    0x0040 0x0061  8254 timer                 0xc000_0000  hole: devices by memory
-    0x0064         i8042: reset               0xd000_0000    virtio-mmio
-    0x0070         RTC and CMOS, IRQ 8        0xfec0_0000    I/O APIC
-    0x00e9         debug output               0xfee0_0000    local APIC
-    0x00f4 0x0501  debug exit               0x1_0000_0000  RAM above 3 GiB
-    0x03f8         COM1, IRQ 4
-    0x0604         power-off
-    0x0ca0         doorbell
+ports                                     memory
+0x0020 0x00a0  8259 pair (0x04d0: ELCR)   0x0000_0000  RAM, up to 3 GiB
+0x0040 0x0061  8254 timer                 0xc000_0000  hole: devices by memory
+0x0064         i8042: reset               0xd000_0000    virtio-mmio
+0x0070         RTC and CMOS, IRQ 8        0xfec0_0000    I/O APIC
+0x00e9         debug output               0xfee0_0000    local APIC
+0x00f4 0x0501  debug exit               0x1_0000_0000  RAM above 3 GiB
+0x03f8         COM1, IRQ 4
+0x0604         power-off
+0x0ca0         doorbell
 """
 
 from __future__ import annotations

@@ -96,7 +96,9 @@ def cli(words: Sequence[str]) -> int:
         click.echo(error.format_message())
         return STATUS_USAGE
     except click.ClickException as error:
-        hint = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vmm"
+        hint = (
+            error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vmm"
+        )
         click.echo(f"vmm: {error.format_message()} ('{hint} --help' tells more)", err=True)
         return STATUS_USAGE
     except click.Abort:

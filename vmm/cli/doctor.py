@@ -82,5 +82,3 @@ def _print_guest(facts: dict[str, dict[str, object]]) -> None:
     click.echo(f"bundled programs: {', '.join(programs) or 'none'}")
     for complaint in missing:
         click.echo(f"  missing: {complaint}")
-
-

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final, Protocol
 
+    from vmm.console import Console
     from vmm.devices.lines import Clock
     from vmm.hypercall.doorbell import Service
-    from vmm.console import Console
     from vmm.memory import GuestMemory
 
     class Host(Protocol):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vmm.devices.lines import Timer
 
     class Lock(Protocol):
+        """A lock as a context manager."""
+
         def __enter__(self) -> object: ...
         def __exit__(
             self,

@@ -66,8 +66,10 @@ class MachineConfig:
             raise UsageError(f"{self.cpus} vCPUs: this version runs machines of one vCPU only")
         for text in (self.image, self.command_line, *self.arguments):
             if "\0" in text:
-                raise UsageError("a NUL character cannot be in the image's name, its arguments"
-                                 " or the kernel's command line")
+                raise UsageError(
+                    "a NUL character cannot be in the image's name, its arguments"
+                    " or the kernel's command line"
+                )
         for name, content in self.environment:
             if not name or "=" in name or "\0" in name + content:
                 raise UsageError(f"environment variable {name!r} has no valid name or content")

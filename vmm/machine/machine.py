@@ -1,6 +1,6 @@
 """A machine from its configuration to its end: construction, the run loop, the life cycle.
 
-    created ──run/start──► running ──guest ends, stop(), timeout──► stopped ──close──► closed
+created ──run/start──► running ──guest ends, stop(), timeout──► stopped ──close──► closed
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import select
 from _thread import RLock, allocate_lock, start_new_thread
-from time import monotonic
 
 from vmm.arch import ARCHITECTURES, host_arch, parse_arch
 from vmm.backends.exits import (
@@ -23,6 +22,7 @@ from vmm.backends.exits import (
 from vmm.backends.select import open_backend
 from vmm.boards import board_for
 from vmm.bus import Bus
+from vmm.console import Console
 from vmm.errors import UsageError, VmmError
 from vmm.hypercall import abi
 from vmm.images.bundled import find_image
@@ -30,7 +30,6 @@ from vmm.images.recognise import open_image
 from vmm.machine import outcome
 from vmm.machine.clock import MachineClock
 from vmm.machine.config import MachineConfig, parse_size
-from vmm.console import Console
 from vmm.machine.outcome import Outcome
 from vmm.machine.payload import load_image
 from vmm.memory import GuestMemory
@@ -45,6 +44,8 @@ if TYPE_CHECKING:
     from vmm.backends.api import Exit, RegisterValue, Vcpu
 
     class Closeable(Protocol):
+        """Something that a machine holds."""
+
         def close(self) -> None: ...
 
 

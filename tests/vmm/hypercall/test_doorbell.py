@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vmm.console import Console
 from vmm.hypercall import abi
 from vmm.hypercall.doorbell import Doorbell
 from vmm.hypercall.services import Services
 from vmm.machine.clock import MachineClock
-from vmm.console import Console
 from vmm.memory import Gpa, GuestMemory
 
 RAM = 1 << 20

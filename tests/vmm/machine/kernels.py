@@ -86,7 +86,9 @@ def _ring(arch: str, data_gpa: int, count: int) -> bytes:
     if arch == "x86_64":
         code = b"\x66\xba" + struct.pack("<H", DOORBELL_X86)  # mov dx, doorbell
         for index in range(count):
-            code += b"\xb8" + struct.pack("<I", first + index) + b"\xef\xeb\x00"  # mov eax; out dx, eax; jmp
+            code += (
+                b"\xb8" + struct.pack("<I", first + index) + b"\xef\xeb\x00"
+            )  # mov eax; out dx, eax; jmp
         return code
     code = _move(1, DOORBELL_ARM >> 16, 16, 0xD2800000)  # movz x1, doorbell's high half
     code += _move(1, 0xFFFF, 48, 0xF2800000)  # movk x1, the direct map
