@@ -16,9 +16,9 @@ from vmm.memory import Gpa
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Final, cast
+    from typing import Final
 
-    from vmm.backends.api import Vcpu, VirtualMachine
+    from vmm.backends.api import Arm64Vcpu, VirtualMachine
     from vmm.boards.board import Host
     from vmm.bus import Bus
     from vmm.console import Console
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from vmm.devices.gicv3_encodings import Encoding
     from vmm.devices.lines import Clock, InterruptLine, Region
     from vmm.memory import GuestMemory
-else:
-
-    def cast(_type, instance):
-        """The run-time side of ``typing.cast``."""
-        return instance
 
 
 class Arm64Board:
@@ -71,17 +66,16 @@ class Arm64Board:
         """Return where at.RAM lies: in one piece."""
         return ((Gpa(at.RAM), size),)
 
-    def connect(self, vcpus: Sequence[Vcpu]) -> None:
+    def connect(self, vcpus: Sequence[Arm64Vcpu]) -> None:
         """Create the GIC and connect it to the vCPUs."""
         self._cpus = len(vcpus)
         if self._vm.in_kernel_gic:
             self._vm.create_gic(self.gic_version, at.GIC_DISTRIBUTOR, at.GIC_REDISTRIBUTOR)
             return
-        arm = [cast("Arm64Vcpu", vcpu) for vcpu in vcpus]
-        self._irq_lines = tuple(vcpu.irq_line() for vcpu in arm)
+        self._irq_lines = tuple(vcpu.irq_line() for vcpu in vcpus)
         attach = self._bus.mmio.attach
         attach(at.GIC_DISTRIBUTOR, at.GIC_WINDOW, "gicd", LazyRegion(lambda: self.gic.distributor))
-        for vcpu in arm:
+        for vcpu in vcpus:
             index = vcpu.index
             attach(
                 at.GIC_REDISTRIBUTOR + index * at.REDISTRIBUTOR_WINDOW,

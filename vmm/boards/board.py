@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from vmm.arch import Arch
-from vmm.backends.api import Vcpu, VirtualMachine
+from vmm.backends.api import VirtualMachine
 from vmm.bus import Bus
 from vmm.console import Console
 from vmm.devices.lines import Clock
@@ -59,8 +59,11 @@ class Board(Protocol):
         """Return where ``size`` bytes of RAM lie."""
         ...
 
-    def connect(self, vcpus: Sequence[Vcpu]) -> None:
-        """Connect interrupt controllers to the vCPUs; before the first runs."""
+    def connect(self, vcpus: Sequence[Any]) -> None:
+        """Connect interrupt controllers to the vCPUs, of the board's own architecture.
+
+        After the last vCPU is made and before the first runs.
+        """
         ...
 
     def device_tree(self, command_line: str, initrd: tuple[int, int] | None) -> bytes | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-    from vmm.backends.api import Vcpu, VirtualMachine
+    from vmm.backends.api import VirtualMachine, X86Vcpu
     from vmm.boards.board import Host
     from vmm.bus import Bus
     from vmm.console import Console
@@ -62,7 +62,7 @@ class X86Board:
             return ((Gpa(0), size),)
         return ((Gpa(0), at.HOLE_START), (Gpa(at.HOLE_END), size - at.HOLE_START))
 
-    def connect(self, vcpus: Sequence[Vcpu]) -> None:
+    def connect(self, vcpus: Sequence[X86Vcpu]) -> None:
         """Connect the interrupt controllers to the vCPUs."""
         self._interrupts.connect(vcpus)
 

@@ -13,20 +13,14 @@ from vmm.boards.lazy import LazyRegion
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Final, cast
+    from typing import Final
 
-    from vmm.backends.api import Vcpu, VirtualMachine
+    from vmm.backends.api import VirtualMachine, X86Vcpu
     from vmm.bus import Bus
     from vmm.devices.i8259 import I8259Pair
     from vmm.devices.ioapic import IoApic
     from vmm.devices.lines import Clock, InterruptLine, InterruptSource
     from vmm.devices.local_apic import LocalApics
-else:
-
-    def cast(_type, instance):
-        """The run-time side of ``typing.cast``."""
-        return instance
-
 
 SPURIOUS: Final = 0xFF
 
@@ -43,11 +37,11 @@ class Interrupts:
         self._ioapic: IoApic | None = None
         self._apics: LocalApics | None = None
 
-    def connect(self, vcpus: Sequence[Vcpu]) -> None:
+    def connect(self, vcpus: Sequence[X86Vcpu]) -> None:
         """Connect the INTR pins of the vCPUs, and place the controllers on the bus."""
         for vcpu in vcpus:
             source = _Source(self, vcpu.index)
-            self._pins.append(cast("X86Vcpu", vcpu).connect_interrupts(source))
+            self._pins.append(vcpu.connect_interrupts(source))
         ports, memory = self._bus.pio.attach, self._bus.mmio.attach
         ports(at.PIC_MASTER, at.PIC_PORTS, "8259 master", LazyRegion(lambda: self.pic.master))
         ports(at.PIC_SLAVE, at.PIC_PORTS, "8259 slave", LazyRegion(lambda: self.pic.slave))
