@@ -84,7 +84,7 @@ class Kvm:
             abi.KVM_CHECK_EXTENSION, f"capability {number}", pointer(number)
         )
 
-    def create_vm(self, arch: Arch, memory: GuestMemory, clock: Clock) -> Vm:
+    def create_vm(self, arch: Arch, memory: GuestMemory, clock: Clock | None = None) -> Vm:
         """Create a machine whose RAM is ``memory``. Guest time is the kernel's, not ``clock``.
 
         Raises:

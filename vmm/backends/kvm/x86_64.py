@@ -187,7 +187,8 @@ class X86Vcpu(KvmVcpu):
         """
         run = self._run
         if self._interrupt_requested and run.ready_for_interrupt_injection and self._source:
-            vector = self._source.acknowledge()
+            with self._handler.lock:
+                vector = self._source.acknowledge()
             interrupt = ffi.new("struct kvm_interrupt *", (vector,))
             self._descriptor.call(abi_x86_64.KVM_INTERRUPT, f"vector {vector}", interrupt)
         # The acknowledge cycle has updated the pin: there may be a further request.
@@ -198,7 +199,8 @@ class X86Vcpu(KvmVcpu):
             self._attend()
             return None
         if reason == abi.KVM_EXIT_IOAPIC_EOI:
-            self._vm.end_of_interrupt(self._run.eoi.vector)
+            with self._handler.lock:
+                self._vm.end_of_interrupt(self._run.eoi.vector)
             return None
         return super()._on_exit(reason)
 
