@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from time import time_ns
+
 from vmm.arch import X86_64
 from vmm.boards import x86_map as at
 from vmm.boards.lazy import LazyRegion
 from vmm.boards.serial import SerialWire
+from vmm.boards.window import Window
 from vmm.boards.x86_interrupts import Interrupts
 from vmm.hypercall.doorbell import WIDTH as DOORBELL_WIDTH
 from vmm.hypercall.doorbell import Doorbell
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from vmm.boards.board import Host
     from vmm.bus import Bus
     from vmm.console import Console
+    from vmm.devices.i8042 import I8042
+    from vmm.devices.i8254 import I8254
     from vmm.devices.lines import Clock, Region
     from vmm.memory import GuestMemory
 
@@ -50,6 +55,8 @@ class X86Board:
         self._console = console
         self._host = host
         self._wire = SerialWire(console, bus)
+        self._made_pit: I8254 | None = None
+        self._made_i8042: I8042 | None = None
         self._interrupts = Interrupts(vm, bus, clock)
         services = Services(memory, console, clock, host)
         bus.pio.attach(at.DOORBELL, DOORBELL_WIDTH, "doorbell", Doorbell(memory, services.table))
@@ -80,6 +87,17 @@ class X86Board:
     def _attach_ports(self, bus: Bus) -> None:
         attach = bus.pio.attach
         attach(at.COM1, at.COM_PORTS, "com1", LazyRegion(self._build_com1))
+        attach(at.PIT, at.PIT_PORTS, "8254", LazyRegion(lambda: self._pit))
+        attach(at.PORT_61, 1, "port 61", LazyRegion(lambda: self._pit.port_61))
+        attach(at.RTC, at.RTC_PORTS, "rtc", LazyRegion(self._build_rtc))
+        attach(at.I8042_DATA, 1, "i8042 data", LazyRegion(lambda: self._i8042))
+        attach(at.I8042_COMMAND, 1, "i8042 command", LazyRegion(self._build_i8042_command))
+        attach(at.DEBUG_CONSOLE, 1, "debug console", LazyRegion(self._build_debug_console))
+        for port in at.DEBUG_EXITS:
+            attach(port, at.DEBUG_EXIT_PORTS, "debug exit", LazyRegion(self._build_debug_exit))
+        attach(at.ACPI_POWER, at.ACPI_POWER_PORTS, "acpi", LazyRegion(self._build_acpi_power))
+
+    # ---- Devices, each made when the guest first touches it ----
 
     def _build_com1(self) -> Region:
         from vmm.devices.ns16550 import Ns16550
@@ -89,3 +107,44 @@ class X86Board:
         )
         self._wire.connect(uart)
         return uart
+
+    @property
+    def _pit(self) -> I8254:
+        if self._made_pit is None:
+            from vmm.devices.i8254 import I8254
+
+            line = self._interrupts.line(at.IRQ_TIMER)
+            self._made_pit = I8254(irq=line, clock=self._clock)
+        return self._made_pit
+
+    @property
+    def _i8042(self) -> I8042:
+        if self._made_i8042 is None:
+            from vmm.devices.i8042 import I8042
+
+            self._made_i8042 = I8042(reset=self._host.reset)
+        return self._made_i8042
+
+    def _build_i8042_command(self) -> Region:
+        return Window(self._i8042, self._i8042.COMMAND_OFFSET)
+
+    def _build_rtc(self) -> Region:
+        from vmm.devices.rtc_cmos import RtcCmos
+
+        line = self._interrupts.line(at.IRQ_RTC)
+        return RtcCmos(irq=line, clock=self._clock, wall_clock=time_ns)
+
+    def _build_debug_console(self) -> Region:
+        from vmm.devices.pc_exits import DebugConsole
+
+        return DebugConsole(sink=self._wire.sink)
+
+    def _build_debug_exit(self) -> Region:
+        from vmm.devices.pc_exits import DebugExit
+
+        return DebugExit(shutdown=self._host.power_off)
+
+    def _build_acpi_power(self) -> Region:
+        from vmm.devices.pc_exits import AcpiPowerControl
+
+        return AcpiPowerControl(shutdown=self._host.power_off)
