@@ -8,7 +8,6 @@ from vmm.arch import X86_64
 from vmm.boards import x86_map as at
 from vmm.boards.lazy import LazyRegion
 from vmm.boards.serial import SerialWire
-from vmm.boards.window import Window
 from vmm.boards.x86_interrupts import Interrupts
 from vmm.hypercall.doorbell import WIDTH as DOORBELL_WIDTH
 from vmm.hypercall.doorbell import Doorbell
@@ -90,8 +89,9 @@ class X86Board:
         attach(at.PIT, at.PIT_PORTS, "8254", LazyRegion(lambda: self._pit))
         attach(at.PORT_61, 1, "port 61", LazyRegion(lambda: self._pit.port_61))
         attach(at.RTC, at.RTC_PORTS, "rtc", LazyRegion(self._build_rtc))
-        attach(at.I8042_DATA, 1, "i8042 data", LazyRegion(lambda: self._i8042))
-        attach(at.I8042_COMMAND, 1, "i8042 command", LazyRegion(self._build_i8042_command))
+        attach(at.I8042_DATA, 1, "i8042 data", LazyRegion(lambda: self._i8042.data_port))
+        command = LazyRegion(lambda: self._i8042.command_port)
+        attach(at.I8042_COMMAND, 1, "i8042 command", command)
         attach(at.DEBUG_CONSOLE, 1, "debug console", LazyRegion(self._build_debug_console))
         for port in at.DEBUG_EXITS:
             attach(port, at.DEBUG_EXIT_PORTS, "debug exit", LazyRegion(self._build_debug_exit))
@@ -124,9 +124,6 @@ class X86Board:
 
             self._made_i8042 = I8042(reset=self._host.reset)
         return self._made_i8042
-
-    def _build_i8042_command(self) -> Region:
-        return Window(self._i8042, self._i8042.COMMAND_OFFSET)
 
     def _build_rtc(self) -> Region:
         from vmm.devices.rtc_cmos import RtcCmos
