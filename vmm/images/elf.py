@@ -112,7 +112,8 @@ class Elf:
         type: `EXEC` or `DYN`.
         entry: e_entry, a virtual address (relative to the load address for `DYN`).
         segments: all program headers, in file order.
-        loads: the PT_LOAD segments that are not empty: ascending, disjoint.
+        loads: the PT_LOAD segments that are not empty: ascending and disjoint; those of a kernel
+            in the upper half by physical address, and whether they overlap is for its loader.
         section_offset: e_shoff.
         section_count: e_shnum.
         section_size: e_shentsize.
@@ -284,6 +285,10 @@ class Elf:
         loads = [s for s in self.segments if s.type == PT_LOAD and s.memory_size]
         if not loads:
             self._fail("no PT_LOAD segment: nothing to load")
+        if loads[0].virtual >> 63:
+            # A kernel goes by physical addresses; Linux has a segment at virtual address 0 besides.
+            loads.sort(key=_physical)
+            return tuple(loads)
         for before, after in pairwise(loads):
             if after.virtual < before.virtual:
                 self._fail(
@@ -298,3 +303,7 @@ class Elf:
 
     def _fail(self, problem: str) -> NoReturn:
         raise UsageError(f"{self.file.path}: {problem}")
+
+
+def _physical(segment: Segment) -> int:
+    return segment.physical

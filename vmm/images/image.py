@@ -16,6 +16,15 @@ LINUX_PROGRAM: Final = "linux-program"
 CALYPSO_KERNEL: Final = "calypso-kernel"
 UNKNOWN: Final = "unknown"
 
+# Kernels that others built; each has its module, whose subclass of `Image` can load it.
+MULTIBOOT: Final = "multiboot-kernel"
+MULTIBOOT2: Final = "multiboot2-kernel"
+PVH: Final = "pvh-kernel"
+LINUX_BOOT: Final = "linux-boot-kernel"
+BZIMAGE: Final = "linux-bzimage"
+LINUX_ARM64: Final = "linux-arm64-image"
+FIXED_ELF: Final = "bare-metal-elf"
+
 
 class Image:
     """A recognised file; a context manager that closes it.
@@ -23,7 +32,8 @@ class Image:
     Attributes:
         file: the open file.
         path: as the user gave it.
-        kind: `LINUX_PROGRAM`, `CALYPSO_KERNEL` or `UNKNOWN`.
+        kind: one of this module's words.
+        protocol: how it is started, in words; empty for `UNKNOWN`.
         arch: the guest's architecture, None where the kind does not fix one.
         elf: its headers, None for what is no 64-bit ELF file.
         complaint: for `UNKNOWN`, the one line to tell the user: what it is and what to do.
@@ -35,6 +45,7 @@ class Image:
         self.file = file
         self.path = file.path
         self.kind = kind
+        self.protocol = "" if kind == UNKNOWN else "calypso"
         self.arch: Arch | None = elf.arch if elf else None
         self.elf = elf
         self.complaint = complaint
