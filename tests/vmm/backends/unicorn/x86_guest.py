@@ -42,7 +42,8 @@ READ_ONLY = 0x20_0000
 UNMAPPED = 0x4000_0000
 MMIO = 0xC000_0000
 
-KERNEL_CS, KERNEL_SS, USER_SS, USER_CS, TR = 0x08, 0x10, 0x23, 0x2B, 0x30
+KERNEL_CS, KERNEL_SS, USER_CS_32, USER_SS, USER_CS, TR = 0x08, 0x10, 0x1B, 0x23, 0x2B, 0x30
+KERNEL_CS_32 = 0x40
 _GDT = (
     0,
     0x00AF_9B00_0000_FFFF,  # 0x08: ring 0, 64-bit code
@@ -55,7 +56,7 @@ _GDT = (
     0x00CF_9B00_0000_FFFF,  # 0x40: ring 0, 32-bit code
 )
 CODE_64 = Segment(KERNEL_CS, 0, 0xFFFF_FFFF, 0xA09B)
-CODE_32 = Segment(0x40, 0, 0xFFFF_FFFF, 0xC09B)
+CODE_32 = Segment(KERNEL_CS_32, 0, 0xFFFF_FFFF, 0xC09B)
 DATA = Segment(KERNEL_SS, 0, 0xFFFF_FFFF, 0xC093)
 CODE_16 = Segment(BASE >> 4, BASE, 0xFFFF, 0x9B)
 DATA_16 = Segment(0, 0, 0xFFFF, 0x93)
@@ -118,7 +119,7 @@ class Guest:
         vcpu = self.vm.create_vcpu(0, self.bus)
         assert isinstance(vcpu, X86Vcpu)
         self.vcpu = vcpu
-        self._write_tables()
+        self._write_tables(mode)
         self.vcpu.set_registers(getattr(self, f"_{mode}_mode")())
 
     def __getitem__(self, label: str) -> int:
@@ -148,7 +149,7 @@ class Guest:
         self.vm.close()
         self.memory.close()
 
-    def _write_tables(self) -> None:
+    def _write_tables(self, mode: str) -> None:
         memory = self.memory
         memory.write_u64(PML4, PDPT | 7)
         memory.write_u64(PDPT, PD | 7)
@@ -157,17 +158,15 @@ class Guest:
         memory.write_u64(PD, 0x87)
         memory.write_u64(PD + 8, READ_ONLY | 0x85)
         memory.write(GDT, pack(f"<{len(_GDT)}Q", *_GDT))
-        memory.write(TSS, pack("<4xQ24xQ58xH", TRAP_STACK, IST1_STACK, 0x68))
+        if mode == "long":
+            memory.write(TSS, pack("<4xQ24xQ58xH", TRAP_STACK, IST1_STACK, 0x68))
+        else:
+            memory.write(TSS, pack("<4xII90xH", TRAP_STACK, KERNEL_SS, 0x68))
         for label, address in self.program.symbols.items():
             name = re.fullmatch(r"on_(\d+)(_ist)?(_user)?", label)
             if name:
-                self._set_gate(int(name[1]), address, ist=bool(name[2]), user=bool(name[3]))
-
-    def _set_gate(self, vector: int, address: int, *, ist: bool, user: bool) -> None:
-        attributes = 0xEE00 if user else 0x8E00
-        low = address & 0xFFFF | KERNEL_CS << 16 | (attributes | ist) << 32
-        gate = low | (address >> 16 & 0xFFFF) << 48 | address >> 32 << 64
-        self.memory.write(IDT + 16 * vector, gate.to_bytes(16, "little"))
+                gate = _gate(mode, address, ist=bool(name[2]), user=bool(name[3]))
+                memory.write(IDT + len(gate) * int(name[1]), gate)
 
     def _long_mode(self) -> dict[str, RegisterValue]:
         return {
@@ -189,6 +188,7 @@ class Guest:
         return {
             **dict.fromkeys(("ds", "es", "ss", "fs", "gs"), DATA),
             "cs": CODE_32,
+            "tr": Segment(TR, TSS, 0x67, 0x8B),
             "gdtr": DescriptorTable(GDT, 8 * len(_GDT) - 1),
             "idtr": DescriptorTable(IDT, 0xFFF),
             "cr0": 0x11,
@@ -204,3 +204,13 @@ class Guest:
             "rsp": 0x7C00,
             "rip": self["start"] - BASE,
         }
+
+
+def _gate(mode: str, address: int, *, ist: bool, user: bool) -> bytes:
+    """Return an interrupt gate, or a real-mode vector."""
+    if mode == "real":
+        return pack("<HH", address - BASE, BASE >> 4)
+    attributes = 0xEE00 if user else 0x8E00
+    selector = KERNEL_CS if mode == "long" else KERNEL_CS_32
+    gate = pack("<HHHH", address & 0xFFFF, selector, attributes | ist, address >> 16)
+    return gate + bytes(8) if mode == "long" else gate
