@@ -111,7 +111,6 @@ class Pl031(RegisterDevice):
         return PRIMECELL_ID[index]
 
     def _matched(self) -> None:
-        self._match_wanted = False
         self.RIS |= self.RIS_INTERRUPT
         self._update_irq()
 

@@ -1,0 +1,336 @@
+"""Every device is saved in the middle of activity and goes on elsewhere as if nothing had been.
+
+A device that is not in `SITUATIONS`, alone or as a part of another, fails the first test.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import random
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import pytest
+
+import vmm.devices
+from tests.vmm.devices.parts import ManualClock, Screen, Wire
+from vmm.devices.device import Device, State
+from vmm.devices.gicv2 import GicV2
+from vmm.devices.gicv3 import GicV3
+from vmm.devices.i8042 import I8042
+from vmm.devices.i8254 import I8254
+from vmm.devices.i8259 import I8259Pair
+from vmm.devices.ioapic import IoApic
+from vmm.devices.local_apic import LocalApics
+from vmm.devices.ns16550 import Ns16550
+from vmm.devices.pc_exits import AcpiPowerControl, DebugConsole, DebugExit
+from vmm.devices.pl011 import Pl011
+from vmm.devices.pl031 import Pl031
+from vmm.devices.registers import RegisterDevice
+from vmm.devices.rtc_cmos import RtcCmos
+
+if TYPE_CHECKING:
+    from vmm.devices.lines import InterruptLine, Region
+
+# Bases and fixtures of bases, which are no devices by themselves.
+ABSTRACT = {"Device", "RegisterDevice", "Gic", "InterruptRegisters"}
+
+# Devices whose whole state is that of others: they are views.
+STATELESS = {"Elcr", "PrivateInterrupts"}
+
+
+class Situation:
+    """One device with everything around it, driven by a seeded sequence of events.
+
+    What can be seen from outside is appended to ``seen``.
+    """
+
+    device: Device
+    regions: list[tuple[Region, int]]
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(start=1_700_000)
+        self.seen: list[object] = []
+        self.wires: list[Wire] = []
+        self.inputs: list[InterruptLine] = []
+        self.extra: Callable[[random.Random], object] = lambda dice: None
+
+    def wire(self) -> Wire:
+        self.wires.append(Wire())
+        return self.wires[-1]
+
+    def wall_clock(self) -> int:
+        return 1_700_000_000_123_456_789 + self.clock.time
+
+    def event(self, *content: object) -> None:
+        self.seen.append(content)
+
+    def step(self, dice: random.Random) -> None:
+        region, length = dice.choice(self.regions)
+        size = dice.choice((1, 2, 4, 4, 8))
+        offset = dice.randrange(length) // size * size
+        value = dice.choice((0, 0xFF, dice.getrandbits(8), dice.getrandbits(8 * size)))
+        action = dice.randrange(5)
+        if action < 2:
+            region.write(offset, size, value & ((1 << 8 * size) - 1))
+        elif action == 2:
+            self.seen.append(region.read(offset, size))
+        elif action == 3 and self.inputs:
+            dice.choice(self.inputs)(dice.random() < 0.5)
+        else:
+            self.clock.advance(dice.choice((1, 1000, 1_000_000)))
+        self.seen.append(self.extra(dice))
+        self.seen.append([wire.level for wire in self.wires])
+
+
+def ns16550() -> Situation:
+    situation = Situation()
+    uart = Ns16550(irq=situation.wire(), sink=Screen())
+    situation.device, situation.regions = uart, [(uart, 8)]
+    situation.extra = lambda dice: uart.receive(dice.randbytes(dice.randrange(3)))
+    return situation
+
+
+def pl011() -> Situation:
+    situation = Situation()
+    uart = Pl011(irq=situation.wire(), sink=Screen())
+    situation.device, situation.regions = uart, [(uart, 0x50)]
+    situation.extra = lambda dice: uart.receive(dice.randbytes(dice.randrange(3)))
+    return situation
+
+
+def i8259() -> Situation:
+    situation = Situation()
+    pic = I8259Pair()
+    pic.connect(situation.wire())
+    situation.device, situation.regions = pic, [(region, 2) for region in pic.regions]
+    situation.inputs = [pic.line(irq) for irq in range(16) if irq != 2]
+    situation.extra = lambda dice: pic.acknowledge() if pic.pending() else None
+    return situation
+
+
+def ioapic() -> Situation:
+    situation = Situation()
+    device = IoApic(messages=situation.event)
+    situation.device, situation.regions = device, [(device, 0x14)]
+    situation.inputs = [device.line(pin) for pin in range(24)]
+    situation.extra = lambda dice: device.end_of_interrupt(dice.getrandbits(8))
+    return situation
+
+
+def local_apics() -> Situation:
+    situation = Situation()
+    cpu = [0]
+    apics = LocalApics(
+        count=2, clock=situation.clock, current_cpu=lambda: cpu[0], on_eoi=situation.event
+    )
+    for apic in apics.apics:
+        apic.connect(situation.wire())
+        apic.write(0xF0, 4, 0x1FF)
+    situation.device, situation.regions = apics, [(apics, 0x400)]
+
+    def interrupt(dice: random.Random) -> object:
+        cpu[0] = dice.randrange(2)
+        apics.send_message(0xFEE0_0000 | dice.randrange(2) << 12, dice.getrandbits(8))
+        return apics.apics[cpu[0]].acknowledge() if dice.random() < 0.5 else None
+
+    situation.extra = interrupt
+    return situation
+
+
+def gicv2() -> Situation:
+    situation = Situation()
+    cpu = [0]
+    lines = [situation.wire(), situation.wire()]
+    gic = GicV2(irq_lines=lines, interrupts=64, current_cpu=lambda: cpu[0])
+    gic.distributor.write(0, 4, 3)
+    situation.device = gic
+    situation.regions = [(gic.distributor, 0x1000), (gic.cpu_interface, 0x30)]
+    situation.inputs = [gic.line(intid) for intid in range(32, 64)]
+
+    def switch(dice: random.Random) -> object:
+        cpu[0] = dice.randrange(2)
+        return gic.cpu_interface.read(0x0C, 4) if dice.random() < 0.3 else None
+
+    situation.extra = switch
+    return situation
+
+
+def gicv3() -> Situation:
+    situation = Situation()
+    gic = GicV3(irq_lines=[situation.wire(), situation.wire()], interrupts=64)
+    gic.distributor.write(0, 4, 3)
+    situation.device = gic
+    situation.regions = [(gic.distributor, 0xD00), (gic.distributor, 0x6200)]
+    situation.regions += [(redistributor, 0x1_0D00) for redistributor in gic.redistributors]
+    situation.inputs = [gic.line(intid) for intid in range(32, 64)]
+
+    def system_registers(dice: random.Random) -> object:
+        interface = dice.choice(gic.cpu_interfaces)
+        register = dice.choice(interface.encodings())
+        if dice.random() < 0.5:
+            interface.write_register(register, dice.getrandbits(8))
+        return interface.read_register(register)
+
+    situation.extra = system_registers
+    return situation
+
+
+def i8254() -> Situation:
+    situation = Situation()
+    pit = I8254(irq=situation.wire(), clock=situation.clock)
+    situation.device, situation.regions = pit, [(pit, 4), (pit.port_61, 1)]
+    return situation
+
+
+def rtc_cmos() -> Situation:
+    situation = Situation()
+    rtc = RtcCmos(irq=situation.wire(), clock=situation.clock, wall_clock=situation.wall_clock)
+    situation.device, situation.regions = rtc, [(rtc, 2)]
+    return situation
+
+
+def pl031() -> Situation:
+    situation = Situation()
+    rtc = Pl031(irq=situation.wire(), clock=situation.clock, wall_clock=situation.wall_clock)
+    situation.device, situation.regions = rtc, [(rtc, 0x20)]
+    return situation
+
+
+def i8042() -> Situation:
+    situation = Situation()
+    controller = I8042(reset=lambda: situation.event("reset"))
+    situation.device, situation.regions = controller, [(controller, 5)]
+    return situation
+
+
+def power() -> Situation:
+    situation = Situation()
+    device = AcpiPowerControl(shutdown=situation.event)
+    situation.device, situation.regions = device, [(device, 2)]
+    return situation
+
+
+def debug_exit() -> Situation:
+    situation = Situation()
+    device = DebugExit(shutdown=situation.event)
+    situation.device, situation.regions = device, [(device, 4)]
+    return situation
+
+
+def debug_console() -> Situation:
+    situation = Situation()
+    device = DebugConsole(sink=situation.event)
+    situation.device, situation.regions = device, [(device, 1)]
+    return situation
+
+
+SITUATIONS = (
+    ns16550,
+    pl011,
+    i8259,
+    ioapic,
+    local_apics,
+    gicv2,
+    gicv3,
+    i8254,
+    rtc_cmos,
+    pl031,
+    i8042,
+    power,
+    debug_exit,
+    debug_console,
+)
+
+
+def with_parts(device: Device) -> Iterator[Device]:
+    yield device
+    for _, part in device.parts():
+        yield from with_parts(part)
+
+
+def test_all_devices_are_tested_here() -> None:
+    for module in pkgutil.iter_modules(vmm.devices.__path__, "vmm.devices."):
+        if module.name != "vmm.devices.lines":
+            import_module(module.name)
+    classes = {Device}
+    while more := {s for c in classes for s in c.__subclasses__()} - classes:
+        classes |= more
+    ours = {c.__name__ for c in classes if c.__module__.startswith("vmm.devices.")}
+    tested = {type(part).__name__ for make in SITUATIONS for part in with_parts(make().device)}
+    assert ours - ABSTRACT - STATELESS - tested == set()
+
+
+@pytest.mark.parametrize("make", SITUATIONS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_device_restored_in_the_middle_goes_on_alike(
+    make: Callable[[], Situation], seed: int
+) -> None:
+    old = make()
+    dice = random.Random(seed)
+    for _ in range(300):
+        old.step(dice)
+    state = old.device.save()
+    hash(state)
+    new = make()
+    new.clock.advance(old.clock.time - new.clock.time)
+    new.device.load(state)
+    assert new.device.save() == state
+    assert [wire.level for wire in new.wires] == [wire.level for wire in old.wires]
+    old.seen.clear()
+    new.seen.clear()
+    old_dice, new_dice = random.Random(seed), random.Random(seed)
+    for _ in range(300):
+        old.step(old_dice)
+        new.step(new_dice)
+        assert new.seen == old.seen
+    assert new.device.save() == old.device.save()
+
+
+@pytest.mark.parametrize("make", SITUATIONS)
+def test_reset_leads_back_to_the_beginning(make: Callable[[], Situation]) -> None:
+    situation, fresh = make(), make()
+    dice = random.Random(1)
+    for _ in range(300):
+        situation.step(dice)
+    situation.device.reset()
+    fresh.device.reset()
+    assert situation.device.save() == fresh.device.save()
+    assert not any(wire.level for wire in situation.wires)
+
+
+@pytest.mark.parametrize("make", SITUATIONS)
+def test_every_register_can_be_traced_and_has_a_reference_page(
+    make: Callable[[], Situation],
+) -> None:
+    from vmm.devices.reference import describe
+
+    for part in with_parts(make().device):
+        if not isinstance(part, RegisterDevice):
+            continue
+        page = describe(type(part))
+        for register in part.registers.values():
+            assert f"| {register.name}" in page
+            assert register.width % 8 == 0
+            for field in register.fields:
+                assert field.high < register.width
+                assert field.name in page
+        assert part.decode(0, 0, True)[0]
+
+
+def test_values_of_a_state_are_plain() -> None:
+    plain = (int, bool, str, bytes, type(None))
+
+    def check(item: object) -> None:
+        if isinstance(item, State):
+            for _, value in item.values:
+                check(value)
+        elif isinstance(item, tuple):
+            for value in item:
+                check(value)
+        else:
+            assert type(item) in plain
+
+    for make in SITUATIONS:
+        check(make().device.save())
