@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
+
 from vmm.arch import ARM64
 from vmm.backends.unicorn.internals import open_internals
 from vmm.backends.unicorn.library import open_library
@@ -50,8 +52,8 @@ class UnicornHypervisor:
 class UnicornMachine:
     """One emulated machine; see `vmm.backends.api.VirtualMachine`.
 
-    Interrupt controllers are devices of the board. The engine executes atomic instructions of a
-    guest as plain ones, so the vCPUs of one machine must not run at the same time.
+    Interrupt controllers are devices of the board. vCPUs may run in threads of their own, but
+    execute one at a time, each until it waits or exits (see `EngineVcpu.turn`).
     """
 
     local_apic = False
@@ -65,6 +67,7 @@ class UnicornMachine:
         self._memory = memory
         self._clock = clock
         self._vcpus: list[EngineVcpu] = []
+        self._turn = allocate_lock()
 
     @property
     def counter_hz(self) -> int:
@@ -96,6 +99,7 @@ class UnicornMachine:
             vcpu = X86Vcpu(
                 hypervisor.library, hypervisor.internals, index, self._memory, handler, self._clock
             )
+        vcpu.turn = self._turn
         self._vcpus.append(vcpu)
         return vcpu
 

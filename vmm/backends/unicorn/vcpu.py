@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
+
 from vmm.backends.exits import Crashed, InternalError, Interrupted
 from vmm.backends.unicorn.doorbell import Doorbell
 from vmm.backends.unicorn.engine import ERR_FETCH_PROT, ERR_FETCH_UNMAPPED
@@ -9,11 +11,16 @@ from vmm.backends.unicorn.engine import ERR_FETCH_PROT, ERR_FETCH_UNMAPPED
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from vmm.backends.api import AccessHandler, Exit
     from vmm.backends.unicorn.engine import Engine
     from vmm.backends.unicorn.library import CData
     from vmm.memory import GuestMemory
+
+
+# How often a vCPU that waits for another one to stop executing looks at its own requests.
+_TURN_SECONDS: Final = 0.01
 
 
 class EngineVcpu:
@@ -26,6 +33,8 @@ class EngineVcpu:
 
     Attributes:
         index: the vCPU's number.
+        turn: held while the guest executes. The vCPUs of one machine share it: the engine executes
+            a guest's atomic instructions as plain ones, so that two at a time would lose updates.
     """
 
     def __init__(
@@ -38,6 +47,7 @@ class EngineVcpu:
         self._kicked = False
         self._exit: Exit | None = None
         self._waiting = False
+        self.turn = allocate_lock()
         engine.map_ram(memory)
         engine.map_devices(memory, self._device_reader, self._device_writer)
 
@@ -113,6 +123,9 @@ class EngineVcpu:
     def _execute(self) -> int | None:
         """Let the guest execute; return the engine's error number, None if it did not start."""
         bell = self._bell
+        while not self.turn.acquire(timeout=_TURN_SECONDS):
+            if bell.rung:
+                return None
         try:
             bell.native = True
             if bell.rung:
@@ -120,6 +133,7 @@ class EngineVcpu:
             return self._engine.start(self._program_counter())
         finally:
             bell.native = False
+            self.turn.release()
 
     def _outcome(self, error: int) -> Exit | None:
         engine = self._engine
