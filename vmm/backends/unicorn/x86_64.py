@@ -135,13 +135,6 @@ class X86Vcpu(EngineVcpu):
             self._bell.wait()
         return None
 
-    def _execute(self) -> int | None:
-        self._state.executing = True
-        try:
-            return super()._execute()
-        finally:
-            self._state.executing = False
-
     def _outcome(self, error: int) -> Exit | None:
         if self._core.triple_fault() and self._engine.failure is None:
             return Crashed(f"triple fault at {self._core.program_counter():#x}")

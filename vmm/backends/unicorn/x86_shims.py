@@ -89,7 +89,6 @@ deliver:
 #
 # The engine adds the instruction's length to RIP afterwards and does not tell it, so prefixes are
 # counted (0F 05 ends the instruction): a program could enter its kernel behind LSTAR otherwise.
-# The arithmetic flags and DF are kept apart from the others, hence the mask when those are written.
 # The last lines set CPL to 0 and the code size to 64 bits in the engine's hidden flags.
 SYSCALL: Final = """
     53                                   ; push rbx
@@ -124,7 +123,7 @@ prefix:
     48 8b b3 {fmask}                     ; mov rsi, qword ptr [rbx + {fmask}]
     48 f7 d6                             ; not rsi
     48 21 c6                             ; and rsi, rax
-    ba 2a f3 ff ff                       ; mov edx, 0xfffff32a
+    83 ca ff                             ; or edx, -1
     48 89 df                             ; mov rdi, rbx
     48 b8 [helper_write_eflags_x86_64]   ; movabs rax, offset [helper_write_eflags_x86_64]
     ff d0                                ; call rax

@@ -123,11 +123,7 @@ _PROBE: Final = 0x5A5A_1234_8765_A5A5
 
 
 class X86State:
-    """All registers of one engine, for its own thread.
-
-    Attributes:
-        executing: a run is under way: this is used from a callback.
-    """
+    """All registers of one engine; outside a run, or from a callback of it."""
 
     def __init__(self, engine: Engine) -> None:
         """Attach to ``engine``, which must be initialised.
@@ -136,7 +132,6 @@ class X86State:
             BackendUnavailable: if saved state does not look as it should.
         """
         self._engine = engine
-        self.executing = False
         if engine.state is not None:
             size = X86_OLD_EXCEPTION + 4
             self._context: CData = None
@@ -197,10 +192,7 @@ class X86State:
             raise ValueError(f"x86_64 has no register {min(unknown)!r}")
         memory = self.load()
         for name, value in registers.items():
-            if name == "rflags":
-                self._set_rflags(memory, value)
-            else:
-                _set(memory, name, value)
+            _set(memory, name, value)
         if "rip" in registers:
             _I32.pack_into(memory, X86_OLD_EXCEPTION, -1)
         changed = registers.keys()
@@ -215,16 +207,6 @@ class X86State:
         if self._context is not None:
             self._engine.api.uc_context_free(self._context)
             self._context = None
-
-    def _set_rflags(self, memory: CData, value: RegisterValue) -> None:
-        """Store flags as the engine has them: in one place between runs, in three during one."""
-        assert isinstance(value, int)
-        apart = _RFLAGS_ARITHMETIC | _RFLAGS_DF
-        together = value & ~apart if self.executing else value
-        _U64.pack_into(memory, X86_EFLAGS, together | _RFLAGS_FIXED)
-        _U64.pack_into(memory, X86_CC_SRC, value & _RFLAGS_ARITHMETIC)
-        _U32.pack_into(memory, X86_CC_OP, _CC_OP_EFLAGS)
-        _I32.pack_into(memory, X86_DF, -1 if value & _RFLAGS_DF else 1)
 
     def _new_context(self) -> CData:
         engine = self._engine
@@ -293,12 +275,22 @@ def _set(memory: CData, name: str, value: RegisterValue) -> None:
         _SEGMENT.pack_into(memory, _SEGMENTS[name], value.selector, value.base, value.limit, flags)
     elif isinstance(value, DescriptorTable):
         _TABLE.pack_into(memory, _TABLES[name], value.base, value.limit)
+    elif name == "rflags":
+        _set_rflags(memory, value)
     else:
         if name == "cr0":
             value |= _CR0_ET
         elif name == "efer":
             value &= _EFER_KNOWN
         _U64.pack_into(memory, _WORDS[name], value)
+
+
+def _set_rflags(memory: CData, value: int) -> None:
+    """Store flags where the engine looks for them: in one place between runs, in three during."""
+    _U64.pack_into(memory, X86_EFLAGS, value | _RFLAGS_FIXED)
+    _U64.pack_into(memory, X86_CC_SRC, value & _RFLAGS_ARITHMETIC)
+    _U32.pack_into(memory, X86_CC_OP, _CC_OP_EFLAGS)
+    _I32.pack_into(memory, X86_DF, -1 if value & _RFLAGS_DF else 1)
 
 
 def _unpack_segment(memory: CData, offset: int, *, busy: bool) -> Segment:

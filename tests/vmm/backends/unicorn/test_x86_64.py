@@ -466,6 +466,39 @@ def test_system_call_with_prefixes_enters_at_lstar(x86_guest: MakeGuest) -> None
     assert guest.register("rcx") == guest["behind"]
 
 
+def test_flags_of_a_program_do_not_stay_behind_a_system_call(x86_guest: MakeGuest) -> None:
+    guest = x86_guest(
+        f"""
+        start:
+            mov ecx, 0xC0000081
+            mov edx, 0x00180008
+            wrmsr
+            mov ecx, 0xC0000082
+            lea rax, [rip + entry]
+            xor edx, edx
+            wrmsr
+            {ENTER_USER}
+        user:
+            std
+            stc
+            syscall
+        entry:
+            mov rsp, {RING0_STACK}
+            cld
+            xor eax, eax
+            inc eax
+            clc
+            int3
+        on_3:
+            mov rbx, [rsp + 16]
+            cli
+            hlt
+        """
+    )
+    assert guest.run() == Halted()
+    assert guest.register("rbx") == 0x202
+
+
 # What ring 3 does, vector, error code or None.
 FROM_USER = {
     "breakpoint": ("int3", 3, None),

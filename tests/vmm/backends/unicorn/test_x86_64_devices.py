@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.vmm.backends.unicorn.conftest import MakeGuest
-from tests.vmm.backends.unicorn.x86_guest import ENTER_USER, MMIO, SCRATCH, UNMAPPED
+from tests.vmm.backends.unicorn.x86_guest import ENTER_USER, MMIO, SCRATCH
 from vmm.backends.exits import Halted, Interrupted
 from vmm.backends.unicorn.x86_64 import COUNTER_HZ
 
@@ -238,21 +238,12 @@ def test_stops_do_not_repeat_instructions(x86_guest: MakeGuest) -> None:
     assert guest.memory.read_u64(SCRATCH + 16) == rounds
 
 
-def test_the_end_of_a_run_leaves_the_last_fault_alone(x86_guest: MakeGuest) -> None:
-    """An address to stop at would be translated, and overwrite CR2 and the exception in flight."""
-    guest = x86_guest(
-        f"""
-        start:
-            mov rax, [{UNMAPPED}]
-        on_14:
-            mov rbx, cr2
-            jmp on_14
-        """
-    )
-    for _ in range(5):
-        assert guest.run(0.01) == Interrupted()
-        assert guest.register("rbx") == UNMAPPED
-        assert guest.register("cr2") == UNMAPPED
+def test_no_address_ends_a_run(x86_guest: MakeGuest) -> None:
+    """The engine takes an address to stop at, 0 if need be, and acts as if HLT were there."""
+    guest = x86_guest("start: xor eax, eax\n jmp rax\n zero: mov ebx, 7\n hlt")
+    guest.memory.write(0, guest.memory.read(guest["zero"], 16))
+    assert guest.run() == Halted()
+    assert guest.register("rbx") == 7
 
 
 def test_undefined_instructions_reach_the_guest(x86_guest: MakeGuest) -> None:

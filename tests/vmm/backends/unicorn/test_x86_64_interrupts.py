@@ -156,6 +156,35 @@ def test_an_interrupt_reaches_a_busy_loop(x86_guest: MakeGuest) -> None:
     assert counts(guest) == (1, 0, 0)
 
 
+def test_an_interrupt_that_an_access_causes_comes_at_once(x86_guest: MakeGuest) -> None:
+    guest = x86_guest(
+        f"""
+        start:
+            sti
+            nop
+            out 0x10, al                    # requests the interrupt
+        again:
+            inc rbp
+            cmp qword ptr [{SCRATCH}], 0
+            je again
+            cli
+            hlt
+        {COUNT}
+        """
+    )
+    controller = Controller(guest)
+    end = guest.bus.on_write
+
+    def on_write(port: int, value: int) -> None:
+        if port == 0x10:
+            controller.request(32)
+        end(port, value)
+
+    guest.bus.on_write = on_write
+    assert guest.run() == Halted()
+    assert guest.register("rbp") <= 2
+
+
 def test_an_interrupt_reaches_ring_3(x86_guest: MakeGuest) -> None:
     guest = x86_guest(
         f"""
