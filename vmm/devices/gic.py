@@ -35,10 +35,10 @@ _PRIORITIES: Final = 0x0101_0101 * PRIORITY_MASK
 
 
 class InterruptBank(Device):
-    """The state of adjacent interrupts; bit 0 of each bitmap is INTID ``first``.
+    """The state of adjacent interrupts; bit 0 of each bitmap is ``first_intid``.
 
     Attributes:
-        first: INTID of the first one.
+        first_intid: INTID of the first one.
         all: bitmap with all of them.
         enabled: forwarded to processors.
         latched: pending by an edge or by software.
@@ -57,8 +57,8 @@ class InterruptBank(Device):
     group = internal(0)
     priorities = internal(bytearray())
 
-    def __init__(self, first: int, count: int) -> None:
-        self.first = first
+    def __init__(self, first_intid: int, count: int) -> None:
+        self.first_intid = first_intid
         self.all = (1 << count) - 1
         self._count = count
         super().__init__()
@@ -66,12 +66,12 @@ class InterruptBank(Device):
     def reset(self) -> None:
         super().reset()
         self.priorities = bytearray(self._count)
-        if self.first == 0:
+        if self.first_intid == 0:
             self.edge = (1 << SGIS) - 1
 
     def set_line(self, intid: int, level: bool) -> bool:
         """Drive an input; tell whether that was a change."""
-        mask = 1 << intid - self.first
+        mask = 1 << intid - self.first_intid
         if level == bool(self.lines & mask):
             return False
         self.lines ^= mask
@@ -91,29 +91,32 @@ class InterruptBank(Device):
         """Replace one of the bitmaps."""
         setattr(self, name, bitmap)
 
-    def best(self, candidates: int) -> tuple[int, int]:
-        """Return (priority, INTID) of the pending one of ``candidates`` to be taken first.
+    def ready(self) -> int:
+        """Return the bitmap of interrupts that a processor could take: pending, not yet active."""
+        return (self.latched | self.lines & ~self.edge) & self.enabled & ~self.active
+
+    def first(self, candidates: int) -> tuple[int, int]:
+        """Return (priority, INTID) of the one of ``candidates`` to be taken first.
 
         The lower INTID wins between equals. (IDLE_PRIORITY, SPURIOUS) if there is none.
         """
-        ready = self.pending() & self.enabled & ~self.active & candidates
         best = IDLE_PRIORITY, SPURIOUS
-        while ready:
-            lowest = ready & -ready
+        while candidates:
+            lowest = candidates & -candidates
             index = lowest.bit_length() - 1
-            best = min(best, (self.priorities[index], self.first + index))
-            ready ^= lowest
+            best = min(best, (self.priorities[index], self.first_intid + index))
+            candidates ^= lowest
         return best
 
     def activate(self, intid: int) -> None:
         """Begin its service: pending to active, or active and pending if its input is a level."""
-        mask = 1 << intid - self.first
+        mask = 1 << intid - self.first_intid
         self.latched &= ~mask
         self.active |= mask
 
     def deactivate(self, intid: int) -> None:
         """End its service."""
-        self.active &= ~(1 << intid - self.first)
+        self.active &= ~(1 << intid - self.first_intid)
 
 
 class ActivePriorities(Device):
@@ -210,11 +213,13 @@ class Gic(Device):
         """
         best = IDLE_PRIORITY, SPURIOUS, False
         private, shared = self.private[cpu], self.shared
-        for bank, candidates in ((private, private.all), (shared, self.routed[cpu])):
+        for bank, ready in (private, private.ready()), (shared, shared.ready() & self.routed[cpu]):
+            if not ready:
+                continue
             if groups & 1:
-                best = min(best, (*bank.best(candidates & ~bank.group), False))
+                best = min(best, (*bank.first(ready & ~bank.group), False))
             if groups & 2:
-                best = min(best, (*bank.best(candidates & bank.group), True))
+                best = min(best, (*bank.first(ready & bank.group), True))
         return best
 
     def activate(self, cpu: int, intid: int) -> None:

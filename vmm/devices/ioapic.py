@@ -112,6 +112,11 @@ class IoApic(RegisterDevice):
     def loaded(self) -> None:
         self._announce_routes()
 
+    def decode(self, offset: int, value: int, write: bool) -> tuple[str, dict[str, int]]:
+        if offset == self.registers["IOWIN"].offset:
+            return self.decode_bank(INDEX, 4 * self.IOREGSEL, value, write)
+        return super().decode(offset, value, write)
+
     # ---- Registers ----
 
     @IOWIN.on_read

@@ -390,6 +390,14 @@ class RegisterDevice(Device):
 
         return decode(self._decoder, offset, value, write)
 
+    def decode_bank(
+        self, bank: str, offset: int, value: int, write: bool
+    ) -> tuple[str, dict[str, int]]:
+        """Decode like `decode`, in ``bank``; for devices that override it for a data port."""
+        from vmm.devices.reference import decode
+
+        return decode(self._find_decoder(bank, False), offset, value, write)
+
     def note(self, name: str) -> None:
         """Count one use of something that is not modelled."""
         if name in self.unmodelled or len(self.unmodelled) < MAX_NOTED:

@@ -117,6 +117,11 @@ class RtcCmos(RegisterDevice, width=8):
         self._set_update()
         self.irq(bool(self.C & self.C_IRQF))
 
+    def decode(self, offset: int, value: int, write: bool) -> tuple[str, dict[str, int]]:
+        if offset == self.registers["DATA"].offset:
+            return self.decode_bank(CMOS, self.INDEX & self.INDEX_ADDRESS, value, write)
+        return super().decode(offset, value, write)
+
     # ---- Registers ----
 
     @DATA.on_read

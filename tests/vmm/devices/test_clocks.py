@@ -106,6 +106,12 @@ def test_memory_keeps_what_is_written(cmos: Cmos) -> None:
     assert cmos.read(0x15) == 0x80
 
 
+def test_a_trace_names_the_byte_behind_the_data_port(cmos: Cmos) -> None:
+    cmos.rtc.write(0, 1, B)
+    name, fields = cmos.rtc.decode(1, UIE, True)
+    assert (name, fields["UIE"], fields["PIE"]) == ("B", 1, 0)
+
+
 def test_the_top_bit_of_the_index_is_none_of_it(cmos: Cmos) -> None:
     cmos.write(0x80 | 0x40, 0x77)
     assert cmos.read(0x40) == 0x77

@@ -29,6 +29,7 @@ from tests.vmm.devices.gics import (
     SRE,
     V3,
 )
+from vmm.devices.gicv3_cpu import system_register
 
 IROUTER = 0x6000
 WAKER = 0x14
@@ -113,6 +114,12 @@ def test_all_registers_are_announced_by_their_encodings() -> None:
     assert len(encodings) == len(set(encodings)) == 19
     for encoding in (IAR1, EOIR1, SGI1R, AP0R0, AP1R0, SRE):
         assert encoding in encodings
+
+
+def test_a_trace_names_system_registers() -> None:
+    interface = V3().gic.cpu_interfaces[0]
+    name, fields = interface.decode(system_register(*SGI1R), 5 << 24 | 1, True)
+    assert (name, fields["INTID"], fields["TARGET_LIST"]) == ("SGI1R", 5, 1)
 
 
 def test_an_encoding_that_is_none_of_its_own_does_nothing() -> None:

@@ -170,6 +170,13 @@ def test_a_restored_one_announces_its_routes(board: Board) -> None:
     assert len(new.messages) == 1
 
 
+def test_a_trace_names_the_register_behind_the_window(board: Board) -> None:
+    board.ioapic.write(0x00, 4, 0x12)
+    name, fields = board.ioapic.decode(0x10, LEVEL | 0x31, True)
+    assert (name, fields["VECTOR"], fields["TRIGGER"]) == ("IOREDTBL[1]", 0x31, 1)
+    assert board.ioapic.decode(0x00, 0x12, True) == ("IOREGSEL", {"ADDRESS": 0x12})
+
+
 def test_there_are_24_pins(board: Board) -> None:
     for pin in (-1, 24):
         with pytest.raises(ValueError, match="no pin"):
