@@ -9,6 +9,5 @@ void kernel_main(physical_t bootinfo_address)
 	early_devices();
 	frames_initialize();
 	paging_initialize();
-	boot_memory_release();
 	program_start();
 }

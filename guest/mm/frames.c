@@ -10,6 +10,10 @@
  * Chunks with free blocks hang in lists by the largest of them; taking from the smallest sufficient
  * keeps large blocks whole. Blocks above 2 MiB are runs of free chunks.
  *
+ * At first only chunks that are free as a whole are used. The crumbs of FREE regions besides them
+ * would have to be mapped page by page, so they are a reserve: paging.c maps and adds them when
+ * the last whole chunk has been opened. A machine without whole chunks uses its crumbs at once.
+ *
  * The kernel is not preempted and runs on one processor: there is no lock.
  */
 #include "mm/frames.h"
@@ -29,6 +33,7 @@
 #define ZONE_HOLE (1ull << 30)
 
 struct chunk {
+	bool ready; /* the record has been written */
 	/* Bit `1024 - (1024 >> order) + (frame >> order)`: that block is free. */
 	uint64_t free[16];
 	struct chunk *next, *previous; /* in the list of its largest free order */
@@ -42,9 +47,9 @@ struct zone {
 	struct chunk *chunks;
 	physical_t base;     /* of the first chunk */
 	uint32_t count;	     /* of chunks */
-	uint32_t frontier;   /* chunks from here on have no record yet */
-	physical_t reserved; /* the records: at the start of a FREE region */
-	physical_t reserved_end;
+	/* Chunks in [frontier, whole_end) have not been looked at; behind are only crumbs. */
+	uint32_t frontier, whole_end;
+	struct span records;
 };
 
 static struct zone zones[ZONES_MAX];
@@ -52,6 +57,17 @@ static unsigned zone_count;
 static struct chunk *lists[ORDERS];
 static unsigned nonempty; /* bit o: lists[o] is not empty */
 static struct frame_statistics statistics;
+static bool no_whole_chunks;
+static bool frontiers_ended;
+static void (*add_reserve)(void);
+
+/* Single frames come from here: the rest of a block that was taken out of its chunk as a whole. It
+ * still counts as free. */
+#define OPEN_ORDER 4
+static struct {
+	physical_t next, end;
+	bool written; /* by an earlier owner */
+} open_block;
 
 /* ---- Blocks of one chunk ---- */
 
@@ -138,16 +154,6 @@ static unsigned fitting_order(unsigned frame, uint64_t count)
 	return order;
 }
 
-static void put_range(struct chunk *chunk, unsigned frame, unsigned end)
-{
-	while (frame < end) {
-		unsigned order = fitting_order(frame, end - frame);
-
-		put_block(chunk, frame, order);
-		frame += 1u << order;
-	}
-}
-
 /* Note that frames are going to be written to; whether one of them may have been already. */
 static bool mark_written(struct chunk *chunk, unsigned frame, unsigned order)
 {
@@ -211,35 +217,64 @@ static void list_move(struct chunk *chunk, int before)
 
 /* ---- Zones and their frontier ---- */
 
-/* Put the part of a FREE region that lies in the chunk. */
-static void put_region(const struct zone *zone, struct chunk *chunk,
-		       const struct calypso_region *region)
+static physical_t region_end(unsigned index)
 {
-	physical_t start = region->physical, end = start + region->length;
-
-	if (start == zone->reserved)
-		start = zone->reserved_end;
-	if (start < chunk->base)
-		start = chunk->base;
-	if (end > chunk->base + CHUNK_SIZE)
-		end = chunk->base + CHUNK_SIZE;
-	if (start < end)
-		put_range(chunk, (unsigned)((start - chunk->base) >> PAGE_SHIFT),
-			  (unsigned)((end - chunk->base) >> PAGE_SHIFT));
+	return bootinfo_regions[index].physical + bootinfo_regions[index].length;
 }
 
-/* Write the record of the chunk at the frontier. */
-static struct chunk *advance_frontier(struct zone *zone)
+struct span frames_whole_part(const struct calypso_region *region)
 {
-	struct chunk *chunk = &zone->chunks[zone->frontier];
+	physical_t end = region->physical + region->length;
+	struct span part = {ALIGN_UP(region->physical, CHUNK_SIZE), ALIGN_DOWN(end, CHUNK_SIZE)};
 
-	if (!bootinfo_has(CALYPSO_FEATURE_ZEROED_RAM))
-		memset(chunk, 0, sizeof(*chunk));
-	chunk->base = zone->base + zone->frontier * CHUNK_SIZE;
-	zone->frontier++;
-	for (unsigned i = 0; i < bootinfo.region_count; i++)
-		if (bootinfo_regions[i].type == CALYPSO_REGION_FREE)
-			put_region(zone, chunk, &bootinfo_regions[i]);
+	if (part.start >= part.end || no_whole_chunks)
+		part = (struct span){end, end};
+	return part;
+}
+
+bool frames_have_whole_chunks(void)
+{
+	return !no_whole_chunks;
+}
+
+/* The number of the first frame in this chunk that does not hold records. */
+static unsigned behind_records(const struct zone *zone, const struct chunk *chunk)
+{
+	if (zone->records.end <= chunk->base || zone->records.start >= chunk->base + CHUNK_SIZE)
+		return 0;
+	physical_t end = zone->records.end - chunk->base;
+	return end < CHUNK_SIZE ? (unsigned)(end >> PAGE_SHIFT) : CHUNK_FRAMES;
+}
+
+/* All frames from `frame` on are free: the largest blocks are, which have no free buddies. */
+static void mark_free_to_end(struct chunk *chunk, unsigned frame)
+{
+	while (frame < CHUNK_FRAMES) {
+		unsigned order = fitting_order(frame, CHUNK_FRAMES - frame);
+
+		mark_free(chunk, frame, order);
+		frame += 1u << order;
+	}
+}
+
+/* The chunk with its record written. */
+static struct chunk *prepare(struct zone *zone, uint64_t index)
+{
+	struct chunk *chunk = &zone->chunks[index];
+
+	if (chunk->ready)
+		return chunk;
+	chunk->ready = true;
+	chunk->base = zone->base + index * CHUNK_SIZE;
+	for (unsigned i = 0; i < bootinfo.region_count; i++) {
+		const struct calypso_region *region = &bootinfo_regions[i];
+
+		if (region->type != CALYPSO_REGION_FREE)
+			continue;
+		struct span part = frames_whole_part(region);
+		if (chunk->base >= part.start && chunk->base < part.end)
+			mark_free_to_end(chunk, behind_records(zone, chunk));
+	}
 	list_move(chunk, -1);
 	return chunk;
 }
@@ -256,31 +291,73 @@ static struct zone *zone_of(physical_t address)
 static struct chunk *chunk_of(physical_t address)
 {
 	struct zone *zone = zone_of(address);
-	uint64_t index = (address - zone->base) / CHUNK_SIZE;
 
-	while (zone->frontier <= index)
-		advance_frontier(zone);
-	return &zone->chunks[index];
+	return prepare(zone, (address - zone->base) / CHUNK_SIZE);
+}
+
+static bool all_chunks_opened(void)
+{
+	for (unsigned i = 0; i < zone_count; i++)
+		if (zones[i].frontier < zones[i].whole_end)
+			return false;
+	return true;
+}
+
+/* The next chunk that nobody has looked at, or NULL. */
+static struct chunk *open_chunk(void)
+{
+	for (unsigned i = 0; i < zone_count; i++) {
+		struct zone *zone = &zones[i];
+
+		if (zone->frontier >= zone->whole_end)
+			continue;
+		struct chunk *chunk = prepare(zone, zone->frontier++);
+		frontiers_ended = all_chunks_opened();
+		return chunk;
+	}
+	return NULL;
 }
 
 /* A chunk with a free block of at least this order. */
 static struct chunk *find_chunk(unsigned order)
 {
 	unsigned candidates = nonempty >> order;
+	struct chunk *chunk;
 
 	if (candidates != 0)
 		return lists[order + (unsigned)__builtin_ctz(candidates)];
-	for (unsigned i = 0; i < zone_count; i++)
-		while (zones[i].frontier < zones[i].count) {
-			struct chunk *chunk = advance_frontier(&zones[i]);
-
-			if (chunk->orders >> order != 0)
-				return chunk;
-		}
+	while ((chunk = open_chunk()))
+		if (chunk->orders >> order != 0)
+			return chunk;
 	return NULL;
 }
 
-/* Place the records of a zone's chunks at the start of the first region with room. */
+/* Put free frames where they belong. */
+static void put_span(struct span span, bool written)
+{
+	while (span.start < span.end) {
+		struct chunk *chunk = chunk_of(span.start);
+		unsigned frame = (unsigned)((span.start - chunk->base) >> PAGE_SHIFT);
+		unsigned order = fitting_order(frame, (span.end - span.start) >> PAGE_SHIFT);
+		int before = largest_order(chunk);
+
+		if (written)
+			mark_written(chunk, frame, order);
+		put_block(chunk, frame, order);
+		list_move(chunk, before);
+		span.start += PAGE_SIZE << order;
+	}
+}
+
+void frames_put_crumb(struct span crumb)
+{
+	for (unsigned i = 0; i < zone_count; i++)
+		if (crumb.start == zones[i].records.start)
+			crumb.start = zones[i].records.end;
+	put_span(crumb, false);
+}
+
+/* Place the records of a zone's chunks at the start of the first part with room. */
 static void place_records(struct zone *zone, unsigned first, unsigned end)
 {
 	uint64_t size = ALIGN_UP(zone->count * sizeof(struct chunk), PAGE_SIZE);
@@ -290,56 +367,93 @@ static void place_records(struct zone *zone, unsigned first, unsigned end)
 
 		if (region->type != CALYPSO_REGION_FREE || region->length < size)
 			continue;
-		zone->chunks = phys_to_virt(region->physical);
-		zone->reserved = region->physical;
-		zone->reserved_end = region->physical + size;
-		statistics.total -= size >> PAGE_SHIFT;
+		struct span part = frames_whole_part(region);
+		if (no_whole_chunks)
+			part.start = region->physical;
+		if (part.end - part.start < size)
+			continue;
+		zone->chunks = phys_to_virt(part.start);
+		zone->records = (struct span){part.start, part.start + size};
+		if (!bootinfo_has(CALYPSO_FEATURE_ZEROED_RAM))
+			memset(zone->chunks, 0, size);
 		return;
 	}
 	panic("no room for the %lu bytes of records of the memory at 0x%lx", size, zone->base);
 }
 
-/* Make a zone of regions [first, end), which end at address `top`. */
-static void add_zone(unsigned first, unsigned end, physical_t top, uint64_t free)
+/* Count the free memory of a zone's regions and find its first and last whole chunk. */
+static uint64_t survey(struct zone *zone, unsigned first, unsigned end)
+{
+	uint64_t free = 0;
+
+	for (unsigned i = first; i < end; i++) {
+		const struct calypso_region *region = &bootinfo_regions[i];
+
+		if (region->type != CALYPSO_REGION_FREE)
+			continue;
+		free += region->length;
+		struct span part = frames_whole_part(region);
+		if (part.start >= part.end)
+			continue;
+		if (zone->whole_end == 0)
+			zone->frontier = (uint32_t)((part.start - zone->base) / CHUNK_SIZE);
+		zone->whole_end = (uint32_t)((part.end - zone->base) / CHUNK_SIZE);
+	}
+	return free;
+}
+
+/* Make a zone of regions [first, end), of which the outermost are memory to be used. */
+static void add_zone(unsigned first, unsigned end)
 {
 	struct zone *zone = &zones[zone_count];
 
-	if (free == 0)
-		return;
 	if (zone_count == ZONES_MAX)
 		panic("memory with more than %u large holes", ZONES_MAX - 1);
 	zone->base = ALIGN_DOWN(bootinfo_regions[first].physical, CHUNK_SIZE);
-	zone->count = (uint32_t)((top - zone->base + CHUNK_SIZE - 1) / CHUNK_SIZE);
-	statistics.total += free >> PAGE_SHIFT;
+	zone->count = (uint32_t)((region_end(end - 1) - zone->base + CHUNK_SIZE - 1) / CHUNK_SIZE);
+	uint64_t free = survey(zone, first, end);
 	place_records(zone, first, end);
+	statistics.total += (free - (zone->records.end - zone->records.start)) >> PAGE_SHIFT;
 	zone_count++;
+}
+
+static bool has_whole_chunks(void)
+{
+	for (unsigned i = 0; i < bootinfo.region_count; i++) {
+		if (bootinfo_regions[i].type != CALYPSO_REGION_FREE)
+			continue;
+		struct span part = frames_whole_part(&bootinfo_regions[i]);
+		if (part.start < part.end)
+			return true;
+	}
+	return false;
 }
 
 void frames_initialize(void)
 {
-	unsigned first = 0;
-	physical_t top = bootinfo_regions[0].physical;
-	uint64_t free = 0;
+	unsigned first = 0, end = 0; /* regions of the zone so far */
 
+	no_whole_chunks = !has_whole_chunks();
 	for (unsigned i = 0; i < bootinfo.region_count; i++) {
 		const struct calypso_region *region = &bootinfo_regions[i];
 
-		if (region->type == CALYPSO_REGION_DEVICE && free == 0) {
-			first = i + 1;
+		if (region->type != CALYPSO_REGION_FREE && region->type != CALYPSO_REGION_BOOT)
 			continue;
+		if (end != 0 && region->physical - region_end(end - 1) >= ZONE_HOLE) {
+			add_zone(first, end);
+			end = 0;
 		}
-		if (region->type == CALYPSO_REGION_DEVICE)
-			continue;
-		if (free != 0 && region->physical - top >= ZONE_HOLE) {
-			add_zone(first, i, top, free);
+		if (end == 0)
 			first = i;
-			free = 0;
-		}
-		if (region->type == CALYPSO_REGION_FREE)
-			free += region->length;
-		top = region->physical + region->length;
+		end = i + 1;
 	}
-	add_zone(first, bootinfo.region_count, top, free);
+	if (end == 0)
+		panic("bootinfo names no free memory");
+	add_zone(first, end);
+	for (unsigned i = 0; no_whole_chunks && i < bootinfo.region_count; i++)
+		if (bootinfo_regions[i].type == CALYPSO_REGION_FREE)
+			frames_put_crumb(
+				(struct span){bootinfo_regions[i].physical, region_end(i)});
 }
 
 /* ---- Blocks above 2 MiB: runs of chunks ---- */
@@ -347,12 +461,9 @@ void frames_initialize(void)
 /* Whether chunks [index, index + count) of a zone are wholly free. */
 static bool run_is_free(struct zone *zone, uint64_t index, uint64_t count)
 {
-	for (uint64_t i = index; i < index + count; i++) {
-		while (zone->frontier <= i)
-			advance_frontier(zone);
-		if (zone->chunks[i].blocks[CHUNK_ORDER] == 0)
+	for (uint64_t i = index; i < index + count; i++)
+		if (prepare(zone, i)->blocks[CHUNK_ORDER] == 0)
 			return false;
-	}
 	return true;
 }
 
@@ -384,7 +495,7 @@ static physical_t take_run(unsigned order, bool *written)
 
 /* ---- The interface ---- */
 
-static physical_t take(unsigned order, bool *written)
+static physical_t take_from_chunk(unsigned order, bool *written)
 {
 	struct chunk *chunk = find_chunk(order);
 
@@ -398,13 +509,70 @@ static physical_t take(unsigned order, bool *written)
 	return chunk->base + ((uint64_t)frame << PAGE_SHIFT);
 }
 
+static bool open_another(void)
+{
+	/* Chunks that have nothing larger any more are used up first. */
+	unsigned fragments = nonempty & ((1u << OPEN_ORDER) - 1);
+	unsigned order = fragments ? 31 - (unsigned)__builtin_clz(fragments) : OPEN_ORDER;
+	physical_t block = take_from_chunk(order, &open_block.written);
+
+	if (block == FRAME_NONE)
+		return false;
+	open_block.next = block;
+	open_block.end = block + (PAGE_SIZE << order);
+	return true;
+}
+
+static void close_block(void)
+{
+	put_span((struct span){open_block.next, open_block.end}, false);
+	open_block.next = open_block.end;
+}
+
+static physical_t take_block_of(unsigned order, bool *written)
+{
+	return order <= CHUNK_ORDER ? take_from_chunk(order, written) : take_run(order, written);
+}
+
+static physical_t take(unsigned order, bool *written)
+{
+	if (likely(order == 0)) {
+		if (open_block.next == open_block.end && !open_another())
+			return FRAME_NONE;
+		physical_t frame = open_block.next;
+		open_block.next += PAGE_SIZE;
+		*written = open_block.written;
+		return frame;
+	}
+	if (order > FRAME_ORDER_MAX)
+		return FRAME_NONE;
+	physical_t block = take_block_of(order, written);
+	if (block == FRAME_NONE && open_block.next < open_block.end) {
+		close_block();
+		block = take_block_of(order, written);
+	}
+	return block;
+}
+
+static void use_reserve(void)
+{
+	void (*add)(void) = add_reserve;
+
+	add_reserve = NULL;
+	add();
+}
+
 physical_t frame_allocate(unsigned order, unsigned flags)
 {
 	bool written;
-	physical_t block = order <= CHUNK_ORDER	      ? take(order, &written)
-			   : order <= FRAME_ORDER_MAX ? take_run(order, &written)
-						      : FRAME_NONE;
 
+	if (unlikely(frontiers_ended && add_reserve))
+		use_reserve();
+	physical_t block = take(order, &written);
+	if (block == FRAME_NONE && add_reserve) {
+		use_reserve();
+		block = take(order, &written);
+	}
 	if (block == FRAME_NONE)
 		return FRAME_NONE;
 	statistics.used += 1ull << order;
@@ -413,48 +581,26 @@ physical_t frame_allocate(unsigned order, unsigned flags)
 	return block;
 }
 
-static void put(physical_t block, unsigned order)
-{
-	struct chunk *chunk = chunk_of(block);
-	int before = largest_order(chunk);
-
-	put_block(chunk, (unsigned)((block - chunk->base) >> PAGE_SHIFT), order);
-	list_move(chunk, before);
-}
-
 void frame_free(physical_t block, unsigned order)
 {
-	statistics.used -= 1ull << order;
-	if (order <= CHUNK_ORDER) {
-		put(block, order);
-		return;
-	}
-	for (uint64_t offset = 0; offset < PAGE_SIZE << order; offset += CHUNK_SIZE)
-		put(block + offset, CHUNK_ORDER);
+	frames_free_range(block, 1ull << order);
 }
 
 void frames_free_range(physical_t start, uint64_t count)
 {
-	while (count > 0) {
-		unsigned frame = (unsigned)(start >> PAGE_SHIFT) % CHUNK_FRAMES;
-		unsigned order = fitting_order(frame, count);
-
-		frame_free(start, order);
-		start += PAGE_SIZE << order;
-		count -= 1ull << order;
-	}
+	statistics.used -= count;
+	put_span((struct span){start, start + count * PAGE_SIZE}, false);
 }
 
-void frames_add(physical_t start, uint64_t count)
+void frames_add(struct span span)
 {
-	statistics.total += count;
-	statistics.used += count;
-	for (uint64_t i = 0; i < count; i++) {
-		struct chunk *chunk = chunk_of(start + i * PAGE_SIZE);
+	statistics.total += (span.end - span.start) >> PAGE_SHIFT;
+	put_span(span, true);
+}
 
-		mark_written(chunk, (unsigned)(start / PAGE_SIZE + i) % CHUNK_FRAMES, 0);
-	}
-	frames_free_range(start, count);
+void frames_set_reserve(void (*add)(void))
+{
+	add_reserve = add;
 }
 
 struct frame_statistics frame_statistics(void)

@@ -50,6 +50,15 @@ static pte_t *entry_for(physical_t root, uint64_t address, unsigned level, bool 
 	return &table[entry_index(address, level)];
 }
 
+static void fill(pte_t *entry, uint64_t count, pte_t content, uint64_t step)
+{
+#pragma clang loop unroll_count(8)
+	for (; count != 0; count--) {
+		*entry++ = content;
+		content += step;
+	}
+}
+
 /* The level of the largest page that fits at the start of a range. */
 static unsigned largest_level(uint64_t virtual, physical_t physical, uint64_t length)
 {
@@ -66,13 +75,42 @@ static unsigned largest_level(uint64_t virtual, physical_t physical, uint64_t le
 	return level;
 }
 
-static void fill(pte_t *entry, uint64_t count, pte_t content, uint64_t step)
+/* Map what one table at `level` can of a range. Returns how much that was; 0: no memory. */
+static uint64_t map_blocks(physical_t root, uint64_t virtual, uint64_t length, unsigned level,
+			   pte_t content)
 {
-#pragma clang loop unroll_count(8)
-	for (; count != 0; count--) {
-		*entry++ = content;
-		content += step;
+	uint64_t count = length >> level_shift(level);
+	uint64_t room = ENTRIES - entry_index(virtual, level);
+	pte_t *entry = entry_for(root, virtual, level, true, false);
+
+	if (!entry)
+		return 0;
+	if (count > room)
+		count = room;
+	fill(entry, count, content, 1ull << level_shift(level));
+	return count << level_shift(level);
+}
+
+/* The same for pages. Ranges come in ascending order at boot: most are in the table of the one
+ * before. */
+static uint64_t map_pages(physical_t root, uint64_t virtual, uint64_t length, pte_t content)
+{
+	static struct {
+		uint64_t base;
+		pte_t *table;
+	} last;
+	uint64_t offset = virtual % TABLE_SPAN;
+
+	if (last.table == NULL || last.base != virtual - offset) {
+		last.base = virtual - offset;
+		last.table = entry_for(root, last.base, 0, true, false);
+		if (!last.table)
+			return 0;
 	}
+	if (length > TABLE_SPAN - offset)
+		length = TABLE_SPAN - offset;
+	fill(&last.table[offset >> PAGE_SHIFT], length >> PAGE_SHIFT, content, PAGE_SIZE);
+	return length;
 }
 
 bool page_table_map(physical_t root, uint64_t virtual, physical_t physical, uint64_t length,
@@ -80,20 +118,15 @@ bool page_table_map(physical_t root, uint64_t virtual, physical_t physical, uint
 {
 	while (length != 0) {
 		unsigned level = largest_level(virtual, physical, length);
-		uint64_t count = length >> level_shift(level);
-		uint64_t room = ENTRIES - entry_index(virtual, level);
-		pte_t *entry = entry_for(root, virtual, level, true, false);
+		pte_t content = pte_kernel(physical, rights, device, level);
+		uint64_t mapped = level == 0 ? map_pages(root, virtual, length, content)
+					     : map_blocks(root, virtual, length, level, content);
 
-		if (!entry)
+		if (mapped == 0)
 			return false;
-		/* As far as this table goes. What comes then may fit larger pages. */
-		if (count > room)
-			count = room;
-		fill(entry, count, pte_kernel(physical, rights, device, level),
-		     1ull << level_shift(level));
-		virtual += count << level_shift(level);
-		physical += count << level_shift(level);
-		length -= count << level_shift(level);
+		virtual += mapped;
+		physical += mapped;
+		length -= mapped;
 	}
 	return true;
 }

@@ -26,6 +26,14 @@ static void *frame_content(pte_t entry)
 
 /* ---- Bringing pages in ---- */
 
+static bool allows(const struct area *area, unsigned access)
+{
+	/* What can be written or executed can be read, too. */
+	if (access == PROT_READ)
+		return (area->protection & (PROT_READ | PROT_WRITE | PROT_EXEC)) != 0;
+	return ((unsigned)area->protection & access) != 0;
+}
+
 /* An empty page. */
 static int page_in_anonymous(const struct area *area, pte_t *entry)
 {
@@ -92,10 +100,10 @@ static void page_in_around(const struct area *area, pte_t *entry, user_t page)
 			return;
 }
 
-void pages_populate(const struct area *area, user_t start, user_t end)
+void pages_populate(const struct area *area, user_t start, user_t end, unsigned access)
 {
-	unsigned access = (area->protection & PROT_WRITE) ? PROT_WRITE : PROT_READ;
-
+	if (!allows(area, access))
+		return;
 	while (start < end) {
 		user_t stop = table_end(start, end);
 		pte_t *entry = user_entry(start, true);
@@ -118,14 +126,6 @@ static int copy_before_write(const struct area *area, pte_t *entry, user_t page)
 
 	arch_flush_page(page);
 	return result;
-}
-
-static bool allows(const struct area *area, unsigned access)
-{
-	/* What can be written or executed can be read, too. */
-	if (access == PROT_READ)
-		return (area->protection & (PROT_READ | PROT_WRITE | PROT_EXEC)) != 0;
-	return ((unsigned)area->protection & access) != 0;
 }
 
 int space_fault(user_t address, unsigned access)

@@ -1,4 +1,8 @@
-/* The kernel's own page table: built from bootinfo's regions, switched to once. */
+/* The kernel's own page table: built from bootinfo's regions, switched to once.
+ *
+ * Memory that nobody needs yet and that would have to be mapped page by page is mapped when the
+ * frame allocator asks for it: crumbs of FREE regions, and BOOT memory.
+ */
 #include "mm/frames.h"
 #include "mm/page_table.h"
 
@@ -8,44 +12,112 @@
 #include <calypso/errno.h>
 #include <calypso/log.h>
 
-/* Adjacent regions that can be mapped together. */
-struct run {
-	uint64_t virtual;
-	physical_t physical;
-	uint64_t length;
-	unsigned rights;
-	bool device;
-};
-
-static void map_piece(const struct run *run, uint64_t start, uint64_t end)
+static void map_part(const struct calypso_region *region, struct span part)
 {
-	if (start < end &&
-	    !page_table_map(page_roots.kernel, start, run->physical + (start - run->virtual),
-			    end - start, run->rights, run->device))
+	uint64_t virtual = region->virtual + (part.start - region->physical);
+	bool device = region->type == CALYPSO_REGION_DEVICE;
+
+	if (part.start < part.end &&
+	    !page_table_map(page_roots.kernel, virtual, part.start, part.end - part.start,
+			    region->flags, device))
 		panic("no memory for the kernel's page tables");
 }
 
-/* Map a run, leaving out the guard pages of the stacks in the kernel's image. */
-static void map_run(const struct run *run)
+/* Map a region of the kernel's image, leaving out the guard pages of the stacks in it. */
+static void map_image(const struct calypso_region *region)
 {
-	const uint64_t guards[] = {(uintptr_t)boot_stack_guard, (uintptr_t)fatal_stack_guard};
-	uint64_t at = run->virtual, end = run->virtual + run->length;
+	const physical_t guards[] = {virt_to_phys(boot_stack_guard),
+				     virt_to_phys(fatal_stack_guard)};
+	struct span rest = {region->physical, region->physical + region->length};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(guards); i++) {
-		if (guards[i] < at || guards[i] >= end)
+		if (guards[i] < rest.start || guards[i] >= rest.end)
 			continue;
-		map_piece(run, at, guards[i]);
-		at = guards[i] + PAGE_SIZE;
+		map_part(region, (struct span){rest.start, guards[i]});
+		rest.start = guards[i] + PAGE_SIZE;
 	}
-	map_piece(run, at, end);
+	map_part(region, rest);
 }
 
-static bool continues(const struct run *run, const struct calypso_region *region)
+/* ---- What is needed at once, and the reserve ---- */
+
+/* The pages of BOOT memory from the first to the last that stay in use. The VMM puts what they hold
+ * side by side. */
+static struct span kept;
+
+static void keep(physical_t start, uint64_t length)
 {
-	return run->length != 0 && region->physical == run->physical + run->length &&
-	       region->virtual == run->virtual + run->length && region->flags == run->rights &&
-	       (region->type == CALYPSO_REGION_DEVICE) == run->device;
+	physical_t end = ALIGN_UP(start + length, PAGE_SIZE);
+
+	start = ALIGN_DOWN(start, PAGE_SIZE);
+	if (kept.start > start)
+		kept.start = start;
+	if (kept.end < end)
+		kept.end = end;
 }
+
+static void find_kept(void)
+{
+	kept = (struct span){UINT64_MAX, 0};
+	keep(bootinfo.regions, bootinfo.region_capacity * sizeof(struct calypso_region));
+	keep(bootinfo.command_line, bootinfo.command_line_length + 1);
+	keep(bootinfo.arguments, bootinfo.arguments_length);
+}
+
+/* The part of a region that is mapped at once: all, but of free memory what the allocator starts
+ * with, and of boot memory what stays. */
+static struct span first_part(const struct calypso_region *region)
+{
+	struct span whole = {region->physical, region->physical + region->length};
+
+	if (region->type == CALYPSO_REGION_FREE)
+		return frames_whole_part(region);
+	if (region->type != CALYPSO_REGION_BOOT)
+		return whole;
+	struct span part = kept;
+	if (part.start < whole.start)
+		part.start = whole.start;
+	if (part.end > whole.end)
+		part.end = whole.end;
+	return part.start < part.end ? part : (struct span){whole.end, whole.end};
+}
+
+/* Call `act` for what `first_part` left out. */
+static void for_each_rest(void (*act)(const struct calypso_region *region, struct span rest))
+{
+	for (unsigned i = 0; i < bootinfo.region_count; i++) {
+		const struct calypso_region *region = &bootinfo_regions[i];
+		struct span part = first_part(region);
+
+		if (region->physical < part.start)
+			act(region, (struct span){region->physical, part.start});
+		if (part.end < region->physical + region->length)
+			act(region, (struct span){part.end, region->physical + region->length});
+	}
+}
+
+static void add_crumb(const struct calypso_region *region, struct span rest)
+{
+	if (region->type == CALYPSO_REGION_FREE)
+		frames_put_crumb(rest);
+}
+
+static void add_boot_memory(const struct calypso_region *region, struct span rest)
+{
+	if (region->type == CALYPSO_REGION_BOOT)
+		frames_add(rest);
+}
+
+/* The allocator has opened its last whole chunk: there is enough for page tables, and the time has
+ * come for what costs a page table entry for each page. */
+static void add_reserve(void)
+{
+	for_each_rest(map_part);
+	for_each_rest(add_crumb);
+	for_each_rest(add_boot_memory);
+}
+
+/* ---- Boot ---- */
 
 static void check_region(const struct calypso_region *region)
 {
@@ -62,23 +134,17 @@ static void check_region(const struct calypso_region *region)
 
 static void map_regions(void)
 {
-	struct run run = {0};
-
 	for (unsigned i = 0; i < bootinfo.region_count; i++) {
 		const struct calypso_region *region = &bootinfo_regions[i];
 
 		if (region->type == CALYPSO_REGION_RESERVED)
 			continue;
 		check_region(region);
-		if (continues(&run, region)) {
-			run.length += region->length;
-			continue;
-		}
-		map_run(&run);
-		run = (struct run){region->virtual, region->physical, region->length,
-				   region->flags, region->type == CALYPSO_REGION_DEVICE};
+		if (region->type == CALYPSO_REGION_KERNEL)
+			map_image(region);
+		else
+			map_part(region, first_part(region));
 	}
-	map_run(&run);
 }
 
 static physical_t new_root(void)
@@ -94,8 +160,17 @@ void paging_initialize(void)
 {
 	page_roots.kernel = new_root();
 	page_roots.user = PAGE_ROOTS_SHARED ? page_roots.kernel : new_root();
+	find_kept();
 	map_regions();
+	if (frames_have_whole_chunks()) {
+		arch_switch_tables(page_roots);
+		frames_set_reserve(add_reserve);
+		return;
+	}
+	/* The allocator uses its crumbs already, and so do the tables. */
+	for_each_rest(map_part);
 	arch_switch_tables(page_roots);
+	for_each_rest(add_boot_memory);
 }
 
 int device_map(physical_t address, uint64_t length)
@@ -115,47 +190,4 @@ int device_map(physical_t address, uint64_t length)
 	}
 	arch_entries_written();
 	return 0;
-}
-
-/* ---- The end of boot ---- */
-
-/* The pages of BOOT memory from the first to the last that is still needed. The VMM puts what they
- * hold side by side. */
-struct kept {
-	physical_t start, end;
-};
-
-static void keep(struct kept *kept, physical_t start, uint64_t length)
-{
-	physical_t end = ALIGN_UP(start + length, PAGE_SIZE);
-
-	start = ALIGN_DOWN(start, PAGE_SIZE);
-	if (kept->start > start)
-		kept->start = start;
-	if (kept->end < end)
-		kept->end = end;
-}
-
-static void release(physical_t start, physical_t end)
-{
-	if (start < end)
-		frames_add(start, (end - start) >> PAGE_SHIFT);
-}
-
-void boot_memory_release(void)
-{
-	struct kept kept = {UINT64_MAX, 0};
-
-	keep(&kept, bootinfo.regions, bootinfo.region_capacity * sizeof(struct calypso_region));
-	keep(&kept, bootinfo.command_line, bootinfo.command_line_length + 1);
-	keep(&kept, bootinfo.arguments, bootinfo.arguments_length);
-	for (unsigned i = 0; i < bootinfo.region_count; i++) {
-		physical_t start = bootinfo_regions[i].physical;
-		physical_t end = start + bootinfo_regions[i].length;
-
-		if (bootinfo_regions[i].type != CALYPSO_REGION_BOOT)
-			continue;
-		release(start, kept.start < end ? kept.start : end);
-		release(kept.end > start ? kept.end : start, end);
-	}
 }

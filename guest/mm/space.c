@@ -131,6 +131,16 @@ static bool merge_with_next(struct area *area)
 	return true;
 }
 
+/* Unite an area with its neighbours where that can be. */
+static void merge_around(struct area *area)
+{
+	struct rank_node *before = rank_node_previous(&area->node);
+
+	merge_with_next(area);
+	if (before)
+		merge_with_next(area_of(before));
+}
+
 /* Unite what can be united in [start, end) and with its neighbours. */
 static void merge_range(user_t start, user_t end)
 {
@@ -263,8 +273,9 @@ int64_t space_map(user_t address, uint64_t length, int protection, int flags,
 	acquire_source(area);
 	insert(area);
 	if (flags & MAP_POPULATE)
-		pages_populate(area, area->start, area->end);
-	merge_range((user_t)start, (user_t)start + length);
+		pages_populate(area, area->start, area->end,
+			       (protection & PROT_WRITE) ? PROT_WRITE : PROT_READ);
+	merge_around(area);
 	return start;
 }
 
@@ -346,6 +357,26 @@ int space_protect(user_t start, uint64_t length, int protection)
 	return error;
 }
 
+static void advise(const struct area *area, user_t start, user_t end, int advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_FREE:
+		pages_unmap(start, end);
+		return;
+	case MADV_WILLNEED:
+		if (area->source)
+			pages_populate(area, start, end, PROT_READ);
+		return;
+	case MADV_POPULATE_READ:
+		pages_populate(area, start, end, PROT_READ);
+		return;
+	case MADV_POPULATE_WRITE:
+		pages_populate(area, start, end, PROT_WRITE);
+		return;
+	}
+}
+
 /* Apply `advice` to what is mapped of [start, end); -ENOMEM where something is not. */
 static int advise_range(user_t start, user_t end, int advice)
 {
@@ -360,10 +391,7 @@ static int advise_range(user_t start, user_t end, int advice)
 		}
 		user_t stop = area->end < end ? area->end : end;
 
-		if (advice == MADV_DONTNEED || advice == MADV_FREE)
-			pages_unmap(start, stop);
-		else if (advice == MADV_WILLNEED && area->source)
-			pages_populate(area, start, stop);
+		advise(area, start, stop, advice);
 		start = stop;
 	}
 	return result;
@@ -384,6 +412,8 @@ int space_advise(user_t start, uint64_t length, int advice)
 	case MADV_NOHUGEPAGE:
 	case MADV_DONTDUMP:
 	case MADV_DODUMP:
+	case MADV_POPULATE_READ:
+	case MADV_POPULATE_WRITE:
 		break;
 	default:
 		return -EINVAL;
@@ -414,7 +444,7 @@ static int64_t move(struct area *area, user_t to, uint64_t new_length)
 		return -ENOMEM;
 	}
 	space_unmap(area->start, length);
-	merge_range(to, to + new_length);
+	merge_around(moved);
 	return (int64_t)to;
 }
 
@@ -424,7 +454,7 @@ static int64_t grow(struct area *area, user_t start, uint64_t length, uint64_t n
 	if (area->end == start + length && start <= USER_END - new_length &&
 	    is_free(area->end, new_length - length)) {
 		area->end = start + new_length;
-		merge_range(start, area->end);
+		merge_around(area);
 		return (int64_t)start;
 	}
 	if (!(flags & MREMAP_MAYMOVE))

@@ -62,7 +62,7 @@ void pages_protect(const struct area *area, user_t start, user_t end);
  * moved so far are at their new place. */
 int pages_move(user_t from, user_t to, uint64_t length);
 
-/* Map the pages of [start, end) of an area now, as far as there is memory. */
-void pages_populate(const struct area *area, user_t start, user_t end);
+/* Bring in the pages of [start, end) of an area for this access, as far as there is memory. */
+void pages_populate(const struct area *area, user_t start, user_t end, unsigned access);
 
 #endif

@@ -20,11 +20,9 @@ void early_devices(void);
 /* Take all free memory. Only what the initial tables map is touched. */
 void frames_initialize(void);
 
-/* Build the kernel's page table from bootinfo's regions and switch to it. */
+/* Build the kernel's page table from bootinfo's regions and switch to it. BOOT memory is free from
+ * then on, except what bootinfo points to. */
 void paging_initialize(void);
-
-/* Give the frames of BOOT regions back, except bootinfo and what it points to. */
-void boot_memory_release(void);
 
 /* The image and the stacks of boot, from kernel.ld. */
 extern char kernel_start[], kernel_end[];

@@ -88,6 +88,8 @@ size_t kmalloc_usable(const void *object);
 #define MADV_NOHUGEPAGE 15
 #define MADV_DONTDUMP 16
 #define MADV_DODUMP 17
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
 
 /* Where the pages of a mapping come from when it is not anonymous: an image in RAM, a file.
  * A mapping holds one reference from `acquire` to `release`. */

@@ -1,0 +1,156 @@
+"""Pieces of the guest kernel as a library of the host, with undefined behaviour trapped."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cffi import FFI
+
+from guest.build import GUEST, ROOT
+
+HOST = Path(__file__).parent / "host"
+
+SOURCES = (
+    *("lib/string.c", "lib/format.c", "lib/rank_tree.c"),
+    *("mm/frames.c", "mm/heap.c", "mm/page_table.c", "mm/pages.c", "mm/space.c"),
+    "mm/image_source.c",
+    *("kernel/bootinfo.c", "drivers/device_tree.c"),
+)
+
+CDEF = """
+struct calypso_region {
+    uint64_t physical; uint64_t virtual; uint64_t length; uint32_t type; uint32_t flags;
+    char name[16];
+};
+void host_boot(struct calypso_region *regions, unsigned count, uint64_t features);
+void host_shutdown(void);
+extern uint64_t host_direct_map;
+
+uint64_t frame_allocate(unsigned order, unsigned flags);
+void frame_free(uint64_t block, unsigned order);
+struct span { uint64_t start; uint64_t end; };
+void frames_add(struct span span);
+struct frame_statistics { uint64_t total; uint64_t used; };
+struct frame_statistics frame_statistics(void);
+
+void *kmalloc(size_t size);
+void *kcalloc(size_t count, size_t size);
+void *krealloc(void *object, size_t size);
+void kfree(void *object);
+size_t kmalloc_usable(const void *object);
+
+struct page_source { const void *operations; bool code_is_ready; };
+struct image_source { struct page_source source; uint64_t base; uint64_t length; };
+void image_source_initialize(struct image_source *image, uint64_t base, uint64_t length);
+int64_t space_map(uint64_t address, uint64_t length, int protection, int flags,
+                  struct page_source *source, uint64_t offset);
+int space_unmap(uint64_t address, uint64_t length);
+int space_protect(uint64_t address, uint64_t length, int protection);
+int64_t space_remap(uint64_t address, uint64_t length, uint64_t new_length, int flags,
+                    uint64_t new_address);
+int space_advise(uint64_t address, uint64_t length, int advice);
+void space_set_break(uint64_t start);
+uint64_t space_break(uint64_t address);
+struct space_mapping {
+    uint64_t start; uint64_t end; int protection; int flags; struct page_source *source;
+    uint64_t offset;
+};
+bool space_find(uint64_t address, struct space_mapping *mapping);
+void host_new_space(void);
+unsigned host_look(uint64_t address);
+int host_store(uint64_t address, uint8_t byte);
+int host_load(uint64_t address);
+
+bool tree_insert(uint64_t key);
+bool tree_remove(uint64_t key);
+bool tree_valid(void);
+size_t tree_keys(uint64_t *keys, bool descending);
+unsigned tree_height(void);
+
+struct device_range { uint64_t base; uint64_t length; };
+int tree_ranges(const void *blob, uint64_t length, const char *compatible,
+                struct device_range *ranges, unsigned room);
+
+int snprintf(char *to, size_t size, const char *format, ...);
+size_t strlcpy(char *to, const char *from, size_t size);
+int strncmp(const char *left, const char *right, size_t limit);
+int memcmp(const void *left, const void *right, size_t count);
+char *strchr(const char *text, int byte);
+char *strrchr(const char *text, int byte);
+void *memchr(const void *from, int byte, size_t count);
+size_t strnlen(const char *text, size_t limit);
+bool parse_number(const char **text, unsigned base, uint64_t *number);
+"""
+
+ffi = FFI()
+ffi.cdef(CDEF)
+
+FREE, RESERVED, KERNEL, BOOT = 1, 2, 3, 4
+ZEROED_RAM = 1 << 3
+PAGE = 4096
+
+_FLAGS = (
+    *("-shared", "-fPIC", "-O1", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Werror"),
+    *("-ffreestanding", "-fno-builtin", "-fno-strict-aliasing", "-Wl,-Bsymbolic"),
+    *("-fsanitize=undefined", "-fsanitize-trap=undefined", "-fno-sanitize=function"),
+)
+
+
+@cache
+def library_path(sources: Sequence[str] = SOURCES, around: Sequence[str] = ("host.c",)) -> Path:
+    """Build a library where it is not built yet from just these files."""
+    sources = [*(str(GUEST / name) for name in sources), *(str(HOST / name) for name in around)]
+    includes = [HOST / "include", GUEST, GUEST / "include", GUEST / "arch/x86_64/include"]
+    command = [sys.executable, "-m", "ziglang", "cc", *_FLAGS]
+    for include in includes:
+        command += ["-I", str(include)]
+    command += sources
+
+    digest = hashlib.sha256("\0".join(command).encode())
+    headers = itertools.chain.from_iterable(include.rglob("*.h") for include in includes)
+    for path in sorted({*map(Path, sources), *headers}):
+        digest.update(path.read_bytes())
+    library = ROOT / "build/guest-host" / f"{digest.hexdigest()[:16]}.so"
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([*command, "-o", str(library)], check=True, timeout=300)
+    return library
+
+
+@contextmanager
+def kernel(ffi: FFI = ffi, library: Path | None = None) -> Iterator[Any]:
+    """The library with all its variables as at start."""
+    lib: Any = ffi.dlopen(str(library or library_path()))
+    try:
+        yield lib
+    finally:
+        ffi.dlclose(lib)
+
+
+@contextmanager
+def memory(
+    regions: Sequence[tuple[int, int, int]],
+    features: int = ZEROED_RAM,
+    ffi: FFI = ffi,
+    library: Path | None = None,
+) -> Iterator[Any]:
+    """A library with a frame allocator over ``regions``: (address, pages, type), ascending."""
+    array = ffi.new("struct calypso_region[]", len(regions))
+    for region, (address, pages, kind) in zip(array, regions, strict=True):
+        region.physical = address
+        region.length = pages * PAGE
+        region.type = kind
+    with kernel(ffi, library) as lib:
+        lib.host_boot(array, len(regions), features)
+        try:
+            yield lib
+        finally:
+            lib.host_shutdown()
