@@ -79,6 +79,7 @@ int uc_context_free(void *);
 # Functions of the engine's inside which its shared library exports all the same.
 PRIVATE_FUNCTIONS = """
 void arm_cpu_do_interrupt_aarch64(void *cpu);
+void memory_map_io_x86_64(void);
 void arm_rebuild_hflags_aarch64(void *env);
 void *get_arm_cp_reginfo_aarch64(void *registers, uint32_t encoding);
 void define_one_arm_cp_reg_with_opaque_aarch64(void *cpu, const void *reginfo, void *opaque);

@@ -79,23 +79,25 @@ class EngineState:
     """Pointers into one engine; valid until it is closed, written by its own thread only.
 
     Attributes:
+        engine: address of ``struct uc_struct``.
         cpu: address of ``CPUState``.
         env: address of the architecture's register structure.
         interrupt_request: pending interrupts, ``INTERRUPT_*``.
         halted: not 0 while the guest waits for an interrupt.
+        block_exit: -1 to look at interrupts and stop requests before the next block.
     """
 
     def __init__(self, internals: Internals, engine: CData) -> None:
         self._ffi = internals.library.ffi
         layout = internals.layout
         self._layout = layout
-        self._engine = int(self._ffi.cast("uintptr_t", engine))
-        self.cpu = int(self.pointer("uintptr_t *", self._engine + layout.uc_cpu)[0])
+        self.engine = int(self._ffi.cast("uintptr_t", engine))
+        self.cpu = int(self.pointer("uintptr_t *", self.engine + layout.uc_cpu)[0])
         self.env = int(self.pointer("uintptr_t *", self.cpu + layout.cpu_env)[0])
         self.interrupt_request = self.pointer("uint32_t *", self.cpu + layout.cpu_interrupt_request)
         self.halted = self.pointer("uint32_t *", self.cpu + layout.cpu_halted)
         counter = int(self.pointer("uintptr_t *", self.cpu + layout.cpu_icount)[0])
-        self._block_exit = self.pointer("int16_t *", counter + 2)
+        self.block_exit = self.pointer("int16_t *", counter + 2)
 
     def pointer(self, kind: str, address: int) -> CData:
         """Return a pointer of C type ``kind`` to ``address``."""
@@ -107,7 +109,7 @@ class EngineState:
 
     def leave_block(self) -> None:
         """Look at interrupts and stop requests before the next block. The engine's thread only."""
-        self._block_exit[0] = -1
+        self.block_exit[0] = -1
 
     def stop_only_between_blocks(self) -> None:
         """Translate code without exits inside a block; before any code is translated.
@@ -115,17 +117,17 @@ class EngineState:
         By default a stop takes effect after each access to memory, and the instruction whose
         access it was is then executed a second time: an atomic addition adds twice.
         """
-        self.pointer("uint8_t *", self._engine + self._layout.uc_no_exit_request)[0] = 1
+        self.pointer("uint8_t *", self.engine + self._layout.uc_no_exit_request)[0] = 1
 
     def deliver_all_exceptions(self) -> None:
         """Let hooks see every exception; the engine keeps some (#UD on x86) to itself."""
-        self.pointer("uintptr_t *", self._engine + self._layout.uc_stop_interrupt)[0] = 0
+        self.pointer("uintptr_t *", self.engine + self._layout.uc_stop_interrupt)[0] = 0
 
     def allow_wide_device_accesses(self, bases: set[int]) -> None:
         """Hand 8-byte accesses to the device ranges at ``bases`` over whole, not in halves."""
         layout = self._layout
-        count = self.pointer("uint32_t *", self._engine + layout.uc_mapped_block_count)[0]
-        blocks = self.pointer("uintptr_t **", self._engine + layout.uc_mapped_blocks)[0]
+        count = self.pointer("uint32_t *", self.engine + layout.uc_mapped_block_count)[0]
+        blocks = self.pointer("uintptr_t **", self.engine + layout.uc_mapped_blocks)[0]
         for index in range(count):
             region = blocks[index]
             # The operations of RAM are one constant table; those of a device range its own.
@@ -141,12 +143,16 @@ def open_internals(library: Library) -> Internals | None:
     layout = LAYOUTS.get(os.uname().machine)
     if layout is None or any(library.address_of(name) is None for name in _FUNCTIONS):
         return None
-    if build_id(library.path) not in layout.builds:
-        return None
     shims = load_shims(library)
     if shims is None:
         return None
-    return Internals(library, layout, shims)
+    internals = Internals(library, layout, shims)
+    if build_id(library.path) not in layout.builds:
+        from vmm.backends.unicorn.selftest import verified
+
+        if not verified(internals):
+            return None
+    return internals
 
 
 def build_id(path: str) -> str:

@@ -30,7 +30,6 @@ class Layout:
         region_address: in ``MemoryRegion``: where it is in guest-physical memory, 64 bits.
         region_operations: in ``MemoryRegion``: pointer to ``MemoryRegionOps``.
         operations_largest_access: in ``MemoryRegionOps``: ``impl.max_access_size``, 32 bits.
-        cpu_exit_request: in ``CPUState``: byte; leave the execution loop.
         cpu_interrupt_request: in ``CPUState``: 32 bits; pending ``CPU_INTERRUPT_*``.
         cpu_env: in ``CPUState``: pointer to the architecture's registers.
         cpu_icount: in ``CPUState``: pointer to the counter that blocks check as they start.
@@ -49,7 +48,6 @@ class Layout:
     region_address: int
     region_operations: int
     operations_largest_access: int
-    cpu_exit_request: int
     cpu_interrupt_request: int
     cpu_env: int
     cpu_icount: int
@@ -71,7 +69,6 @@ LAYOUTS: Final = {
         region_address=64,
         region_operations=16,
         operations_largest_access=68,
-        cpu_exit_request=21,
         cpu_interrupt_request=28,
         cpu_env=296,
         cpu_icount=304,
@@ -90,7 +87,6 @@ LAYOUTS: Final = {
         region_address=64,
         region_operations=16,
         operations_largest_access=68,
-        cpu_exit_request=21,
         cpu_interrupt_request=28,
         cpu_env=408,
         cpu_icount=416,

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         def uc_context_free(self, context: CData, /) -> int: ...
 
         # Of the engine's inside; only where `internals` has found it to be as expected.
+        def arm_cpu_do_interrupt_aarch64(self, cpu: CData, /) -> None: ...
         def get_arm_cp_reginfo_aarch64(self, registers: CData, encoding: int, /) -> CData: ...
         def define_one_arm_cp_reg_with_opaque_aarch64(
             self, cpu: CData, reginfo: CData, opaque: CData, /
@@ -127,7 +128,7 @@ class Library:
         try:
             self.api: Functions = ffi.dlopen(path, _RTLD_LAZY | _RTLD_DEEPBIND)
             version = self.api.uc_version(ffi.NULL, ffi.NULL)
-        except (OSError, AttributeError) as error:
+        except (OSError, ffi.error) as error:
             raise BackendUnavailable(
                 f"cannot load the Unicorn engine: {error}; {_INSTALL}"
             ) from None
@@ -150,7 +151,7 @@ class Library:
         """Return the address of an exported function, or None if there is none of that name."""
         try:
             return int(self.ffi.cast("uintptr_t", self.ffi.addressof(self.api, function)))
-        except AttributeError:
+        except (AttributeError, self.ffi.error):
             return None
 
 

@@ -1,0 +1,290 @@
+"""Whether an offset table of `layout` describes the engine that is installed.
+
+Only for builds that the table does not name. A wrong table can crash whoever follows its pointers,
+so the test runs in a process of its own, once for each library file; the answer is kept in
+``$XDG_CACHE_HOME/calypso``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from zlib import crc32
+
+from vmm.backends.unicorn.engine import (
+    ARCH_ARM64,
+    ARCH_X86,
+    HOOK_INTR,
+    MODE_64,
+    MODE_LITTLE_ENDIAN,
+    Engine,
+)
+from vmm.backends.unicorn.layout import ARM_PC, ARM_X0, LAYOUTS, X86_EIP, X86_FEATURES, X86_REGS
+from vmm.memory import Gpa, GuestMemory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from vmm.backends.unicorn.internals import EngineState, Internals
+    from vmm.backends.unicorn.layout import Layout
+    from vmm.backends.unicorn.library import CData, Library
+
+# UC_ARM64_REG_*, UC_CPU_ARM64_MAX
+_X0: Final = 199
+_PC: Final = 260
+_ARM64_MAX: Final = 3
+
+# UC_X86_REG_*, UC_CPU_X86_SKYLAKE_CLIENT
+_RAX: Final = 35
+_RIP: Final = 41
+_SKYLAKE: Final = 20
+
+_RAM: Final = 0x4000_0000
+_RAM_SIZE: Final = 0x1_0000
+_DEVICE: Final = 0x9000_0000
+
+_WFI: Final = 0xD503_207F
+_SVC: Final = 0xD400_0001
+_LDR_X1_X0: Final = 0xF940_0001
+_LDRB_W3_X0: Final = 0x3940_0003
+_ADD_X2_X2_1: Final = 0x9100_0442
+_BRANCH_TO_SELF: Final = 0x1400_0000
+
+# CPU_INTERRUPT_EXITTB, which the engine sets when it delivers an exception
+_LEAVE_BLOCK: Final = 4
+
+# What every x86 processor of 64 bits has in leaf 1, EDX: FPU, TSC, MSR, PAE.
+_FEATURES: Final = 0x71
+
+_TIMEOUT: Final = 10
+
+
+class _Contradiction(Exception):
+    """The engine is not as the table says."""
+
+
+def verified(internals: Internals) -> bool:
+    """Tell whether the table of ``internals`` fits the installed library; remember the answer."""
+    answer = _cache_file(internals)
+    try:
+        with open(answer) as file:
+            return file.read() == "fits"
+    except OSError:
+        pass
+    fits = run_in_child(sys.executable, internals.layout) == 0
+    try:
+        os.makedirs(os.path.dirname(answer), exist_ok=True)
+        draft = f"{answer}.{os.getpid()}"
+        with open(draft, "w") as file:
+            file.write("fits" if fits else "contradicts")
+        os.replace(draft, answer)
+    except OSError:
+        # Without a cache the next process tests again.
+        pass
+    return fits
+
+
+def run_in_child(python: str, layout: Layout) -> int:
+    """Run `self_test` of ``layout`` in a new process; return its exit status, 0 if it fits."""
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "from vmm.backends.unicorn.layout import Layout\n"
+        "from vmm.backends.unicorn.selftest import main\n"
+        f"main({layout!r})"
+    )
+    null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    try:
+        child = os.posix_spawn(python, [python, "-c", code], os.environ, file_actions=null)
+    except OSError:
+        return 1
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main(layout: Layout | None = None) -> None:
+    """Test the host's table, or the one given; exit with status 0 if it fits."""
+    import faulthandler
+
+    from vmm.backends.unicorn.library import open_library
+
+    faulthandler.dump_traceback_later(_TIMEOUT, exit=True)
+    problem = self_test(open_library(), layout or LAYOUTS[os.uname().machine])
+    sys.exit(problem)
+
+
+def self_test(library: Library, layout: Layout) -> str | None:
+    """Return how the engine contradicts ``layout``, None if it does not.
+
+    A wrong table can also crash the process.
+    """
+    from vmm.backends.unicorn.internals import Internals
+    from vmm.backends.unicorn.shim import load_shims
+
+    shims = load_shims(library)
+    if shims is None:
+        return "this host does not let us run native code"
+    internals = Internals(library, layout, shims)
+    try:
+        _test_initialisation(internals)
+        _test_arm64(internals)
+        _test_arm64_changed(internals)
+        _test_x86(internals)
+    except _Contradiction as contradiction:
+        return str(contradiction)
+    return None
+
+
+def _expect(condition: bool, what: str) -> None:
+    if not condition:
+        raise _Contradiction(what)
+
+
+def _test_initialisation(internals: Internals) -> None:
+    """Find the byte that says whether an engine is initialised, and its neighbour."""
+    library, layout = internals.library, internals.layout
+    _expect(layout.uc_no_exit_request + 1 == layout.uc_init_done, "uc_no_exit_request")
+    handle = library.ffi.new("uc_engine **")
+    library.check(
+        library.api.uc_open(ARCH_ARM64, MODE_LITTLE_ENDIAN, handle), "cannot open an engine"
+    )
+    address = int(library.ffi.cast("uintptr_t", handle[0]))
+    flag = library.ffi.cast("uint8_t *", address + layout.uc_init_done)
+    states = [flag[0]]
+    library.api.uc_reg_read(handle[0], _PC, library.ffi.new("uint64_t *"))
+    states.append(flag[0])
+    library.api.uc_close(handle[0])
+    _expect(states == [0, 1], "uc_init_done")
+
+
+def _common(internals: Internals, engine: Engine, size: int) -> EngineState:
+    """Check the pointers between ``uc_struct``, ``CPUState`` and what they share."""
+    state = internals.state(engine.handle)
+    layout = internals.layout
+    own = int(engine.ffi.cast("uintptr_t", engine.handle))
+    _expect(state.pointer("uintptr_t *", state.cpu + layout.cpu_uc)[0] == own, "cpu_uc")
+    _expect(state.cpu < state.env < state.cpu + size, "cpu_env")
+    counter = state.pointer("uintptr_t *", state.cpu + layout.cpu_icount)[0]
+    _expect(state.cpu < counter < state.env, "cpu_icount")
+    _expect(state.pointer("uint32_t *", counter)[0] == 0, "cpu_icount")
+    _expect(state.halted[0] == 0, "cpu_halted")
+    _expect(state.interrupt_request[0] == 0, "cpu_interrupt_request")
+    return state
+
+
+def _test_arm64(internals: Internals) -> None:
+    """Watch an engine that is used through its public interface."""
+    engine = Engine(internals.library, None, ARCH_ARM64, MODE_LITTLE_ENDIAN, _ARM64_MAX)
+    with _ram() as memory:
+        engine.map_ram(memory)
+        engine.map_devices(memory, lambda _: lambda *_: 0, lambda _: lambda *_: None)
+        state = _common(internals, engine, 1 << 20)
+        _test_regions(internals, state)
+        _test_registers(internals, engine, state)
+        memory.write_u32(_RAM, _SVC)
+        memory.write_u32(_RAM + 4, _BRANCH_TO_SELF)
+        memory.write_u32(_RAM + 8, _WFI)
+        _test_exception(internals, engine, state)
+        engine.start(_RAM + 8)
+        _expect(state.halted[0] == 1, "cpu_halted")
+        engine.close()
+
+
+def _test_regions(internals: Internals, state: EngineState) -> None:
+    """Check the list of mapped ranges: devices, RAM, devices."""
+    layout, own = internals.layout, state.engine
+    count = state.pointer("uint32_t *", own + layout.uc_mapped_block_count)[0]
+    _expect(count == 3, "uc_mapped_block_count")
+    blocks = state.pointer("uintptr_t **", own + layout.uc_mapped_blocks)[0]
+    addresses = [
+        state.pointer("uint64_t *", blocks[n] + layout.region_address)[0] for n in range(3)
+    ]
+    _expect(addresses == [0, _RAM, _RAM + _RAM_SIZE], "region_address")
+    operations = [
+        state.pointer("uintptr_t *", blocks[n] + layout.region_operations)[0] for n in range(3)
+    ]
+    reads = [state.pointer("uintptr_t *", table)[0] for table in operations]
+    _expect(reads[0] == reads[2] != reads[1], "region_operations")
+
+
+def _test_registers(internals: Internals, engine: Engine, state: EngineState) -> None:
+    for number in range(29):
+        engine.write_register(_X0 + number, 0x1234_5678_0000 + number)
+    engine.write_register(_PC, 0x8765_4321_0000)
+    registers = state.field("uint64_t *", ARM_X0)
+    _expect(all(registers[n] == 0x1234_5678_0000 + n for n in range(29)), "ARM_X0")
+    _expect(state.field("uint64_t *", ARM_PC)[0] == 0x8765_4321_0000, "ARM_PC")
+    # GHashTable: size, modulus, mask, nodes in use
+    table = state.pointer("uint32_t **", state.cpu + internals.layout.arm_registers)[0]
+    size, mask, used = table[0], table[2], table[3]
+    _expect(mask == size - 1 and size & mask == 0 and 100 < used <= size, "arm_registers")
+
+
+def _test_exception(internals: Internals, engine: Engine, state: EngineState) -> None:
+    """Have the engine deliver an exception, and stop in the hook."""
+    seen = []
+    deliver = engine.api.arm_cpu_do_interrupt_aarch64
+
+    def on_exception(_engine: CData, _number: int, _user: CData) -> None:
+        deliver(engine.ffi.cast("void *", state.cpu))
+        seen.append(state.interrupt_request[0])
+        engine.stop_in_exception_hook()
+        seen.append(state.block_exit[0])
+
+    engine.add_hook(HOOK_INTR, engine.callback("uc_cb_hookintr_t", on_exception))
+    engine.start(_RAM)
+    _expect(seen[:1] == [_LEAVE_BLOCK], "cpu_interrupt_request")
+    _expect(seen[1:] == [-1], "cpu_icount")
+
+
+def _test_arm64_changed(internals: Internals) -> None:
+    """Change what the backend changes, now that the pointers are right, and see it work."""
+    _expect(internals.layout.operations_largest_access % 4 == 0, "operations_largest_access")
+    engine = Engine(internals.library, internals, ARCH_ARM64, MODE_LITTLE_ENDIAN, _ARM64_MAX)
+    sizes = []
+
+    def read(_engine: CData, _offset: int, size: int, _user: CData) -> int:
+        sizes.append(size)
+        engine.stop()
+        return 0
+
+    with _ram() as memory:
+        engine.map_ram(memory)
+        engine.map_devices(memory, lambda _: read, lambda _: lambda *_: None)
+        program = (_LDR_X1_X0, _LDRB_W3_X0, _ADD_X2_X2_1, _BRANCH_TO_SELF)
+        for index, word in enumerate(program):
+            memory.write_u32(_RAM + 4 * index, word)
+        engine.write_register(_X0, _DEVICE)
+        engine.start(_RAM)
+        added = engine.read_register(_X0 + 2)
+        engine.close()
+    _expect(sizes == [8, 1], "operations_largest_access")
+    _expect(added == 1, "uc_no_exit_request")
+
+
+def _test_x86(internals: Internals) -> None:
+    engine = Engine(internals.library, None, ARCH_X86, MODE_64, _SKYLAKE)
+    state = _common(internals, engine, 1 << 20)
+    engine.write_register(_RAX, 0x1234_5678_0000)
+    engine.write_register(_RIP, 0x8765_4321_0000)
+    _expect(state.field("uint64_t *", X86_REGS)[0] == 0x1234_5678_0000, "X86_REGS")
+    _expect(state.field("uint64_t *", X86_EIP)[0] == 0x8765_4321_0000, "X86_EIP")
+    features = state.field("uint64_t *", X86_FEATURES)[0]
+    _expect(features & _FEATURES == _FEATURES, "X86_FEATURES")
+    # The function pointer has no name outside; the one behind it has.
+    pointers = state.pointer("uintptr_t *", state.engine + internals.layout.uc_stop_interrupt)
+    neighbour = internals.library.address_of("memory_map_io_x86_64")
+    _expect(pointers[0] != 0 and pointers[1] == neighbour, "uc_stop_interrupt")
+    engine.close()
+
+
+def _ram() -> GuestMemory:
+    return GuestMemory([(Gpa(_RAM), _RAM_SIZE)])
+
+
+def _cache_file(internals: Internals) -> str:
+    """Return where the answer is kept for this library file and this table."""
+    path = internals.library.path
+    status = os.stat(path)
+    key = f"{path} {status.st_size} {status.st_mtime_ns} {internals.layout!r}"
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(root, "calypso", f"unicorn-layout-{crc32(key.encode()):08x}")
