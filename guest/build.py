@@ -295,9 +295,7 @@ class Builder:
         if self._verbose:
             print(" ".join(step.command))
         step.output.parent.mkdir(parents=True, exist_ok=True)
-        result = subprocess.run(
-            step.command, cwd=ROOT, check=False, capture_output=True, text=True
-        )
+        result = subprocess.run(step.command, cwd=ROOT, check=False, capture_output=True, text=True)
         if result.returncode != 0:
             raise BuildError(f"{relative(step.output)}:\n{result.stdout}{result.stderr}")
         inputs = step.inputs
