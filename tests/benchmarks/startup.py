@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from scripts import inputs
 from tests.benchmarks.measure import (
     HERE,
     ROOT,
@@ -85,7 +86,8 @@ def _inside_process(backend: str, arch: str) -> Callable[[], float]:
 def _memory() -> None:
     print("\nresident memory of an idle guest (MiB)")
     for backend, arch in _backends():
-        command = [VMM, "run", "--quiet", "--backend", backend, "--arch", arch, "echo"]
+        waits = [str(inputs.busybox(arch)), "cat"]
+        command = [VMM, "run", "--quiet", "--backend", backend, *waits]
         print(f"  vmm run, {backend} {arch:7} {idle_memory(command):6.1f}")
     qemu = find_qemu()
     if qemu:
