@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any, ClassVar, TypeVar
 
+    from vmm.devices.lines import InterruptLine
+
     _T = TypeVar("_T")
 
     def internal(reset: _T) -> _T:
@@ -54,6 +56,28 @@ class State:
     device: str
     version: int
     values: tuple[tuple[str, object], ...]
+
+
+class OutputPin:
+    """A device's end of an interrupt line: passes changes on, and nothing else.
+
+    So devices may drive their lines as often as is convenient, and a controller that is made when
+    a line first rises stays unmade in a machine without interrupts.
+
+    Attributes:
+        level: what the line was driven to; low in the beginning.
+    """
+
+    __slots__ = ("_line", "level")
+
+    def __init__(self, line: InterruptLine) -> None:
+        self._line = line
+        self.level = False
+
+    def __call__(self, level: bool, /) -> None:
+        if level != self.level:
+            self.level = level
+            self._line(level)
 
 
 class Device:

@@ -7,7 +7,7 @@ peripherals' (SPI). There is one security state, and two groups of interrupts.
 
 from __future__ import annotations
 
-from vmm.devices.device import Device, internal
+from vmm.devices.device import Device, OutputPin, internal
 from vmm.devices.registers import W1C, W1S, RegisterArray, RegisterDevice
 
 TYPE_CHECKING = False
@@ -174,11 +174,11 @@ class Gic(Device):
     def __init__(self, irq_lines: Sequence[InterruptLine], interrupts: int) -> None:
         if interrupts % 32 or not 2 * PRIVATE <= interrupts <= 1024:
             raise ValueError(f"a GIC has 64 to 1024 interrupts in steps of 32, not {interrupts}")
-        self.irq_lines = tuple(irq_lines)
+        self.irq_pins = tuple(OutputPin(line) for line in irq_lines)
         self.interrupts = interrupts
-        self.private = [InterruptBank(0, PRIVATE) for _ in self.irq_lines]
+        self.private = [InterruptBank(0, PRIVATE) for _ in self.irq_pins]
         self.shared = InterruptBank(PRIVATE, min(interrupts, MAX_INTERRUPTS) - PRIVATE)
-        self.routed = [0 for _ in self.irq_lines]
+        self.routed = [0 for _ in self.irq_pins]
         super().__init__()
 
     def parts(self) -> tuple[tuple[str, Device], ...]:
@@ -237,12 +237,12 @@ class Gic(Device):
 
     def update(self) -> None:
         """Drive all IRQ lines."""
-        for cpu in range(len(self.irq_lines)):
+        for cpu in range(len(self.irq_pins)):
             self.update_cpu(cpu)
 
     def update_cpu(self, cpu: int) -> None:
         """Drive the IRQ line of one processor."""
-        self.irq_lines[cpu](self.signalled(cpu))
+        self.irq_pins[cpu](self.signalled(cpu))
 
     def _bank_of(self, cpu: int, intid: int) -> InterruptBank:
         return self.private[cpu] if intid < PRIVATE else self.shared

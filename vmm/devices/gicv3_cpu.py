@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from vmm.devices.gicv3 import GicV3
-
-    Encoding = tuple[int, int, int, int, int]
+    from vmm.devices.gicv3_encodings import Encoding
 
 INTID: Final = 0xFF_FFFF
 

@@ -8,7 +8,7 @@ falls just before it rises.
 
 from __future__ import annotations
 
-from vmm.devices.device import Device, internal
+from vmm.devices.device import Device, OutputPin, internal
 from vmm.devices.registers import RO, WO, Register, RegisterArray, RegisterDevice
 
 TYPE_CHECKING = False
@@ -215,7 +215,7 @@ class I8254(RegisterDevice, width=8):
     _deadline = internal(0)  # of the alarm, 0 if none is set
 
     def __init__(self, *, irq: InterruptLine, clock: Clock) -> None:
-        self.irq = irq
+        self.irq = OutputPin(irq)
         self.channels = [Channel(clock) for _ in range(3)]
         self.port_61 = Port61(self.channels[2], clock)
         self._clock = clock

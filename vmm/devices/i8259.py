@@ -7,7 +7,7 @@ line falls before, where the chip would deliver a spurious interrupt 7.
 
 from __future__ import annotations
 
-from vmm.devices.device import Device, internal
+from vmm.devices.device import Device, OutputPin, internal
 from vmm.devices.registers import RO, UNMODELLED, WO, Register, RegisterDevice
 
 TYPE_CHECKING = False
@@ -266,7 +266,7 @@ class I8259Pair(Device):
     """
 
     def __init__(self) -> None:
-        self._output: InterruptLine = _unconnected
+        self._output = OutputPin(_unconnected)
         self.master = I8259(
             level_capable=MASTER_LEVEL_CAPABLE, cascade=1 << CASCADE, on_change=self._update
         )
@@ -279,7 +279,7 @@ class I8259Pair(Device):
 
     def connect(self, output: InterruptLine) -> None:
         """Connect INTR: the processor's pin, or LINT0 of its local APIC."""
-        self._output = output
+        self._output = OutputPin(output)
         self._update()
 
     def line(self, irq: int) -> InterruptLine:

@@ -9,8 +9,8 @@ nowhere to go and are counted as unmodelled.
 from __future__ import annotations
 
 from vmm.devices.apic_timer import ApicTimer
-from vmm.devices.device import Device
-from vmm.devices.registers import RO, WO, Register, RegisterArray, RegisterDevice, internal
+from vmm.devices.device import Device, OutputPin, internal
+from vmm.devices.registers import RO, WO, Register, RegisterArray, RegisterDevice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,14 +139,14 @@ class LocalApic(RegisterDevice, span=16, sizes=(4,)):
     def __init__(self, *, apic_id: int, apics: LocalApics, clock: Clock, timer_hz: int) -> None:
         self.apic_id = apic_id
         self._apics = apics
-        self._output: InterruptLine = _unconnected
+        self._output = OutputPin(_unconnected)
         self._external: InterruptSource | None = None
         self.timer = ApicTimer(clock, timer_hz, self._timer_expired)
         super().__init__()
 
     def connect(self, output: InterruptLine) -> None:
         """Connect the processor's INTR pin."""
-        self._output = output
+        self._output = OutputPin(output)
         self._update()
 
     def connect_external(self, source: InterruptSource) -> InterruptLine:

@@ -8,7 +8,8 @@ but a character is always eight bits: a guest that never programs the port is st
 
 from __future__ import annotations
 
-from vmm.devices.registers import RO, UNMODELLED, WO, Register, RegisterDevice, internal
+from vmm.devices.device import OutputPin, internal
+from vmm.devices.registers import RO, UNMODELLED, WO, Register, RegisterDevice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Ns16550(RegisterDevice, width=8):
         on_room: Callable[[], None] = _nothing,
         stride: int = 1,
     ) -> None:
-        self.irq = irq
+        self.irq = OutputPin(irq)
         self.sink = sink
         self.on_room = on_room
         super().__init__(stride=stride)

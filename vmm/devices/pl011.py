@@ -8,6 +8,7 @@ UARTEN, TXE and RXE are kept but need not be set.
 
 from __future__ import annotations
 
+from vmm.devices.device import OutputPin, internal
 from vmm.devices.registers import (
     RO,
     UNMODELLED,
@@ -15,7 +16,6 @@ from vmm.devices.registers import (
     Register,
     RegisterArray,
     RegisterDevice,
-    internal,
 )
 
 TYPE_CHECKING = False
@@ -149,7 +149,7 @@ class Pl011(RegisterDevice, width=16, span=4):
         sink: Callable[[bytes], None],
         on_room: Callable[[], None] = _nothing,
     ) -> None:
-        self.irq = irq
+        self.irq = OutputPin(irq)
         self.sink = sink
         self.on_room = on_room
         super().__init__()

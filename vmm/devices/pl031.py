@@ -5,7 +5,8 @@ It counts seconds; by convention since 1970, UTC.
 
 from __future__ import annotations
 
-from vmm.devices.registers import RO, WO, Register, RegisterArray, RegisterDevice, internal
+from vmm.devices.device import OutputPin, internal
+from vmm.devices.registers import RO, WO, Register, RegisterArray, RegisterDevice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Pl031(RegisterDevice):
     _match_wanted = internal(False)
 
     def __init__(self, *, irq: InterruptLine, clock: Clock, wall_clock: Callable[[], int]) -> None:
-        self.irq = irq
+        self.irq = OutputPin(irq)
         self._clock = clock
         self._wall_clock = wall_clock
         self._match = clock.timer(self._matched)

@@ -7,6 +7,7 @@ status C are raised only while their interrupts are enabled, and daylight saving
 from __future__ import annotations
 
 from vmm.devices.civil import date_from_days, days_from_date
+from vmm.devices.device import OutputPin, internal
 from vmm.devices.registers import (
     RO,
     UNMODELLED,
@@ -14,7 +15,6 @@ from vmm.devices.registers import (
     Register,
     RegisterArray,
     RegisterDevice,
-    internal,
 )
 
 TYPE_CHECKING = False
@@ -96,7 +96,7 @@ class RtcCmos(RegisterDevice, width=8):
         wall_clock: Callable[[], int],
         contents: Mapping[int, int] | None = None,
     ) -> None:
-        self.irq = irq
+        self.irq = OutputPin(irq)
         self._clock = clock
         self._wall_clock = wall_clock
         self._contents = dict(contents or {})

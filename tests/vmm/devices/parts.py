@@ -11,8 +11,10 @@ class Wire:
     def __init__(self) -> None:
         self.level = False
         self.rises = 0
+        self.calls = 0
 
     def __call__(self, level: bool, /) -> None:
+        self.calls += 1
         if level and not self.level:
             self.rises += 1
         self.level = level

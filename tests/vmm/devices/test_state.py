@@ -330,6 +330,18 @@ def test_reset_leads_back_to_the_beginning(make: Callable[[], Situation]) -> Non
 
 
 @pytest.mark.parametrize("make", SITUATIONS)
+def test_lines_are_driven_by_changes_only(make: Callable[[], Situation]) -> None:
+    situation = make()
+    situation.device.reset()
+    assert [wire.calls for wire in situation.wires] == [0] * len(situation.wires)
+    dice = random.Random(1)
+    for _ in range(STEPS):
+        situation.step(dice)
+    for wire in situation.wires:
+        assert wire.calls == 2 * wire.rises - wire.level
+
+
+@pytest.mark.parametrize("make", SITUATIONS)
 def test_every_register_can_be_traced_and_has_a_reference_page(
     make: Callable[[], Situation],
 ) -> None:
