@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from vmm.backends.kvm.hypervisor import Kvm
 
+FINDINGS = 2
+
 _RAM: Final = 0x4000_0000
 _SIZE: Final = 0x1_0000
 

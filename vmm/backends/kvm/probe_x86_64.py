@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from vmm.backends.kvm.hypervisor import Kvm
     from vmm.backends.kvm.vcpu import KvmVcpu
 
+FINDINGS = 3
+
 _SIZE: Final = 0x1_0000
 _PML4: Final = 0x1000
 _POINTERS: Final = 0x2000

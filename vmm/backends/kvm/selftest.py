@@ -16,10 +16,23 @@ from vmm.value import value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, Protocol
 
     from vmm.backends.kvm.hypervisor import Kvm
     from vmm.backends.kvm.vcpu import KvmVcpu
+
+    class Probe(Protocol):
+        """The probe of one architecture.
+
+        Attributes:
+            FINDINGS: how many numbers it finds.
+        """
+
+        FINDINGS: int
+
+        def probe(self, kvm: Kvm, /) -> tuple[int, ...]: ...
+        def problems(self, findings: tuple[int, ...], /) -> tuple[tuple[str, str], ...]: ...
+
 
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 
@@ -63,30 +76,27 @@ def probe(kvm: Kvm) -> tuple[int, ...]:
     Raises:
         VmmError: if the machine for it cannot be made.
     """
-    if host_arch() == X86_64:
-        from vmm.backends.kvm import probe_x86_64
-
-        return probe_x86_64.probe(kvm)
-    from vmm.backends.kvm import probe_arm64
-
-    return probe_arm64.probe(kvm)
+    return _probe_module().probe(kvm)
 
 
 def judge(findings: tuple[int, ...]) -> Verdict:
     """Return what ``findings`` of the host's probe mean."""
-    if host_arch() == X86_64:
-        from vmm.backends.kvm import probe_x86_64
-
-        problems = probe_x86_64.problems(findings)
-    else:
-        from vmm.backends.kvm import probe_arm64
-
-        problems = probe_arm64.problems(findings)
+    problems = _probe_module().problems(findings)
     properties = tuple((name, not problem) for name, problem in problems)
     complaints = [problem for _, problem in problems if problem]
     if not complaints:
         return Verdict(True, "KVM passes its self-test", properties)
     return Verdict(False, f"this host's KVM is unsound: {'; '.join(complaints)}", properties)
+
+
+def _probe_module() -> Probe:
+    if host_arch() == X86_64:
+        from vmm.backends.kvm import probe_x86_64
+
+        return probe_x86_64
+    from vmm.backends.kvm import probe_arm64
+
+    return probe_arm64
 
 
 class EndOfProbe:
@@ -163,9 +173,10 @@ def _recall(key: str) -> tuple[int, ...] | None:
         known, findings, end = content.decode("ascii").split("\n")
         if known != key or end:
             return None
-        return tuple([int(word) for word in findings.split()])
+        numbers = tuple([int(word) for word in findings.split()])
     except (OSError, ValueError):
         return None
+    return numbers if len(numbers) == _probe_module().FINDINGS else None
 
 
 def _remember(key: str, findings: tuple[int, ...]) -> None:

@@ -173,3 +173,23 @@ def guest_mappings() -> list[str]:
     """Return the mappings of this process that belong to machines."""
     with open("/proc/self/maps") as maps:
         return [line for line in maps if "kvm" in line or "guest-ram" in line]
+
+
+# ---- Programs of which both architectures have one, by the same name ----
+
+if host_arch() == X86_64:
+    STOP_CODE = "e6 80"  # out 0x80, al
+    SPIN = "eb fe"  # jmp to itself
+    SLEEP = "f4 eb fd"  # hlt; jmp back
+    STORE = "89 07"  # mov [edi], eax
+    LOAD = "8b 07"  # mov eax, [edi]
+    LOADS = LOAD + "eb fc"  # for ever
+    COUNTER, ACCUMULATOR = "rip", "rax"
+else:
+    STOP_CODE = "40 00 00 b9"  # str w0, [x2]
+    SPIN = "00 00 00 14"  # b to itself
+    SLEEP = "7f 20 03 d5  ff ff ff 17"  # wfi; b back
+    STORE = "20 00 00 b9"  # str w0, [x1]
+    LOAD = "20 00 40 b9"  # ldr w0, [x1]
+    LOADS = LOAD + "ff ff ff 17"  # for ever
+    COUNTER, ACCUMULATOR = "pc", "x0"

@@ -22,10 +22,10 @@ from vmm.backends.exits import Crashed, InternalError, Interrupted
 from vmm.backends.kvm.errors import KvmError
 from vmm.backends.registers import DescriptorTable, Segment
 
-pytestmark = [
-    pytest.mark.kvm,
-    pytest.mark.skipif(host_arch() != X86_64, reason="needs an x86_64 host"),
-]
+if host_arch() != X86_64:
+    pytest.skip("needs an x86_64 host", allow_module_level=True)
+
+pytestmark = pytest.mark.kvm
 
 STOP = "e6 80"  # out 0x80, al
 
