@@ -162,7 +162,7 @@ class GuestMemory:
             self.mapping.close()
         except BufferError:
             # A device or a caller still holds a view: the pages go when the last view does.
-            pass
+            del self.mapping
 
     def __enter__(self) -> GuestMemory:
         return self

@@ -69,10 +69,14 @@ def test_all_files_close_on_exec(guest: Machine) -> None:
 
 
 def test_ram_does_not_vanish_under_a_machine(guest: Machine) -> None:
+    before = guest_mappings()
     guest.load(STORE + STOP_CODE)
     guest.memory.close()
     assert guest.vcpu.run() == Interrupted()
     assert len(guest.bus.accesses) == 1
+    guest.vm.close()
+    # The vCPU's page and the RAM.
+    assert len(guest_mappings()) == len(before) - 2
 
 
 def test_ram_that_kvm_refuses_leaves_nothing_behind() -> None:
