@@ -7,6 +7,7 @@ from time import time_ns
 from vmm.arch import ARM64
 from vmm.boards import arm64_map as at
 from vmm.boards.lazy import LazyRegion
+from vmm.boards.options import FIRECRACKER, NO_OPTIONS
 from vmm.boards.serial import SerialWire
 from vmm.devices.gicv3_encodings import ENCODINGS
 from vmm.hypercall.doorbell import Doorbell
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
 
     from vmm.backends.api import Arm64Vcpu, VirtualMachine
     from vmm.boards.board import Host
+    from vmm.boards.options import BoardOptions
     from vmm.bus import Bus
     from vmm.console import Console
+    from vmm.devices.gicv2 import GicV2
     from vmm.devices.gicv3 import GicV3
     from vmm.devices.gicv3_encodings import Encoding
     from vmm.devices.lines import Clock, InterruptLine, Region
     from vmm.memory import GuestMemory
+
+
+DEFAULT_GIC: Final = 3
 
 
 class Arm64Board:
@@ -33,9 +39,7 @@ class Arm64Board:
 
     arch: Final = ARM64
     doorbell: Final = at.DOORBELL
-    serial: Final = at.PL011
     device_regions: Final[tuple[tuple[int, int, str], ...]] = ((at.DOORBELL, at.PAGE, "doorbell"),)
-    gic_version: Final = 3
 
     def __init__(
         self,
@@ -45,7 +49,11 @@ class Arm64Board:
         clock: Clock,
         console: Console,
         host: Host,
+        options: BoardOptions = NO_OPTIONS,
     ) -> None:
+        self.gic_version = options.gic or DEFAULT_GIC
+        self._firecracker = options.model == FIRECRACKER
+        self.serial = at.FIRECRACKER_SERIAL if self._firecracker else at.PL011
         self.counter_hz = vm.counter_hz
         self._vm = vm
         self._bus = bus
@@ -53,28 +61,53 @@ class Arm64Board:
         self._clock = clock
         self._wire = SerialWire(console, bus)
         self._cpus = 1
-        self._gic: GicV3 | None = None
+        self._gic2: GicV2 | None = None
+        self._gic3: GicV3 | None = None
         self._irq_lines: tuple[InterruptLine, ...] = ()
         services = Services(memory, console, clock, host)
         attach = bus.mmio.attach
         attach(at.DOORBELL, at.PAGE, "doorbell", Doorbell(memory, services.table))
-        attach(at.PL011, at.PAGE, "pl011", LazyRegion(self._build_pl011))
+        if self._firecracker:
+            attach(self.serial, at.PAGE, "16550", LazyRegion(self._build_ns16550))
+        else:
+            attach(self.serial, at.PAGE, "pl011", LazyRegion(self._build_pl011))
         attach(at.PL031, at.PAGE, "pl031", LazyRegion(self._build_pl031))
 
     @staticmethod
-    def ram_ranges(size: int) -> Sequence[tuple[Gpa, int]]:
-        """Return where at.RAM lies: in one piece."""
-        return ((Gpa(at.RAM), size),)
+    def ram_ranges(size: int, options: BoardOptions = NO_OPTIONS) -> Sequence[tuple[Gpa, int]]:
+        """Return where RAM lies: in one piece."""
+        base = at.FIRECRACKER_RAM if options.model == FIRECRACKER else at.RAM
+        return ((Gpa(base), size),)
 
     def connect(self, vcpus: Sequence[Arm64Vcpu]) -> None:
         """Create the GIC and connect it to the vCPUs."""
         self._cpus = len(vcpus)
         if self._vm.in_kernel_gic:
-            self._vm.create_gic(self.gic_version, at.GIC_DISTRIBUTOR, at.GIC_REDISTRIBUTOR)
+            second = at.GIC_CPU_INTERFACE if self.gic_version == 2 else at.GIC_REDISTRIBUTOR
+            self._vm.create_gic(self.gic_version, at.GIC_DISTRIBUTOR, second)
             return
         self._irq_lines = tuple(vcpu.irq_line() for vcpu in vcpus)
+        if self.gic_version == 2:
+            self._connect_gicv2()
+        else:
+            self._connect_gicv3(vcpus)
+        for vcpu in vcpus:
+            vcpu.connect_timer(
+                self._private_line(vcpu.index, at.INTID_VIRTUAL_TIMER),
+                self._private_line(vcpu.index, at.INTID_PHYSICAL_TIMER),
+            )
+
+    def _connect_gicv2(self) -> None:
         attach = self._bus.mmio.attach
-        attach(at.GIC_DISTRIBUTOR, at.GIC_WINDOW, "gicd", LazyRegion(lambda: self.gic.distributor))
+        distributor = LazyRegion(lambda: self._gicv2().distributor)
+        attach(at.GIC_DISTRIBUTOR, at.GIC_WINDOW, "gicd", distributor)
+        interface = LazyRegion(lambda: self._gicv2().cpu_interface)
+        attach(at.GIC_CPU_INTERFACE, at.GIC_WINDOW, "gicc", interface)
+
+    def _connect_gicv3(self, vcpus: Sequence[Arm64Vcpu]) -> None:
+        attach = self._bus.mmio.attach
+        distributor = LazyRegion(lambda: self._gicv3().distributor)
+        attach(at.GIC_DISTRIBUTOR, at.GIC_WINDOW, "gicd", distributor)
         for vcpu in vcpus:
             index = vcpu.index
             attach(
@@ -84,17 +117,15 @@ class Arm64Board:
                 LazyRegion(self._redistributor(index)),
             )
             vcpu.attach_system_registers(_LazyCpuInterface(self, index))
-            vcpu.connect_timer(
-                self._private_line(index, at.INTID_VIRTUAL_TIMER),
-                self._private_line(index, at.INTID_PHYSICAL_TIMER),
-            )
 
     def device_tree(self, command_line: str, initrd: tuple[int, int] | None) -> bytes:
         """Return the flattened device tree of this machine."""
         from vmm.boards.arm64_tree import build_tree
 
         regions = tuple((region.base, region.size) for region in self._memory.regions)
-        return build_tree(regions, self._cpus, self.gic_version, command_line, initrd)
+        return build_tree(
+            regions, self._cpus, self.gic_version, self._firecracker, command_line, initrd
+        )
 
     def on_input_attached(self) -> None:
         """Input is read on demand until the guest touches the serial port."""
@@ -104,21 +135,31 @@ class Arm64Board:
         self._wire.feed()
 
     @property
-    def gic(self) -> GicV3:
+    def gic(self) -> GicV2 | GicV3:
         """The GIC, where it is a device and not the backend's; made when first needed."""
-        if self._gic is None:
+        return self._gicv2() if self.gic_version == 2 else self._gicv3()
+
+    def _gicv2(self) -> GicV2:
+        if self._gic2 is None:
+            from vmm.devices.gicv2 import GicV2
+
+            self._gic2 = GicV2(irq_lines=self._irq_lines)
+        return self._gic2
+
+    def _gicv3(self) -> GicV3:
+        if self._gic3 is None:
             from vmm.devices.gicv3 import GicV3
 
-            self._gic = GicV3(irq_lines=self._irq_lines)
-        return self._gic
+            self._gic3 = GicV3(irq_lines=self._irq_lines)
+        return self._gic3
 
     def _redistributor(self, index: int) -> Callable[[], Region]:
-        return lambda: self.gic.redistributors[index]
+        return lambda: self._gicv3().redistributors[index]
 
     def _private_line(self, index: int, intid: int) -> InterruptLine:
         def drive(level: bool) -> None:
             # A timer's line falls whenever the guest looks at the timer: no reason for a GIC yet.
-            if level or self._gic is not None:
+            if level or self._gic2 is not None or self._gic3 is not None:
                 self.gic.private_line(index, intid)(level)
 
         return drive
@@ -132,7 +173,16 @@ class Arm64Board:
         from vmm.devices.pl011 import Pl011
 
         uart = Pl011(
-            irq=self._shared_line(at.INTID_PL011), sink=self._wire.sink, on_room=self._wire.feed
+            irq=self._shared_line(at.INTID_SERIAL), sink=self._wire.sink, on_room=self._wire.feed
+        )
+        self._wire.connect(uart)
+        return uart
+
+    def _build_ns16550(self) -> Region:
+        from vmm.devices.ns16550 import Ns16550
+
+        uart = Ns16550(
+            irq=self._shared_line(at.INTID_SERIAL), sink=self._wire.sink, on_room=self._wire.feed
         )
         self._wire.connect(uart)
         return uart
@@ -154,7 +204,7 @@ class _LazyCpuInterface:
         return ENCODINGS
 
     def read_register(self, encoding: Encoding) -> int:
-        return self._board.gic.cpu_interfaces[self._index].read_register(encoding)
+        return self._board._gicv3().cpu_interfaces[self._index].read_register(encoding)
 
     def write_register(self, encoding: Encoding, value: int) -> None:
-        self._board.gic.cpu_interfaces[self._index].write_register(encoding, value)
+        self._board._gicv3().cpu_interfaces[self._index].write_register(encoding, value)

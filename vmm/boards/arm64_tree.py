@@ -20,12 +20,14 @@ FIRST_SPI: Final = 32
 GIC_PHANDLE: Final = 1
 CLOCK_PHANDLE: Final = 2
 UART_CLOCK_HZ: Final = 24_000_000
+NS16550_CLOCK_HZ: Final = 1_843_200
 
 
 def build_tree(
     ram: Sequence[tuple[int, int]],
     cpus: int,
     gic_version: int,
+    firecracker: bool,
     command_line: str,
     initrd: tuple[int, int] | None,
 ) -> bytes:
@@ -35,6 +37,7 @@ def build_tree(
         ram: (base, size) of RAM.
         cpus: number of vCPUs.
         gic_version: 2 or 3.
+        firecracker: the serial port is a 16550, at its place on that model.
         command_line: for ``/chosen``.
         initrd: its first guest-physical address and the first behind it.
     """
@@ -48,19 +51,25 @@ def build_tree(
             "interrupt-parent": GIC_PHANDLE,
         },
     )
-    _add_chosen(root, command_line, initrd)
+    serial = at.FIRECRACKER_SERIAL if firecracker else at.PL011
+    _add_chosen(root, serial, command_line, initrd)
     for base, size in ram:
         root.add(f"memory@{base:x}", {"device_type": "memory", "reg": reg((base, size))})
     _add_cpus(root, cpus)
     root.add("psci", {"compatible": ["arm,psci-1.0", "arm,psci-0.2"], "method": "hvc"})
     root.add("timer", _timer())
     _add_gic(root, gic_version, cpus)
-    _add_devices(root)
+    _add_clock(root)
+    if firecracker:
+        _add_ns16550(root)
+    else:
+        _add_pl011(root)
+    _add_pl031(root)
     return flatten(root)
 
 
-def _add_chosen(root: Node, command_line: str, initrd: tuple[int, int] | None) -> None:
-    chosen = root.add("chosen", {"stdout-path": f"/serial@{at.PL011:x}"})
+def _add_chosen(root: Node, serial: int, command_line: str, initrd: tuple[int, int] | None) -> None:
+    chosen = root.add("chosen", {"stdout-path": f"/serial@{serial:x}"})
     if command_line:
         chosen.properties["bootargs"] = command_line
     if initrd is not None:
@@ -110,7 +119,7 @@ def _add_gic(root: Node, version: int, cpus: int) -> None:
     )
 
 
-def _add_devices(root: Node) -> None:
+def _add_clock(root: Node) -> None:
     root.add(
         "apb-pclk",
         {
@@ -120,17 +129,34 @@ def _add_devices(root: Node) -> None:
             "phandle": CLOCK_PHANDLE,
         },
     )
-    clocks: tuple[int, ...] = (CLOCK_PHANDLE, CLOCK_PHANDLE)
+
+
+def _add_ns16550(root: Node) -> None:
+    root.add(
+        f"serial@{at.FIRECRACKER_SERIAL:x}",
+        {
+            "compatible": "ns16550a",
+            "reg": reg((at.FIRECRACKER_SERIAL, at.PAGE)),
+            "interrupts": (SPI, at.INTID_SERIAL - FIRST_SPI, LEVEL_HIGH),
+            "clock-frequency": NS16550_CLOCK_HZ,
+        },
+    )
+
+
+def _add_pl011(root: Node) -> None:
     root.add(
         f"serial@{at.PL011:x}",
         {
             "compatible": ["arm,pl011", "arm,primecell"],
             "reg": reg((at.PL011, at.PAGE)),
-            "interrupts": (SPI, at.INTID_PL011 - FIRST_SPI, LEVEL_HIGH),
-            "clocks": clocks,
+            "interrupts": (SPI, at.INTID_SERIAL - FIRST_SPI, LEVEL_HIGH),
+            "clocks": (CLOCK_PHANDLE, CLOCK_PHANDLE),
             "clock-names": ["uartclk", "apb_pclk"],
         },
     )
+
+
+def _add_pl031(root: Node) -> None:
     root.add(
         f"rtc@{at.PL031:x}",
         {

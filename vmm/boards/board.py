@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from vmm.arch import Arch
 from vmm.backends.api import VirtualMachine
+from vmm.boards.options import BoardOptions
 from vmm.bus import Bus
 from vmm.console import Console
 from vmm.devices.lines import Clock
@@ -52,10 +53,11 @@ class Board(Protocol):
         clock: Clock,
         console: Console,
         host: Host,
+        options: BoardOptions = ...,
     ) -> None: ...
 
     @staticmethod
-    def ram_ranges(size: int) -> Sequence[tuple[Gpa, int]]:
+    def ram_ranges(size: int, options: BoardOptions = ...) -> Sequence[tuple[Gpa, int]]:
         """Return where ``size`` bytes of RAM lie."""
         ...
 

@@ -1,4 +1,4 @@
-"""What can differ between boards of one architecture: an image expects it, a user may override it."""
+"""What can differ between boards of one architecture: expected by an image, or a user's choice."""
 
 from __future__ import annotations
 

@@ -62,6 +62,13 @@ RUN_OPTIONS: Final = (
     Option("--cmdline", TEXT, "TEXT", "Command line of the guest's kernel."),
     Option("--initrd", FILE, "FILE", "Cpio archive (newc) that becomes the root file system."),
     Option("--env", TEXT, "K=V", "Environment variable of the program.", repeated=True),
+    Option(
+        "--board",
+        TEXT,
+        "WORDS",
+        "What the board shall be like, if not as the image expects it: gic=2, gic=3, virt,"
+        " firecracker; comma-separated (arm64).",
+    ),
     Option("--timeout", SECONDS, "S", "Stop the guest after S seconds, with exit status 124."),
     Option("--quiet", FLAG, "", "Do not say which backend was chosen."),
 )

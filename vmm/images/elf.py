@@ -252,7 +252,7 @@ class Elf:
 
     def _check_segment(self, where: str, segment: Segment) -> None:
         end = segment.offset + segment.file_size
-        if end > self.file.size:
+        if segment.file_size and end > self.file.size:
             self._fail(
                 f"truncated: {where}p_offset + p_filesz is {end:#x},"
                 f" the file ends at {self.file.size:#x}"

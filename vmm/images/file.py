@@ -74,6 +74,20 @@ class ImageFile:
             self.fd = -1
 
 
+def memory_file(path: str, content: bytes) -> ImageFile:
+    """Return an `ImageFile` of ``content``, for what was unpacked; messages begin with ``path``."""
+    fd = os.memfd_create("image", os.MFD_CLOEXEC)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        file = ImageFile(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+    file.path = path
+    return file
+
+
 def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vmm.boards.options import NO_OPTIONS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,6 +38,7 @@ class Image:
         protocol: how it is started, in words; empty for `UNKNOWN`.
         arch: the guest's architecture, None where the kind does not fix one.
         elf: its headers, None for what is no 64-bit ELF file.
+        board: what it expects of the board.
         complaint: for `UNKNOWN`, the one line to tell the user: what it is and what to do.
     """
 
@@ -45,6 +48,7 @@ class Image:
         self.file = file
         self.path = file.path
         self.kind = kind
+        self.board = NO_OPTIONS
         self.protocol = "" if kind == UNKNOWN else "calypso"
         self.arch: Arch | None = elf.arch if elf else None
         self.elf = elf

@@ -37,12 +37,28 @@ def open_image(path: str) -> Image:
             image = recognise(file, elf)
             if image is not None:
                 return image
+        from vmm.images import foreign
+
+        image = foreign.recognise(file, elf)
+        if image is not None:
+            return image
         from vmm.images.unknown import explain
 
         return Image(file, UNKNOWN, elf, explain(file, elf))
     except BaseException:
         file.close()
         raise
+
+
+def recognise_unpacked(file: ImageFile) -> Image | None:
+    """Return an image if ``file``, which came out of a compressed one, is a kernel of others.
+
+    Raises:
+        UsageError: if it is one, but malformed.
+    """
+    from vmm.images import foreign
+
+    return foreign.recognise(file, _read_elf(file), unpacked=True)
 
 
 def _read_elf(file: ImageFile) -> Elf | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vmm.images.elf import Elf
     from vmm.images.file import ImageFile
 
-_NEEDED: Final = "a Linux program (ELF, x86_64 or arm64) or a Calypso kernel is needed"
+_NEEDED: Final = "a Linux program (ELF, x86_64 or arm64) or a kernel of a known kind is needed"
 
 # What a file begins with, and what that is. Longer prefixes come first where one holds another.
 _BEGINNINGS: Final = (
@@ -35,8 +35,6 @@ _BEGINNINGS: Final = (
 
 # (offset, bytes, what it is): magic numbers inside a header.
 _INSIDE: Final = (
-    (0x38, b"ARM\x64", "an arm64 Linux Image"),
-    (0x202, b"HdrS", "an x86 Linux bzImage"),
     (0x101, b"ustar", "a tar archive: give its files as a cpio archive to --initrd"),
     (0x1FE, b"\x55\xaa", "a disk image or boot sector"),
     (0, b"MZ", "a Windows or EFI executable (PE)"),

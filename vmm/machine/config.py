@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmm.arch import ARCHITECTURES
+from vmm.boards.options import NO_OPTIONS, parse_board
 from vmm.errors import UsageError
 from vmm.value import value
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from vmm.arch import Arch
+    from vmm.boards.options import BoardOptions
 
 BACKENDS: Final = ("auto", "kvm", "unicorn")
 
@@ -36,6 +38,7 @@ class MachineConfig:
         command_line: of the kernel.
         initrd: path of a cpio archive for the root file system, or None.
         environment: of the program.
+        board: what the board shall be like; what it leaves open is as the image expects it.
     """
 
     image: str
@@ -47,6 +50,7 @@ class MachineConfig:
     command_line: str = ""
     initrd: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    board: BoardOptions = NO_OPTIONS
 
     def check(self) -> MachineConfig:
         """Return the same value.
@@ -149,6 +153,10 @@ def _table(content: object) -> tuple[tuple[str, str], ...]:
     return tuple((str(key), _text(item)) for key, item in content.items())
 
 
+def _board(content: object) -> BoardOptions:
+    return parse_board(_text(content))
+
+
 _FROM_TOML: Final = {
     "image": _text,
     "arguments": _texts,
@@ -159,4 +167,5 @@ _FROM_TOML: Final = {
     "command_line": _text,
     "initrd": _text,
     "environment": _table,
+    "board": _board,
 }

@@ -21,6 +21,7 @@ from vmm.backends.exits import (
 )
 from vmm.backends.select import open_backend
 from vmm.boards import board_for
+from vmm.boards.options import check_options, parse_board
 from vmm.bus import Bus
 from vmm.console import Console
 from vmm.errors import UsageError, VmmError
@@ -72,6 +73,8 @@ class Machine:
         config: what it was made from.
         console: the guest's console.
         arch: the guest's architecture.
+        kind: what the image is; see `vmm.images.image`.
+        protocol: how it is booted, in words.
         backend: the name of the backend that executes it.
         backend_reason: why that one, in one line.
         bus: its devices, by address.
@@ -92,6 +95,7 @@ class Machine:
         initrd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
+        board: str = "",
     ) -> None:
         """Make a machine that will boot ``image``.
 
@@ -106,6 +110,8 @@ class Machine:
             initrd: a cpio archive for the root file system.
             env: the program's environment.
             stdin: all of the program's input; by default it comes from ``console.send``.
+            board: what the board shall be like, for example ``gic=2``; by default as the image
+                expects it.
 
         Raises:
             UsageError: if this cannot be; one line says why.
@@ -120,6 +126,7 @@ class Machine:
             command_line=cmdline,
             initrd=None if initrd is None else os.fspath(initrd),
             environment=tuple((env or {}).items()),
+            board=parse_board(board),
         )
         self._build(config.check())
         if stdin is not None:
@@ -155,6 +162,8 @@ class Machine:
 
     def _assemble(self, config: MachineConfig) -> None:
         with open_image(find_image(config.image, config.arch)) as image:
+            self.kind = image.kind
+            self.protocol = image.protocol
             self.arch: Arch = _agree(config, image.arch)
             hypervisor, self.backend_reason = open_backend(config.backend, self.arch)
             self._resources.append(hypervisor)
@@ -166,11 +175,15 @@ class Machine:
             self.clock = MachineClock(self.bus.lock)
             self._resources.append(self.clock)
             board_type = board_for(self.arch)
-            self.memory = GuestMemory(board_type.ram_ranges(config.memory))
+            check_options(config.board, self.arch)
+            options = config.board.over(image.board)
+            self.memory = GuestMemory(board_type.ram_ranges(config.memory, options))
             self._resources.append(self.memory)
             vm = hypervisor.create_vm(self.arch, self.memory, self.clock)
             self._resources.append(vm)
-            self.board = board_type(vm, self.bus, self.memory, self.clock, self.console, self)
+            self.board = board_type(
+                vm, self.bus, self.memory, self.clock, self.console, self, options
+            )
             self.vcpu: Vcpu = vm.create_vcpu(0, self.bus)
             self._resources.append(self.vcpu)
             self.board.connect((self.vcpu,))

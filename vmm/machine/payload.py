@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from time import time_ns
 
+from vmm.arch import X86_64
 from vmm.errors import UsageError
 from vmm.hypercall import abi
 from vmm.images.bundled import kernel_path
-from vmm.images.image import CALYPSO_KERNEL, LINUX_PROGRAM
+from vmm.images.image import CALYPSO_KERNEL, LINUX_PROGRAM, UNKNOWN
 from vmm.images.recognise import open_image
 
 TYPE_CHECKING = False
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from vmm.images.image import Image
     from vmm.machine.config import MachineConfig
     from vmm.memory import GuestMemory
+
+# On arm64 the device tree names the console.
+LINUX_X86_CONSOLE: Final = "console=ttyS0"
 
 FEATURES: Final = (
     abi.FEATURE_DOORBELL | abi.FEATURE_CONSOLE | abi.FEATURE_IDLE | abi.FEATURE_ZEROED_RAM
@@ -63,7 +67,9 @@ def load_image(config: MachineConfig, image: Image, board: Board, memory: GuestM
         _check_interpreter(config, image)
         with open_image(kernel_path(board.arch)) as kernel:
             return _load_calypso(config, kernel, image, board, memory)
-    raise UsageError(image.complaint)
+    if image.kind == UNKNOWN:
+        raise UsageError(image.complaint)
+    return _load_foreign(config, image, board, memory)
 
 
 def _check_interpreter(config: MachineConfig, program: Image) -> None:
@@ -105,3 +111,26 @@ def _load_calypso(
     )
     paths = (kernel.path,) if program is None else (kernel.path, program.path)
     return Payload(loaded.registers, paths)
+
+
+def _load_foreign(
+    config: MachineConfig, image: Image, board: Board, memory: GuestMemory
+) -> Payload:
+    from vmm.boot.placement import BootRequest, Placement
+    from vmm.images.foreign import ForeignKernel
+
+    assert isinstance(image, ForeignKernel)
+    if config.environment:
+        raise UsageError(f"{image.path}: --env is for programs, this is a kernel")
+    words = [config.command_line, *config.arguments]
+    if image.linux and board.arch == X86_64 and "console=" not in config.command_line:
+        words.insert(0, LINUX_X86_CONSOLE)
+    request = BootRequest(
+        name=os.path.basename(image.path),
+        command_line=" ".join([word for word in words if word]),
+        initrd=config.initrd,
+        board=board,
+        cpus=config.cpus,
+    )
+    registers = image.load(Placement(memory), request)
+    return Payload(registers, (image.path,))

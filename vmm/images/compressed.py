@@ -1,0 +1,131 @@
+"""Compressed kernels: a whole file in gzip, xz or zstd, or an EFI image that unpacks itself.
+
+EFI images of the "zboot" kind (Linux's drivers/firmware/efi/libstub/zboot-header.S) hold a
+compressed arm64 Image, with its place and method in the first bytes.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from vmm.errors import UsageError
+from vmm.images.file import memory_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from vmm.images.file import ImageFile
+    from vmm.images.image import Image
+
+# Bounds what a file of a few bytes can unpack to; kernels with all their modules stay below.
+MAX_UNPACKED: Final = 512 << 20
+
+# "MZ", "zimg", offset and size of the payload, 8 reserved bytes, the method.
+_ZBOOT: Final = Struct("<2s2x4sII8x32s")
+
+
+def unpack(file: ImageFile) -> bytes | None:
+    """Return what is in a compressed file; None if it is not compressed in a known way.
+
+    Raises:
+        UsageError: if it is damaged, too large, or nothing here can unpack it.
+    """
+    head = file.head
+    for magic, name, method in _METHODS:
+        if head.startswith(magic):
+            return _unpack(file, name, method, file.read(0, file.size, "the file"))
+    if head[:2] == b"MZ" and head[4:8] == b"zimg":
+        _, _, offset, size, text = _ZBOOT.unpack(file.read(0, _ZBOOT.size, "the zboot header"))
+        wanted = text.partition(b"\0")[0].decode("ascii", "backslashreplace")
+        payload = file.read(offset, size, "the payload of the zboot header")
+        for _, name, method in _METHODS:
+            if name == wanted:
+                return _unpack(file, name, method, payload)
+        raise UsageError(f"{file.path}: the zboot header names method {wanted!r}, which is unknown")
+    return None
+
+
+def recognise(file: ImageFile) -> Image | None:
+    """Return an image if ``file`` is a compressed kernel.
+
+    Raises:
+        UsageError: if it is compressed, but damaged, or holds a malformed kernel.
+    """
+    content = unpack(file)
+    if content is None:
+        return None
+    from vmm.images.recognise import recognise_unpacked
+
+    inner = memory_file(file.path, content)
+    image = recognise_unpacked(inner)
+    if image is None:
+        inner.close()
+        return None
+    file.close()
+    return image
+
+
+def _unpack(file: ImageFile, name: str, method: Callable[[bytes], bytes], packed: bytes) -> bytes:
+    try:
+        return method(packed)
+    except (EOFError, ValueError, OSError) as error:
+        raise UsageError(f"{file.path}: {name}: {error}") from None
+
+
+def _gunzip(packed: bytes) -> bytes:
+    import zlib
+
+    # 31: with a gzip header. Signed kernels have other things behind the compressed data.
+    decompressor = zlib.decompressobj(31)
+    try:
+        content = decompressor.decompress(packed, MAX_UNPACKED)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    return _complete(content, decompressor.eof)
+
+
+def _unxz(packed: bytes) -> bytes:
+    import lzma
+
+    decompressor = lzma.LZMADecompressor()
+    try:
+        content = decompressor.decompress(packed, MAX_UNPACKED)
+    except lzma.LZMAError as error:
+        raise ValueError(str(error)) from None
+    return _complete(content, decompressor.eof)
+
+
+def _unzstd(packed: bytes) -> bytes:
+    """Unpack by the zstd command: Python has no module for it before 3.14."""
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["zstd", "-dcq", f"--memory={MAX_UNPACKED >> 20}MB"],
+            input=packed,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ValueError("unpacking needs the command zstd: install it") from None
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ValueError(lines[-1] if lines else "damaged")
+    return _complete(done.stdout, True)
+
+
+def _complete(content: bytes, whole: bool) -> bytes:
+    if len(content) >= MAX_UNPACKED:
+        raise ValueError(f"unpacks to more than {MAX_UNPACKED >> 20} MiB")
+    if not whole:
+        raise ValueError("truncated")
+    return content
+
+
+_METHODS: Final = (
+    (b"\x1f\x8b", "gzip", _gunzip),
+    (b"\xfd7zXZ\0", "xzkern", _unxz),
+    (b"\x28\xb5\x2f\xfd", "zstd", _unzstd),
+)
