@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.vmm.backends.unicorn.arm64_guest import RAM_BASE, Guest
 from vmm.backends.exits import Crashed, Interrupted, Shutdown
+from vmm.backends.unicorn import arm64_registers
 
 Boot = Callable[[str], Guest]
 
@@ -251,3 +254,15 @@ def test_pointer_authentication_is_not_trapped(arm64_guest: Boot) -> None:
     )
     assert guest.run() == Shutdown()
     assert guest.register("x20") == 0x1234
+
+
+def test_an_exception_to_a_level_that_is_not_there_crashes(
+    native: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hcr = (3, 4, 1, 1, 0)
+    trap_wfi = 1 << 13
+    reset = arm64_registers._RESET_SYSTEM
+    monkeypatch.setitem(reset, hcr, reset[hcr] | trap_wfi)
+    guest = Guest("wfi")
+    assert guest.run() == Crashed("an exception to EL2 or EL3, which this machine does not have")
+    guest.close()
