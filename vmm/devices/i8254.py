@@ -43,6 +43,7 @@ class Channel(Device):
     gate = internal(True)
 
     _mode = internal(0)
+    _mode_written = internal(0)
     _bcd = internal(False)
     _access = internal(BOTH_BYTES)
     _loaded = internal(False)  # a count was written since the control word
@@ -54,6 +55,7 @@ class Channel(Device):
     _written_low: int | None = internal(None)
     _read_high = internal(False)
     _latched_count: int | None = internal(None)
+    _latched_high = internal(False)
     _latched_status: int | None = internal(None)
 
     def __init__(self, clock: Clock) -> None:
@@ -82,6 +84,7 @@ class Channel(Device):
         """Take a control word: the counter stops until a count is written."""
         self._access = access
         self._mode = mode & 3 if mode > HARDWARE_STROBE else mode
+        self._mode_written = mode
         self._bcd = bcd
         self._loaded = self._counting = self._read_high = False
         self._ticks = 0
@@ -91,16 +94,16 @@ class Channel(Device):
         """Keep the count for the next reads; without effect while it is kept already."""
         if self._latched_count is None:
             self._latched_count = self._value()
+            self._latched_high = False
 
     def latch_status(self) -> None:
         """Keep the status for the next read; without effect while it is kept already."""
         if self._latched_status is None:
-            null_count = not self._loaded
             self._latched_status = (
                 self.output() << 7
-                | null_count << 6
+                | (not self._loaded) << 6
                 | self._access << 4
-                | self._mode << 1
+                | self._mode_written << 1
                 | self._bcd
             )
 
@@ -123,14 +126,17 @@ class Channel(Device):
         if self._latched_status is not None:
             status, self._latched_status = self._latched_status, None
             return status
-        count = self._value() if self._latched_count is None else self._latched_count
-        if self._access == BOTH_BYTES:
-            high = self._read_high
-            self._read_high = not high
+        high = self._access == HIGH_BYTE
+        if self._latched_count is None:
+            count = self._value()
+            if self._access == BOTH_BYTES:
+                high, self._read_high = self._read_high, not self._read_high
         else:
-            high = self._access == HIGH_BYTE
-        if high or self._access != BOTH_BYTES:
-            self._latched_count = None
+            count = self._latched_count
+            if self._access == BOTH_BYTES:
+                high, self._latched_high = self._latched_high, True
+            if high or self._access != BOTH_BYTES:
+                self._latched_count = None
         return count >> 8 if high else count & 0xFF
 
     def output(self) -> bool:

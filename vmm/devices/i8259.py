@@ -216,7 +216,8 @@ class I8259(RegisterDevice, width=8):
             self._special_mask = bool(value & self.COMMAND_OCW3_SMM)
         if value & self.COMMAND_OCW3_RR:
             self._read_isr = bool(value & self.COMMAND_OCW3_RIS)
-        self._poll = bool(value & self.COMMAND_OCW3_P)
+        if value & self.COMMAND_OCW3_P:
+            self._poll = True  # until the next read
 
     def _poll_word(self) -> int:
         self._poll = False

@@ -181,8 +181,11 @@ def test_the_gate_stops_and_restarts_periods(mode: int) -> None:
 @pytest.mark.parametrize("mode", [6, 7])
 def test_modes_6_and_7_are_2_and_3(mode: int) -> None:
     timer = Timer()
-    timer.program(0, mode, 100)
-    assert timer.status(0) >> 1 & 7 == mode & 3
+    timer.program(0, mode, 1000)
+    assert timer.status(0) >> 1 & 7 == mode
+    rises = timer.irq.rises
+    timer.tick(3000)
+    assert timer.irq.rises == rises + 3
 
 
 def test_a_count_of_0_is_the_largest(timer: Timer) -> None:
