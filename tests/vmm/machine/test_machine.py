@@ -87,8 +87,8 @@ def test_idle_ends_with_input(kernel: Path, arch: str, backend: str) -> None:
     ]
     write_kernel(kernel, arch, requests, SPIN[arch])
     with Machine(kernel, backend=backend) as machine:
-        threading.Timer(0.1, machine.console.send, [b"typed"]).start()
         start = time.monotonic()
+        threading.Timer(0.1, machine.console.send, [b"typed"]).start()
         assert machine.run(timeout=20) == 0
         assert machine.console.output == b"typed"
         assert time.monotonic() - start >= 0.1
