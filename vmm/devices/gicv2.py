@@ -49,6 +49,7 @@ COMPONENT_ID: Final = (0x0D, 0xF0, 0x05, 0xB1)
 MIN_BINARY_POINT: Final = 2
 
 INTID: Final = 0x3FF
+ALL_SGIS: Final = (1 << SGIS) - 1
 
 
 class Distributor(InterruptRegisters):
@@ -96,13 +97,19 @@ class Distributor(InterruptRegisters):
         gic = self._gic
         return self.TYPER_CPU_NUMBER.put(len(gic.private) - 1) | gic.interrupts // 32 - 1
 
-    # SGIs are made pending by their senders only.
+    # SGIs are always enabled, as in the GIC-400, and made pending by their senders only.
+
+    def _enable(self, word: int, value: int) -> None:
+        super()._enable(word, _without_sgis(word, value))
+
+    def _disable(self, word: int, value: int) -> None:
+        super()._disable(word, _without_sgis(word, value))
 
     def _set_pending(self, word: int, value: int) -> None:
-        super()._set_pending(word, value & ~0xFFFF if word == 0 else value)
+        super()._set_pending(word, _without_sgis(word, value))
 
     def _clear_pending(self, word: int, value: int) -> None:
-        super()._clear_pending(word, value & ~0xFFFF if word == 0 else value)
+        super()._clear_pending(word, _without_sgis(word, value))
 
     @ITARGETSR.on_read
     def _read_targets(self, index: int) -> int:
@@ -390,6 +397,8 @@ class GicV2(Gic):
 
     def reset(self) -> None:
         super().reset()
+        for bank in self.private:
+            bank.enabled = ALL_SGIS
         self.targets = bytearray(len(self.shared.priorities))
         self.route()
 
@@ -417,3 +426,7 @@ class GicV2(Gic):
                     1 << bit for bit, target in enumerate(self.targets) if target >> cpu & 1
                 )
         self.update()
+
+
+def _without_sgis(word: int, value: int) -> int:
+    return value & ~ALL_SGIS if word == 0 else value

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.vmm.devices.gics import IGROUPR, ISPENDR, SPURIOUS, V2
+from tests.vmm.devices.gics import ICENABLER, IGROUPR, ISENABLER, ISPENDR, SPURIOUS, V2
 
 ITARGETSR, SGIR, CPENDSGIR, SPENDSGIR = 0x800, 0xF00, 0xF10, 0xF20
 CTLR, IAR, EOIR, ABPR, AIAR, AEOIR, AHPPIR = 0x00, 0x0C, 0x10, 0x1C, 0x20, 0x24, 0x28
@@ -95,6 +95,12 @@ def test_sgis_reach_their_targets(request_word: int, reached: list[int]) -> None
     assert [cpu for cpu in range(3) if gic.irq[cpu].level] == reached
     for gic.cpu in reached:
         assert gic.acknowledge() == 1 << 10 | 5
+
+
+def test_sgis_are_always_enabled() -> None:
+    gic = V2()
+    gic.write_state(ICENABLER, 0, 0xFFFF_FFFF)
+    assert gic.read_state(ISENABLER, 0) == 0xFFFF
 
 
 def test_sgis_from_two_senders_are_two_interrupts() -> None:
