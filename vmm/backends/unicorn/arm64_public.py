@@ -96,7 +96,6 @@ class PublicCore:
         # the access into an exception, with nothing behind it.
         self._known: dict[Encoding, RegisterHandler] = {}
         self._unknown: dict[Encoding, RegisterHandler] = {}
-        self._stops = engine.stops
         self._context = self._allocate_context()
         # The timers exist in the engine, where they do nothing, so accesses to them do not trap.
         self._hook_accesses(_INS_MRS, self._on_mrs)
@@ -113,13 +112,10 @@ class PublicCore:
         self._engine.write_register(REG_X0, value)
 
     def halted(self) -> bool:
-        # A run without an error ends by a stop or by WFI. Where both happened WFI ends early,
-        # which it may at any time.
-        stops, self._stops = self._stops, self._engine.stops
-        return stops == self._engine.stops
+        # A run without an error ends by a stop or by WFI.
+        return not self._engine.stopped
 
     def drive_interrupt(self, level: bool) -> None:
-        self._stops = self._engine.stops
         if not level:
             return
         if self._engine.read_register(REG_PSTATE) & PSTATE_I:

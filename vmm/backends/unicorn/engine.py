@@ -59,7 +59,6 @@ class Engine:
         handle: the ``uc_engine *``.
         state: its private state, or None where only the public interface is certain.
         failure: the exception that a callback raised; it stopped the run.
-        stops: how often `stop` was called.
     """
 
     def __init__(
@@ -74,11 +73,10 @@ class Engine:
         self.ffi = library.ffi
         self.api = library.api
         self.failure: BaseException | None = None
-        self.stops = 0
         self._kept: list[CData] = []
         self._word = self.ffi.new("uint64_t *")
         stop = library.address_of("uc_emu_stop")
-        self._asked = self.ffi.new("uint64_t[2]", [0, stop])
+        self._asked = self.ffi.new("uint64_t[3]", [0, stop, 0])  # struct stop, see `shim`
         handle = self.ffi.new("uc_engine **")
         library.check(self.api.uc_open(arch, mode, handle), "cannot open an engine")
         self.handle: CData = handle[0]
@@ -175,11 +173,11 @@ class Engine:
     def start(self, address: int) -> int:
         """Run from ``address`` until something stops the engine; return its error number."""
         self._asked[0] = 0
+        self._asked[2] = 0
         return self.api.uc_emu_start(self.handle, address, 0, 0, 0)
 
     def stop(self) -> None:
         """End the run before the next block. Certain in the engine's own thread only."""
-        self.stops += 1
         if self.state is not None:
             self.api.uc_emu_stop(self.handle)
         else:
@@ -187,8 +185,13 @@ class Engine:
 
     def stop_in_exception_hook(self) -> None:
         """End the run once the hook returns, even if no further block can be fetched."""
-        self.stops += 1
+        self._asked[2] += 1
         self.api.uc_emu_stop(self.handle)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last run was ended by a stop; only where blocks look for stops."""
+        return bool(self._asked[2])
 
     def read_register(self, number: int) -> int:
         """Return a register of at most 64 bits by its ``UC_*_REG_*`` number."""
@@ -249,6 +252,7 @@ class Engine:
 
         def look(_engine: CData, _address: int, _size: int, _user: CData) -> None:
             if self._asked[0]:
+                self._asked[2] += 1
                 self.api.uc_emu_stop(self.handle)
 
         self.add_hook(HOOK_BLOCK, self.callback("uc_cb_hookblock_t", look))

@@ -20,6 +20,7 @@ The code is position independent. What it needs is in the hook's user data::
     struct stop {
         uint64_t asked;
         uc_err (*uc_emu_stop)(uc_engine *);
+        uint64_t made;              /* how often it was done */
     };
     uint64_t count;
 """
@@ -52,7 +53,8 @@ _X86_64_STOP: Final = (
     "48833900"  #     cmp  qword [rcx], 0
     "7501"  #         jne  1f
     "c3"  #           ret
-    "ff6108"  #    1: jmp  [rcx + 8]
+    "48ff4110"  #  1: inc  qword [rcx + 16]
+    "ff6108"  #       jmp  [rcx + 8]
 )
 _X86_64_COUNT: Final = (
     "48ff01"  #       inc  qword [rcx]
@@ -77,7 +79,10 @@ _AARCH64_STOP: Final = (
     "640040f9"  #     ldr  x4, [x3]
     "440000b5"  #     cbnz x4, 1f
     "c0035fd6"  #     ret
-    "640440f9"  #  1: ldr  x4, [x3, #8]
+    "640840f9"  #  1: ldr  x4, [x3, #16]
+    "84040091"  #     add  x4, x4, #1
+    "640800f9"  #     str  x4, [x3, #16]
+    "640440f9"  #     ldr  x4, [x3, #8]
     "80001fd6"  #     br   x4
 )
 _AARCH64_COUNT: Final = (

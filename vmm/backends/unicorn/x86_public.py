@@ -5,10 +5,7 @@ system call 40 us instead of 0.05, and:
 
 * An interrupt is taken only when the engine has stopped. While one is pending that the processor
   masks, the engine is stopped every millisecond to look; it cannot tell when the mask is lifted.
-* A stop can repeat the instruction that accessed memory last (see
-  `EngineState.stop_only_between_blocks`); atomic operations of a guest are therefore not exact.
 * 8-byte accesses to devices arrive as two of 4 bytes.
-* HLT is noticed by the engine's return. Where a stop coincides with it, HLT ends early.
 * Exceptions are delivered with the limits of `x86_delivery`.
 * IN and OUT that IOPL forbids read all ones and write nothing, instead of #GP or what an I/O
   permission bitmap allows.
@@ -109,7 +106,6 @@ class PublicCore:
         self._acknowledge = acknowledge
         self._bell = bell
         self._poll = clock.timer(bell.ring)
-        self._stops = engine.stops
         self._shut_down = False
         callback = engine.callback
         engine.add_hook(HOOK_INTR, callback("uc_cb_hookintr_t", self._on_exception))
@@ -137,7 +133,7 @@ class PublicCore:
 
     def halted(self) -> bool:
         # A run without an error ends by a stop or by HLT.
-        return self._stops == self._engine.stops and not self._shut_down
+        return not self._engine.stopped
 
     def resume(self) -> None:
         self._shut_down = False
@@ -149,7 +145,6 @@ class PublicCore:
         return self._shut_down
 
     def drive_interrupt(self, level: bool) -> None:
-        self._stops = self._engine.stops
         if not level:
             return
         if self.interrupts_enabled() and not self._in_shadow():
