@@ -1,13 +1,32 @@
-"""Machine code for hooks where Python may not run, or would be too slow; for x86_64 hosts.
+"""Machine code for hooks where Python may not run, or would be too slow.
 
 Delivery of an exception may end in a ``longjmp`` out of the hook, which must not cross a frame of
 the interpreter. SYSCALL, whose work the engine leaves to a hook, and RDTSC are here for speed: 56
-and 38 ns where a hook in Python takes 2 µs and 0.4 µs.
+and 38 ns where hooks in Python take 2 us and 0.4 us.
 
-A listing has bytes on the left of ``;`` and the assembler's text on the right (System V calling
-convention, Intel syntax). In the bytes, ``{name}`` is the 32-bit offset of a field in the CPU
-state, ``[name]`` the 64-bit address of a function, and ``>label`` a short jump. A test assembles
-the text and compares.
+The code of each host architecture is a module of listings, with bytes on the left of ``;`` and the
+assembler's text on the right. In the bytes, ``{name}`` is the 32-bit offset of a field in the CPU
+state, ``[name]`` a 64-bit word such as the address of a function, and ``>label`` a short jump. A
+test assembles the text and compares.
+
+``DELIVER_EXCEPTION`` has the engine deliver, after three repairs. The engine would abort the
+process where it needs a stack from a task register that LTR loaded with the null selector: an empty
+TSS gives the guest a #TS instead. It has stepped over INT n already, so that a fault during
+delivery (#GP, where the gate's DPL forbids the call) would be reported behind the instruction: INT3
+and INTO take one byte, others two; what a delivered INT pushes is kept in another field. And in
+long mode the error codes of #NP and #GP that name a gate (bit 1) have its number times 16, not 8.
+
+``SYSCALL`` is as in the APM, volume 3; outside long mode it is #UD, as on Intel's processors. The
+engine adds the instruction's length to RIP afterwards and does not tell it, so prefixes are counted
+(0F 05 ends the instruction): a program could enter its kernel behind LSTAR otherwise. At the end
+the engine's hidden flags get CPL 0 and 64-bit code.
+
+``RDTSC`` and ``RDTSCP`` give nanoseconds of CLOCK_MONOTONIC plus the state's offset. Their answer 1
+keeps the engine from reading the host's own counter.
+
+``READ_PORT`` and ``WRITE_PORT`` close ports to programs. The engine lets every ring access every
+port; where CPL is greater than IOPL, its own check is called first, which looks at the I/O
+permission bitmap and raises #GP.
 """
 
 from __future__ import annotations
@@ -37,211 +56,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import mmap
     from collections.abc import Mapping
+    from types import ModuleType
     from typing import Final
 
     from vmm.backends.unicorn.internals import EngineState
     from vmm.backends.unicorn.library import CData, Library
 
-# uc_cb_hookintr_t(engine rdi, vector esi, state rdx).
-#
-# Three repairs go before the engine's own delivery. It would abort the process where it needs a
-# stack from a task register that LTR loaded with the null selector: an empty TSS gives the guest a
-# #TS instead. It has stepped over INT n already, so that a fault during delivery (#GP, where the
-# gate's DPL forbids the call) would be reported behind the instruction: INT3 and INTO take one
-# byte, others two; what a delivered INT pushes is kept in another field. And in long mode the error
-# codes of #NP and #GP that name a gate (bit 1) have its number times 16 instead of 8.
-DELIVER_EXCEPTION: Final = """
-    f6 82 {tr.flags+1} 80                ; test byte ptr [rdx + {tr.flags+1}], 0x80
-    75 >usable                           ; jnz usable
-    c7 82 {tr.flags} 00 89 00 00         ; mov dword ptr [rdx + {tr.flags}], 0x8900
-usable:
-    83 ba {exception_is_int} 00          ; cmp dword ptr [rdx + {exception_is_int}], 0
-    74 >raised                           ; je raised
-    83 ee 03                             ; sub esi, 3
-    83 fe 02                             ; cmp esi, 2
-    b8 02 00 00 00                       ; mov eax, 2
-    83 d8 00                             ; sbb eax, 0
-    48 29 82 {rip}                       ; sub qword ptr [rdx + {rip}], rax
-    eb >deliver                          ; jmp deliver
-raised:
-    83 fe 0b                             ; cmp esi, 11
-    74 >selector                         ; je selector
-    83 fe 0d                             ; cmp esi, 13
-    75 >deliver                          ; jne deliver
-selector:
-    f7 82 {hflags} 00 40 00 00           ; test dword ptr [rdx + {hflags}], 0x4000
-    74 >deliver                          ; jz deliver
-    8b 82 {error_code}                   ; mov eax, dword ptr [rdx + {error_code}]
-    a8 02                                ; test al, 2
-    74 >deliver                          ; jz deliver
-    83 e8 02                             ; sub eax, 2
-    d1 e8                                ; shr eax
-    83 c0 02                             ; add eax, 2
-    89 82 {error_code}                   ; mov dword ptr [rdx + {error_code}], eax
-deliver:
-    48 8d ba {cpu}                       ; lea rdi, [rdx + {cpu}]
-    48 b8 [x86_cpu_do_interrupt_x86_64]  ; movabs rax, offset [x86_cpu_do_interrupt_x86_64]
-    ff e0                                ; jmp rax
-"""
-
-# uc_cb_insn_syscall_t(engine rdi, state rsi). APM volume 3, SYSCALL; outside long mode it is #UD,
-# as on processors of Intel.
-#
-# The engine adds the instruction's length to RIP afterwards and does not tell it, so prefixes are
-# counted (0F 05 ends the instruction): a program could enter its kernel behind LSTAR otherwise.
-# The last lines set CPL to 0 and the code size to 64 bits in the engine's hidden flags.
-SYSCALL: Final = """
-    53                                   ; push rbx
-    41 54                                ; push r12
-    48 83 ec 08                          ; sub rsp, 8
-    48 89 f3                             ; mov rbx, rsi
-    f6 83 {efer} 01                      ; test byte ptr [rbx + {efer}], 1
-    74 >undefined                        ; jz undefined
-    f7 83 {hflags} 00 40 00 00           ; test dword ptr [rbx + {hflags}], 0x4000
-    75 >defined                          ; jnz defined
-undefined:
-    48 89 df                             ; mov rdi, rbx
-    be 06 00 00 00                       ; mov esi, 6
-    48 b8 [raise_exception_x86_64]       ; movabs rax, offset [raise_exception_x86_64]
-    ff d0                                ; call rax
-defined:
-    4c 8b a3 {rip}                       ; mov r12, qword ptr [rbx + {rip}]
-prefix:
-    48 89 df                             ; mov rdi, rbx
-    4c 89 e6                             ; mov rsi, r12
-    48 b8 [cpu_ldub_code_x86_64]         ; movabs rax, offset [cpu_ldub_code_x86_64]
-    ff d0                                ; call rax
-    49 ff c4                             ; inc r12
-    3c 0f                                ; cmp al, 0x0f
-    75 >prefix                           ; jne prefix
-    49 ff c4                             ; inc r12
-    4c 89 a3 {rcx}                       ; mov qword ptr [rbx + {rcx}], r12
-    48 89 df                             ; mov rdi, rbx
-    48 b8 [helper_read_eflags_x86_64]    ; movabs rax, offset [helper_read_eflags_x86_64]
-    ff d0                                ; call rax
-    48 89 83 {r11}                       ; mov qword ptr [rbx + {r11}], rax
-    48 8b b3 {fmask}                     ; mov rsi, qword ptr [rbx + {fmask}]
-    48 f7 d6                             ; not rsi
-    48 21 c6                             ; and rsi, rax
-    83 ca ff                             ; or edx, -1
-    48 89 df                             ; mov rdi, rbx
-    48 b8 [helper_write_eflags_x86_64]   ; movabs rax, offset [helper_write_eflags_x86_64]
-    ff d0                                ; call rax
-    8b 83 {star+4}                       ; mov eax, dword ptr [rbx + {star+4}]
-    25 fc ff 00 00                       ; and eax, 0xfffc
-    89 83 {cs.selector}                  ; mov dword ptr [rbx + {cs.selector}], eax
-    83 c0 08                             ; add eax, 8
-    89 83 {ss.selector}                  ; mov dword ptr [rbx + {ss.selector}], eax
-    31 c0                                ; xor eax, eax
-    48 89 83 {cs.base}                   ; mov qword ptr [rbx + {cs.base}], rax
-    48 89 83 {ss.base}                   ; mov qword ptr [rbx + {ss.base}], rax
-    83 c8 ff                             ; or eax, -1
-    89 83 {cs.limit}                     ; mov dword ptr [rbx + {cs.limit}], eax
-    89 83 {ss.limit}                     ; mov dword ptr [rbx + {ss.limit}], eax
-    c7 83 {cs.flags} 00 9b af 00         ; mov dword ptr [rbx + {cs.flags}], 0xaf9b00
-    c7 83 {ss.flags} 00 93 cf 00         ; mov dword ptr [rbx + {ss.flags}], 0xcf9300
-    48 8b 83 {lstar}                     ; mov rax, qword ptr [rbx + {lstar}]
-    f7 83 {hflags} 00 80 00 00           ; test dword ptr [rbx + {hflags}], 0x8000
-    48 0f 44 83 {cstar}                  ; cmovz rax, qword ptr [rbx + {cstar}]
-    4c 29 e0                             ; sub rax, r12
-    48 01 83 {rip}                       ; add qword ptr [rbx + {rip}], rax
-    83 a3 {hflags} bc                    ; and dword ptr [rbx + {hflags}], -0x44
-    81 8b {hflags} 30 80 00 00           ; or dword ptr [rbx + {hflags}], 0x8030
-    48 83 c4 08                          ; add rsp, 8
-    41 5c                                ; pop r12
-    5b                                   ; pop rbx
-    c3                                   ; ret
-"""
-
-# uc_cb_insn_cpuid_t(engine rdi, state rsi): nanoseconds of CLOCK_MONOTONIC plus an offset. The
-# answer 1 keeps the engine from reading the host's own counter.
-RDTSC: Final = """
-    53                                   ; push rbx
-    48 83 ec 10                          ; sub rsp, 16
-    48 89 f3                             ; mov rbx, rsi
-    bf 01 00 00 00                       ; mov edi, 1
-    48 89 e6                             ; mov rsi, rsp
-    48 b8 [clock_gettime]                ; movabs rax, offset [clock_gettime]
-    ff d0                                ; call rax
-    48 69 04 24 00 ca 9a 3b              ; imul rax, qword ptr [rsp], 1000000000
-    48 03 44 24 08                       ; add rax, qword ptr [rsp + 8]
-    48 03 83 {tsc_offset}                ; add rax, qword ptr [rbx + {tsc_offset}]
-    89 c1                                ; mov ecx, eax
-    48 89 8b {rax}                       ; mov qword ptr [rbx + {rax}], rcx
-    48 c1 e8 20                          ; shr rax, 32
-    48 89 83 {rdx}                       ; mov qword ptr [rbx + {rdx}], rax
-    b8 01 00 00 00                       ; mov eax, 1
-    48 83 c4 10                          ; add rsp, 16
-    5b                                   ; pop rbx
-    c3                                   ; ret
-"""
-
-# The same with the processor's number (IA32_TSC_AUX) in ECX.
-RDTSCP: Final = f"""
-    8b 86 {{tsc_aux}}                      ; mov eax, dword ptr [rsi + {{tsc_aux}}]
-    48 89 86 {{rcx}}                       ; mov qword ptr [rsi + {{rcx}}], rax
-{RDTSC}"""
-
-
-# uc_cb_insn_in_t(engine rdi, port esi, size edx, user rcx). The engine lets every ring access every
-# port. Here its own check is called where CPL is greater than IOPL: the I/O permission bitmap, #GP.
-# The user data is `new_port_guard`.
-READ_PORT: Final = """
-    48 8b 01                             ; mov rax, qword ptr [rcx]
-    44 8b 80 {hflags}                    ; mov r8d, dword ptr [rax + {hflags}]
-    41 83 e0 03                          ; and r8d, 3
-    74 >allowed                          ; jz allowed
-    44 8b 88 {rflags}                    ; mov r9d, dword ptr [rax + {rflags}]
-    41 c1 e9 0c                          ; shr r9d, 12
-    41 83 e1 03                          ; and r9d, 3
-    45 39 c8                             ; cmp r8d, r9d
-    76 >allowed                          ; jbe allowed
-    57                                   ; push rdi
-    56                                   ; push rsi
-    52                                   ; push rdx
-    51                                   ; push rcx
-    48 83 ec 08                          ; sub rsp, 8
-    48 89 c7                             ; mov rdi, rax
-    ff 54 d1 08                          ; call qword ptr [rcx + rdx * 8 + 8]
-    48 83 c4 08                          ; add rsp, 8
-    59                                   ; pop rcx
-    5a                                   ; pop rdx
-    5e                                   ; pop rsi
-    5f                                   ; pop rdi
-allowed:
-    ff 61 08                             ; jmp qword ptr [rcx + 8]
-"""
-
-# uc_cb_insn_out_t(engine rdi, port esi, size edx, value ecx, user r8)
-WRITE_PORT: Final = """
-    49 8b 00                             ; mov rax, qword ptr [r8]
-    44 8b 88 {hflags}                    ; mov r9d, dword ptr [rax + {hflags}]
-    41 83 e1 03                          ; and r9d, 3
-    74 >allowed                          ; jz allowed
-    44 8b 90 {rflags}                    ; mov r10d, dword ptr [rax + {rflags}]
-    41 c1 ea 0c                          ; shr r10d, 12
-    41 83 e2 03                          ; and r10d, 3
-    45 39 d1                             ; cmp r9d, r10d
-    76 >allowed                          ; jbe allowed
-    57                                   ; push rdi
-    56                                   ; push rsi
-    52                                   ; push rdx
-    51                                   ; push rcx
-    41 50                                ; push r8
-    48 89 c7                             ; mov rdi, rax
-    41 ff 54 d0 08                       ; call qword ptr [r8 + rdx * 8 + 8]
-    41 58                                ; pop r8
-    59                                   ; pop rcx
-    5a                                   ; pop rdx
-    5e                                   ; pop rsi
-    5f                                   ; pop rdi
-allowed:
-    41 ff 60 08                          ; jmp qword ptr [r8 + 8]
-"""
-
+# Fields of the CPU state.
 _CS: Final = X86_SEGS + 24
 _SS: Final = X86_SEGS + 48
-_OFFSETS: Final = {
+OFFSETS: Final = {
     "rax": X86_REGS,
     "rcx": X86_REGS + 8,
     "rdx": X86_REGS + 16,
@@ -284,7 +108,14 @@ _PORT_CHECKS: Final = (
     "helper_check_iol_x86_64",
 )
 
-_LISTINGS: Final = (DELIVER_EXCEPTION, SYSCALL, RDTSC, RDTSCP, READ_PORT, WRITE_PORT)
+_LISTINGS: Final = (
+    "DELIVER_EXCEPTION",
+    "SYSCALL",
+    "RDTSC",
+    "RDTSCP",
+    "READ_PORT",
+    "WRITE_PORT",
+)
 _ALIGNMENT: Final = 64
 
 
@@ -317,7 +148,7 @@ _loaded: list[tuple[Shims, mmap.mmap]] = []
 
 def load_shims(library: Library, state: EngineState) -> Shims | None:
     """Return the shims, or None where this host cannot run them or does not allow it."""
-    if not _loaded and os.uname().machine == "x86_64":
+    if not _loaded:
         _load(library, state.cpu - state.env)
     return _loaded[0][0] if _loaded else None
 
@@ -330,15 +161,17 @@ def new_port_guard(library: Library, env: int, python: CData) -> CData:
 
 
 def _load(library: Library, cpu: int) -> None:
-    offsets = {**_OFFSETS, "cpu": cpu}
-    addresses = {name: library.address_of(name) or 0 for name in (*_FUNCTIONS, *_PORT_CHECKS)}
-    if not all(addresses.values()):
+    listings = _listings(os.uname().machine)
+    words = {name: library.address_of(name) or 0 for name in (*_FUNCTIONS, *_PORT_CHECKS)}
+    if listings is None or not all(words.values()):
         return
+    words["cpu"] = cpu & 0xFFFF_FFFF_FFFF_FFFF
+    offsets = {**OFFSETS, "cpu": cpu}
     code = b""
     starts = []
-    for listing in _LISTINGS:
+    for name in _LISTINGS:
         starts.append(len(code))
-        shim = assemble(listing, offsets, addresses)
+        shim = assemble(getattr(listings, name), offsets, words)
         code += shim + bytes(-len(shim) % _ALIGNMENT)
     page = map_code(code)
     if page is not None:
@@ -346,28 +179,42 @@ def _load(library: Library, cpu: int) -> None:
         _loaded.append((Shims([base + start for start in starts]), page))
 
 
-def assemble(listing: str, offsets: Mapping[str, int], addresses: Mapping[str, int]) -> bytes:
+def _listings(machine: str) -> ModuleType | None:
+    if machine == "x86_64":
+        from vmm.backends.unicorn import x86_shims_x86_64
+
+        return x86_shims_x86_64
+    if machine == "aarch64":
+        from vmm.backends.unicorn import x86_shims_aarch64
+
+        return x86_shims_aarch64
+    return None
+
+
+def assemble(listing: str, offsets: Mapping[str, int], words: Mapping[str, int]) -> bytes:
     """Return the machine code of ``listing``; it may be placed anywhere."""
     code = bytearray()
     labels: dict[str, int] = {}
     jumps: list[tuple[int, str]] = []
+    fromhex = bytes.fromhex
     for line in listing.splitlines():
         left = line.partition(";")[0].strip()
         if left.endswith(":"):
             labels[left[:-1]] = len(code)
             continue
         for token in left.split():
-            if token[0] == "{":
+            kind = token[0]
+            if kind == "{":
                 field, _, extra = token[1:-1].partition("+")
                 offset = offsets[field] + int(extra or 0)
                 code += offset.to_bytes(4, "little", signed=True)
-            elif token[0] == "[":
-                code += addresses[token[1:-1]].to_bytes(8, "little")
-            elif token[0] == ">":
+            elif kind == "[":
+                code += words[token[1:-1]].to_bytes(8, "little")
+            elif kind == ">":
                 jumps.append((len(code), token[1:]))
                 code.append(0)
             else:
-                code.append(int(token, 16))
+                code += fromhex(token)
     for place, label in jumps:
         distance = labels[label] - (place + 1)
         code[place : place + 1] = distance.to_bytes(1, "little", signed=True)

@@ -112,9 +112,7 @@ def test_an_interrupt_wakes_hlt(x86_guest: MakeGuest) -> None:
     )
     controller = Controller(guest)
     threading.Timer(0.05, controller.request, (32,)).start()
-    started = time.monotonic()
     assert guest.run() == Halted()
-    assert time.monotonic() - started >= 0.05
     assert guest.register("rbx") == guest["behind"]
     assert controller.acknowledged == [32]
 

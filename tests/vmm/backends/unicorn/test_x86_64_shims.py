@@ -7,55 +7,53 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from vmm.backends.unicorn import x86_shims
+from vmm.backends.unicorn import x86_shims_aarch64, x86_shims_x86_64
+from vmm.backends.unicorn.x86_shims import OFFSETS, assemble
 
-LISTINGS = ("DELIVER_EXCEPTION", "SYSCALL", "RDTSC", "RDTSCP", "READ_PORT", "WRITE_PORT")
-
-
-def offset_of(name: str) -> int:
-    """Return an offset of 32 bits that differs between names."""
-    field, _, extra = name.partition("+")
-    return 0x10000 + 0x100 * (sum(field.encode()) % 251) + int(extra or 0)
+NAMES = ("DELIVER_EXCEPTION", "SYSCALL", "RDTSC", "RDTSCP", "READ_PORT", "WRITE_PORT")
 
 
-def address_of(name: str) -> int:
-    return 0x7FFF_0000_0000 + 16 * len(name)
+def distinct_words(listing: str) -> dict[str, int]:
+    """Return a different 64-bit word for each name."""
+    names = re.findall(r"\[(\w+_\w+|cpu)\]", listing)
+    return {name: 0x7FFF_0000_0000 + number for number, name in enumerate(names)}
 
 
-class Offsets(dict[str, int]):
-    def __missing__(self, name: str) -> int:
-        return offset_of(name)
-
-
-class Addresses(dict[str, int]):
-    def __missing__(self, name: str) -> int:
-        return address_of(name)
-
-
-def assemble_text(listing: str, directory: Path) -> bytes:
+def assemble_text(
+    listing: str, target: str, offsets: dict[str, int], words: dict[str, int], work: Path
+) -> bytes:
     """Assemble the right-hand side of ``listing``."""
-    lines = [".intel_syntax noprefix"]
+
+    def offset(match: re.Match[str]) -> str:
+        field, _, extra = match[1].partition("+")
+        return str(offsets[field] + int(extra or 0))
+
+    lines = [".intel_syntax noprefix"] if target == "x86_64" else []
     for line in listing.splitlines():
         left, _, right = line.partition(";")
-        text = right if right else left
-        text = re.sub(r"{(.*?)}", lambda match: hex(offset_of(match[1])), text)
-        text = re.sub(r"offset \[(\w+)\]", lambda match: hex(address_of(match[1])), text)
-        lines.append(text)
-    source = directory / "shim.s"
-    source.write_text("\n".join(lines) + "\n")
-    target = directory / "shim.o"
-    command = ["-m", "ziglang", "cc", "-target", "x86_64-freestanding-none", "-c"]
-    subprocess.run([sys.executable, *command, source, "-o", target], check=True)
-    section = ELFFile(io.BytesIO(target.read_bytes())).get_section_by_name(".text")
-    return bytes(section.data())
+        text = re.sub(r"{(.*?)}", offset, right or left)
+        lines.append(re.sub(r"(?:offset )?\[(\w+_\w+|cpu)\]", lambda m: str(words[m[1]]), text))
+    (work / "shim.s").write_text("\n".join(lines) + "\n")
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{target}-freestanding-none"]
+    subprocess.run([*command, "-c", work / "shim.s", "-o", work / "shim.o"], check=True)
+    elf = ELFFile(io.BytesIO((work / "shim.o").read_bytes()))
+    return bytes(elf.get_section_by_name(".text").data())
 
 
-@pytest.mark.parametrize("name", LISTINGS)
-def test_bytes_and_text_agree(name: str, tmp_path: Path) -> None:
-    listing = getattr(x86_shims, name)
-    code = x86_shims.assemble(listing, Offsets(), Addresses())
-    assert code.hex(" ") == assemble_text(listing, tmp_path).hex(" ")
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("target", "listings"), [("x86_64", x86_shims_x86_64), ("aarch64", x86_shims_aarch64)]
+)
+def test_bytes_and_text_agree(name: str, target: str, listings: ModuleType, tmp_path: Path) -> None:
+    listing = getattr(listings, name)
+    words = distinct_words(listing)
+    # On x86_64 the assembler would choose shorter instructions for small offsets.
+    distance = 0x10000 if target == "x86_64" else 0
+    offsets = {field: offset + distance for field, offset in {**OFFSETS, "cpu": 0}.items()}
+    code = assemble(listing, offsets, words)
+    assert code.hex(" ") == assemble_text(listing, target, offsets, words, tmp_path).hex(" ")
