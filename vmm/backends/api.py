@@ -42,7 +42,7 @@ class AccessHandler(Protocol):
 
     Attributes:
         lock: held during each access. A backend holds it too whenever it calls a line, an
-            `InterruptSource` or a `SystemRegisterHandler`.
+            `InterruptSource`, an `EndOfInterruptHandler` or a `SystemRegisterHandler`.
     """
 
     @property

@@ -53,6 +53,7 @@ class Arm64Vm(Vm):
 
     arch: Arch = ARM64
     in_kernel_gic = True
+    _gic: DeviceDescriptor | None = None
 
     def _machine_type(self) -> int:
         # 0, where the host does not say, stands for 40 bits.
@@ -66,7 +67,6 @@ class Arm64Vm(Vm):
         return bits & abi_arm64.KVM_VM_TYPE_ARM_IPA_SIZE_MASK
 
     def _set_up(self) -> None:
-        self._gic: DeviceDescriptor | None = None
         if self._kvm.capability(abi_arm64.KVM_CAP_ARM_NISV_TO_USER):
             self._enable(abi_arm64.KVM_CAP_ARM_NISV_TO_USER, "exits without a syndrome")
 

@@ -15,7 +15,7 @@ import mmap
 from _thread import RLock, get_ident
 from struct import Struct
 
-from vmm.backends.exits import Crashed, Halted, InternalError, Interrupted, Unsupported
+from vmm.backends.exits import Crashed, InternalError, Interrupted, Unsupported
 from vmm.backends.kvm import abi
 from vmm.backends.kvm.abi import KVM_EXIT_IO, KVM_EXIT_IO_OUT, KVM_EXIT_MMIO, KVM_RUN
 from vmm.backends.kvm.descriptor import VcpuDescriptor
@@ -212,8 +212,6 @@ class KvmVcpu:
     def _on_exit(self, reason: int) -> Exit | None:
         """Decide on an exit; None goes on."""
         run = self._run
-        if reason == abi.KVM_EXIT_HLT:
-            return Halted()
         if reason == abi.KVM_EXIT_SHUTDOWN:
             return Crashed("triple fault")
         if reason == abi.KVM_EXIT_INTERNAL_ERROR:
