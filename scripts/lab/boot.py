@@ -83,10 +83,11 @@ def run(
 def _arguments(
     architecture: str, image: Image, control: Path, console: Path, settings: Settings
 ) -> list[str]:
-    shares = {"control": f"{control}", "host": f"{settings.share}"}
-    inputs = cache_directory() / "inputs"
-    if inputs.is_dir():
-        shares["inputs"] = f"{inputs},readonly=on"
+    shares = {
+        "control": f"{control}",
+        "host": f"{settings.share}",
+        "cache": f"{cache_directory()},readonly=on",
+    }
     arguments = [
         *("-display", "none", "-nodefaults", "-no-reboot", "-accel", "tcg,thread=multi"),
         *("-smp", str(settings.cpus), "-m", str(settings.memory)),

@@ -201,9 +201,8 @@ def _bzimage_payload(image: bytes) -> bytes:
 def _configure_root(root: Path) -> None:
     """Do the little that the packages' own scripts would have done, which are not run."""
     _remove_unused(root)
-    for mount_point in ("proc", "sys", "dev", "tmp", "run", "root", "host", "control"):
+    for mount_point in ("proc", "sys", "dev", "tmp", "run", "root", "host", "control", "cache"):
         (root / mount_point).mkdir(exist_ok=True)
-    (root / "cache/inputs").mkdir(parents=True)
     for link, target in (("sh", "bash"), ("awk", "mawk")):
         if not (root / "usr/bin" / link).is_symlink():
             (root / "usr/bin" / link).symlink_to(target)

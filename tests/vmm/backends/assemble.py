@@ -1,6 +1,7 @@
 """Assembles short guest programs for tests, with the C compiler that the project builds with.
 
-A result is kept in the user's cache by its source, so that each program is assembled once.
+A result is kept in the cache by its source, so that each program is assembled once, and where
+there is no compiler (in the KVM lab) the host's results are found.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
+
+from scripts.debian import cache_directory
 
 _TARGETS = {
     "arm64": ["-target", "aarch64-freestanding-none", "-mcpu=generic+v8_5a+rand+sve"],
@@ -54,8 +57,7 @@ def assemble(arch: str, source: str, base: int) -> Program:
 
 
 def _cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(root, "calypso", "snippets")
+    path = cache_directory() / "snippets"
     path.mkdir(parents=True, exist_ok=True)
     return path
 
