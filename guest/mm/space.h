@@ -45,8 +45,9 @@ static inline unsigned page_rights(const struct area *area, bool owned)
 {
 	unsigned rights = (unsigned)area->protection;
 
-	if (area->source && !owned && !area_is_shared(area))
-		rights &= ~(unsigned)PROT_WRITE;
+	/* What can be written can be read, also before it has been written. */
+	if ((rights & PROT_WRITE) && area->source && !owned && !area_is_shared(area))
+		rights = (rights & ~(unsigned)PROT_WRITE) | PROT_READ;
 	return rights;
 }
 
