@@ -6,7 +6,7 @@ needs none costs none.
 
 from __future__ import annotations
 
-from _heapq import heappop, heappush
+from _heapq import heapify, heappop, heappush
 from _thread import allocate_lock, start_new_thread
 from time import monotonic_ns
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _NS: Final = 1_000_000_000
 
+# The queue may hold this many entries besides two for each alarm before stale ones are dropped.
+_SPARE_ENTRIES: Final = 64
+
 
 class MachineClock:
     """Monotonic nanoseconds since the machine was created, and alarms at points of that time.
@@ -45,6 +48,7 @@ class MachineClock:
         self._lock = lock
         self._queue: list[tuple[int, int, _Alarm]] = []
         self._ticket = 0
+        self._alarms = 0
         self._guard = allocate_lock()
         self._wake = allocate_lock()
         self._wake.acquire()
@@ -57,6 +61,8 @@ class MachineClock:
 
     def timer(self, callback: Callable[[], None]) -> Timer:
         """Return a new alarm that is not set."""
+        with self._guard:
+            self._alarms += 1
         return _Alarm(self, callback)
 
     def close(self) -> None:
@@ -75,11 +81,18 @@ class MachineClock:
             alarm.ticket = self._ticket
             earliest = not self._queue or deadline < self._queue[0][0]
             heappush(self._queue, (deadline, self._ticket, alarm))
+            if len(self._queue) > 2 * self._alarms + _SPARE_ENTRIES:
+                self._compact()
             if not self._running:
                 self._running = True
                 start_new_thread(self._serve, ())
             elif earliest:
                 self._signal()
+
+    def _compact(self) -> None:
+        """Drop stale entries: a guest may move one far deadline again and again."""
+        self._queue = [entry for entry in self._queue if entry[2].ticket == entry[1]]
+        heapify(self._queue)
 
     def _signal(self) -> None:
         if self._wake.locked():

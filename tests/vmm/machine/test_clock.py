@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -91,6 +92,22 @@ def test_deadlines_beyond_any_wait_are_accepted(clock: MachineClock) -> None:
     clock.timer(lambda: None).arm((1 << 63) - 1)
     clock.timer(fired.set).arm(clock.now() + MS)
     assert fired.wait(5)
+
+
+def test_moving_an_alarm_for_ever_takes_no_memory(clock: MachineClock) -> None:
+    far = clock.now() + 3600_000 * MS
+    alarm = clock.timer(lambda: None)
+    tracemalloc.start()
+    try:
+        for step in range(1000):
+            alarm.arm(far + step)
+        before, _ = tracemalloc.get_traced_memory()
+        for step in range(100_000):
+            alarm.arm(far + step)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 100_000
 
 
 def test_closed_clock_fires_nothing(lock: threading.Lock) -> None:
