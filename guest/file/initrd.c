@@ -48,7 +48,7 @@ static int make_directories(struct unpacking *state, const char *path, size_t le
 		if (error != 0)
 			break;
 		error = path_last(&walk, PATH_FOLLOW, &made);
-		if (error == -ENOENT)
+		if (walk.absent)
 			error = walk.directory->operations->create(walk.directory, walk.last, &what,
 								   &made);
 		if (error == 0)

@@ -5,12 +5,12 @@
 /* Flags that only open() itself looks at. */
 #define OPEN_ONLY (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
 
-static bool readable(const struct open_file *open)
+bool open_file_readable(const struct open_file *open)
 {
 	return (open->flags & O_PATH) == 0 && (open->flags & O_ACCMODE) != O_WRONLY;
 }
 
-static bool writable(const struct open_file *open)
+bool open_file_writable(const struct open_file *open)
 {
 	return (open->flags & O_PATH) == 0 && (open->flags & O_ACCMODE) != O_RDONLY;
 }
@@ -81,9 +81,15 @@ static int64_t transferred(uint64_t before, const struct io *io, int error)
 	return done > 0 || error == 0 ? (int64_t)done : error;
 }
 
+/* Whether a transfer would pass the largest offset there is. */
+static bool passes_end(uint64_t at, const struct io *io)
+{
+	return at + io->remaining > INT64_MAX;
+}
+
 int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *offset)
 {
-	if (!readable(open))
+	if (!open_file_readable(open))
 		return -EBADF;
 	if (offset != NULL && !open_file_seekable(open))
 		return -ESPIPE;
@@ -93,8 +99,10 @@ int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *of
 	if (file->operations->read == NULL)
 		return -EINVAL;
 	uint64_t before = io->remaining;
-	int error = file->operations->read(file, io, offset != NULL ? *offset : open->position,
-					   open->flags);
+	uint64_t at = offset != NULL ? *offset : open->position;
+	if (passes_end(at, io))
+		return -EINVAL;
+	int error = file->operations->read(file, io, at, open->flags);
 	int64_t result = transferred(before, io, error);
 	if (offset == NULL && result > 0)
 		open->position += (uint64_t)result;
@@ -103,7 +111,7 @@ int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *of
 
 int64_t open_file_write(struct open_file *open, struct io *io, const uint64_t *offset)
 {
-	if (!writable(open))
+	if (!open_file_writable(open))
 		return -EBADF;
 	if (offset != NULL && !open_file_seekable(open))
 		return -ESPIPE;
@@ -112,6 +120,8 @@ int64_t open_file_write(struct open_file *open, struct io *io, const uint64_t *o
 		return -EINVAL;
 	uint64_t before = io->remaining;
 	uint64_t at = offset != NULL ? *offset : open->position;
+	if (passes_end(at, io))
+		return -EINVAL;
 	/* As on Linux, O_APPEND wins over the offset of pwrite. */
 	if ((open->flags & O_APPEND) != 0)
 		at = file->size;
@@ -141,6 +151,8 @@ int64_t open_file_seek(struct open_file *open, int64_t offset, int whence)
 	/* A device that has no stream has no position either. */
 	if (S_ISCHR(open->file->mode))
 		return 0;
+	if (S_ISDIR(open->file->mode) && whence != SEEK_SET && whence != SEEK_CUR)
+		return -EINVAL;
 	int64_t position;
 	bool overflow = false;
 	switch (whence) {
@@ -162,9 +174,7 @@ int64_t open_file_seek(struct open_file *open, int64_t offset, int whence)
 	default:
 		return -EINVAL;
 	}
-	if (overflow)
-		return -EOVERFLOW;
-	if (position < 0)
+	if (overflow || position < 0)
 		return -EINVAL;
 	open->position = (uint64_t)position;
 	return position;

@@ -28,6 +28,10 @@ static inline struct open_file *open_file_get(struct open_file *open)
 
 void open_file_put(struct open_file *open);
 
+/* Whether it was opened for reading, for writing. */
+bool open_file_readable(const struct open_file *open);
+bool open_file_writable(const struct open_file *open);
+
 /* Whether the file has a position: only regular files, directories and devices without a stream
  * behind them do. */
 bool open_file_seekable(const struct open_file *open);

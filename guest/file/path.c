@@ -163,6 +163,7 @@ int path_last(struct path_walk *walk, unsigned flags, struct file **found)
 	for (;;) {
 		struct file *file;
 		int error = find_entry(walk->context, walk->directory, walk->last, &file);
+		walk->absent = error == -ENOENT;
 		if (error != 0)
 			return error;
 		bool slash = walk->trailing_slash && (flags & PATH_ENTRY) == 0;

@@ -18,7 +18,7 @@ enum path_flag {
  *	int error = path_begin(&walk, context, start, "/a/b/c");
  *	if (error == 0)
  *		error = path_last(&walk, PATH_FOLLOW, &file);
- *	...				// -ENOENT: walk.directory has no walk.last; it can be made
+ *	...				// walk.absent: walk.directory has no walk.last yet
  *	path_end(&walk);
  */
 struct path_walk {
@@ -26,6 +26,7 @@ struct path_walk {
 	struct file *directory; /* where the last component is looked up; a reference */
 	struct name last;	/* empty for a path of slashes only */
 	bool trailing_slash;	/* the last component must be a directory */
+	bool absent;		/* the last component is a name that can be made */
 	const char *rest;	/* what was not walked yet */
 	char *buffer;		/* holds `rest` once a link was followed; from the heap */
 	unsigned links;		/* followed so far */
@@ -36,7 +37,8 @@ struct path_walk {
 int path_begin(struct path_walk *walk, struct file_context *context, struct file *start,
 	       const char *path);
 
-/* Find the last component. -ENOENT with `directory` and `last` telling what is missing. */
+/* Find the last component. -ENOENT may mean that it is absent, or a directory on the way to where
+ * a link leads. */
 int path_last(struct path_walk *walk, unsigned flags, struct file **found);
 
 void path_end(struct path_walk *walk);

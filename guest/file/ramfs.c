@@ -3,6 +3,8 @@
 #include <file/device.h>
 #include <file/ramfs.h>
 
+#define LONG_TARGET 128
+
 static void ramfs_release(struct file *file)
 {
 	if (S_ISDIR(file->mode))
@@ -66,6 +68,8 @@ static struct file *make_link(const struct creation *what, int64_t now)
 		return NULL;
 	initialize(&link->file, &link_operations, what->mode, now);
 	link->file.size = what->target_length;
+	/* tmpfs keeps longer ones in a page of their own, and so it counts. */
+	link->file.blocks = what->target_length >= LONG_TARGET ? PAGE_SIZE / 512 : 0;
 	memcpy(link->target, what->target, what->target_length);
 	return &link->file;
 }

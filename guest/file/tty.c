@@ -11,7 +11,7 @@
 
 static struct tty terminal = {
 	.termios = {
-		.c_iflag = ICRNL | IXON,
+		.c_iflag = ICRNL | IXON | IUTF8,
 		.c_oflag = OPOST | ONLCR,
 		.c_cflag = B38400 | CS8 | CREAD,
 		.c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
@@ -55,14 +55,17 @@ static const struct console_status *host_status(void)
 
 static void track_column(struct tty *tty, uint8_t byte)
 {
-	if (byte == '\n' || byte == '\r')
+	if (byte == '\r' || (byte == '\n' && (tty->termios.c_oflag & ONLCR) != 0))
 		tty->column = 0;
 	else if (byte == '\b')
 		tty->column -= tty->column > 0;
 	else if (byte == '\t')
 		tty->column += 8 - tty->column % 8;
-	else if (byte >= ' ' && (byte & 0xc0) != 0x80)
+	else if (!tty_is_control(byte) && !tty_is_continuation(tty, byte))
 		tty->column++;
+	/* What is typed from here on starts here, also in the middle of a line. */
+	if (byte == '\r' || byte == '\n')
+		tty->line_column = tty->column;
 }
 
 static enum console_stream output_stream(void)

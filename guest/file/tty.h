@@ -41,6 +41,14 @@ struct tty {
 	bool literal;		    /* the next byte has no special meaning (VLNEXT) */
 };
 
+/* A byte of a UTF-8 sequence but not its first: it takes no column, and goes with its character. */
+static inline bool tty_is_continuation(const struct tty *tty, uint8_t byte)
+{
+	return (tty->termios.c_iflag & IUTF8) != 0 && (byte & 0xc0) == 0x80;
+}
+
+static inline bool tty_is_control(uint8_t byte) { return byte < 0x20 || byte == 0x7f; }
+
 /* Take what the host has and put it through the line discipline. */
 void tty_receive(struct tty *tty);
 

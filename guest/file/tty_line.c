@@ -16,27 +16,19 @@ static bool is_special(const struct tty *tty, uint8_t byte, unsigned which)
 	return tty->termios.c_cc[which] == byte && byte != DISABLED;
 }
 
-static bool is_control(uint8_t byte) { return byte < 0x20 || byte == 0x7f; }
-
-/* The bytes of UTF-8 sequences but the first take no column. */
-static bool is_continuation(uint8_t byte) { return (byte & 0xc0) == 0x80; }
-
 /* ---- Echo ---- */
 
-static void echo_byte(struct tty *tty, uint8_t byte)
-{
-	if (local(tty, ECHOCTL) && is_control(byte) && byte != '\t' && byte != '\n') {
-		uint8_t caret[2] = {'^', byte ^ 0x40};
-		tty_send(tty, caret, sizeof(caret));
-		return;
-	}
-	tty_send(tty, &byte, 1);
-}
+static void send_byte(struct tty *tty, uint8_t byte) { tty_send(tty, &byte, 1); }
 
 static void echo(struct tty *tty, uint8_t byte)
 {
-	if (local(tty, ECHO) || (byte == '\n' && local(tty, ECHONL)))
-		echo_byte(tty, byte);
+	if (!local(tty, ECHO))
+		return;
+	if (local(tty, ECHOCTL) && tty_is_control(byte) && byte != '\t') {
+		send_byte(tty, '^');
+		byte ^= 0x40;
+	}
+	send_byte(tty, byte);
 }
 
 /* Columns that one byte of the unfinished line takes when it starts at `column`. */
@@ -44,9 +36,9 @@ static uint32_t width_of(const struct tty *tty, uint8_t byte, uint32_t column)
 {
 	if (byte == '\t')
 		return 8 - column % 8;
-	if (is_control(byte))
+	if (tty_is_control(byte))
 		return local(tty, ECHOCTL) ? 2 : 0;
-	return is_continuation(byte) ? 0 : 1;
+	return tty_is_continuation(tty, byte) ? 0 : 1;
 }
 
 /* The cursor's column behind the unfinished line. */
@@ -62,66 +54,100 @@ static uint32_t line_end_column(const struct tty *tty)
 
 static bool line_is_empty(const struct tty *tty) { return tty->head == tty->committed; }
 
-static uint8_t last_byte(const struct tty *tty)
+static uint8_t byte_before(const struct tty *tty, uint32_t position)
 {
-	return tty->input[(tty->head - 1) % TTY_BUFFER] & TTY_BYTE;
+	return tty->input[(position - 1) % TTY_BUFFER] & TTY_BYTE;
+}
+
+/* How many bytes the last character has; 0 where the line does not hold its first one. */
+static uint32_t last_character_length(const struct tty *tty)
+{
+	uint32_t start = tty->head;
+	while (start != tty->committed) {
+		uint8_t byte = byte_before(tty, start--);
+		if (!tty_is_continuation(tty, byte))
+			return tty->head - start;
+	}
+	return 0;
+}
+
+/* The first byte of the last character, of which there is one. */
+static uint8_t last_character(const struct tty *tty)
+{
+	return byte_before(tty, tty->head - last_character_length(tty) + 1);
 }
 
 /* Take the last character away, from the screen too. */
-static void erase_character(struct tty *tty)
+static void erase_character(struct tty *tty, bool by_key)
 {
-	if (line_is_empty(tty))
-		return;
+	uint8_t byte = last_character(tty);
 	uint32_t before = line_end_column(tty);
-	while (is_continuation(last_byte(tty)) && tty->head - tty->committed > 1)
-		tty->head--;
-	tty->head--;
+	tty->head -= last_character_length(tty);
 	if (!local(tty, ECHO))
 		return;
-	if (!local(tty, ECHOE)) {
-		echo_byte(tty, tty->termios.c_cc[VERASE]);
+	if (by_key && !local(tty, ECHOE)) {
+		echo(tty, tty->termios.c_cc[VERASE]);
 		return;
 	}
-	for (uint32_t column = before; column > line_end_column(tty); column--)
-		tty_send(tty, (const uint8_t *)"\b \b", 3);
+	for (uint32_t column = before; column > line_end_column(tty); column--) {
+		if (byte == '\t')
+			send_byte(tty, '\b');
+		else
+			tty_send(tty, (const uint8_t *)"\b \b", 3);
+	}
 }
 
+/* Letters of ISO 8859-1, which the first bytes of UTF-8's letters look like, count too. */
 static bool is_word_byte(uint8_t byte)
 {
-	return (byte | 0x20) - 'a' < 26u || byte - '0' < 10u || byte == '_' || byte >= 0x80;
+	const uint8_t multiplication = 0xd7, division = 0xf7;
+	return (uint8_t)((byte | 0x20) - 'a') < 26 || (uint8_t)(byte - '0') < 10 || byte == '_' ||
+	       (byte >= 0xc0 && byte != multiplication && byte != division);
 }
 
 static void erase_word(struct tty *tty)
 {
-	while (!line_is_empty(tty) && !is_word_byte(last_byte(tty)))
-		erase_character(tty);
-	while (!line_is_empty(tty) && is_word_byte(last_byte(tty)))
-		erase_character(tty);
+	bool in_word = false;
+	while (last_character_length(tty) > 0) {
+		bool belongs = is_word_byte(last_character(tty));
+		if (in_word && !belongs)
+			return;
+		in_word = belongs;
+		erase_character(tty, false);
+	}
 }
 
 static void erase_line(struct tty *tty)
 {
+	if (line_is_empty(tty))
+		return;
 	if (local(tty, ECHO | ECHOK | ECHOKE | ECHOE)) {
-		while (!line_is_empty(tty))
-			erase_character(tty);
+		while (last_character_length(tty) > 0)
+			erase_character(tty, false);
 		return;
 	}
 	tty->head = tty->committed;
 	echo(tty, tty->termios.c_cc[VKILL]);
 	if (local(tty, ECHO | ECHOK))
-		echo_byte(tty, '\n');
+		send_byte(tty, '\n');
 }
 
 static void reprint_line(struct tty *tty)
 {
 	echo(tty, tty->termios.c_cc[VREPRINT]);
-	echo(tty, '\n');
-	tty->line_column = tty->column;
+	send_byte(tty, '\n');
 	for (uint32_t i = tty->committed; i != tty->head; i++)
 		echo(tty, tty->input[i % TTY_BUFFER] & TTY_BYTE);
 }
 
 /* ---- Bytes ---- */
+
+/* A line starts where the echo of its first byte does. */
+static void note_column(struct tty *tty)
+{
+	if (line_is_empty(tty))
+		tty->line_column = tty->column;
+}
 
 /* Keep a byte; when the buffer is full it is lost. In a line one place stays free for its end. */
 static bool keep(struct tty *tty, uint16_t cell)
@@ -130,16 +156,8 @@ static bool keep(struct tty *tty, uint16_t cell)
 	bool ends = (cell & ~TTY_BYTE) != 0;
 	if (room == 0 || (room == 1 && local(tty, ICANON) && !ends))
 		return false;
-	if (line_is_empty(tty))
-		tty->line_column = tty->column;
 	tty->input[tty->head++ % TTY_BUFFER] = cell;
 	return true;
-}
-
-static void keep_and_echo(struct tty *tty, uint8_t byte)
-{
-	if (keep(tty, byte))
-		echo(tty, byte);
 }
 
 static void end_line(struct tty *tty, uint16_t cell)
@@ -174,18 +192,20 @@ static bool receive_editing(struct tty *tty, uint8_t byte)
 {
 	bool extended = local(tty, IEXTEN);
 	if (is_special(tty, byte, VERASE)) {
-		erase_character(tty);
+		if (last_character_length(tty) > 0)
+			erase_character(tty, true);
 	} else if (is_special(tty, byte, VKILL)) {
 		erase_line(tty);
 	} else if (extended && is_special(tty, byte, VWERASE)) {
 		erase_word(tty);
-	} else if (extended && is_special(tty, byte, VREPRINT)) {
+	} else if (extended && local(tty, ECHO) && is_special(tty, byte, VREPRINT)) {
 		reprint_line(tty);
+	} else if (byte == '\n') {
+		if (local(tty, ECHO) || local(tty, ECHONL))
+			send_byte(tty, byte);
+		end_line(tty, byte | TTY_LINE_END);
 	} else if (is_special(tty, byte, VEOF)) {
 		end_line(tty, TTY_END_OF_FILE);
-	} else if (byte == '\n') {
-		echo(tty, byte);
-		end_line(tty, byte | TTY_LINE_END);
 	} else if (is_special(tty, byte, VEOL) || (extended && is_special(tty, byte, VEOL2))) {
 		echo(tty, byte);
 		end_line(tty, byte | TTY_LINE_END);
@@ -202,7 +222,9 @@ static void receive_byte(struct tty *tty, uint8_t byte)
 		byte &= 0x7f;
 	if (tty->literal) {
 		tty->literal = false;
-		keep_and_echo(tty, byte);
+		note_column(tty);
+		echo(tty, byte);
+		keep(tty, byte);
 		return;
 	}
 	/* Output is never held back, so the two that would do it mean nothing. */
@@ -219,15 +241,31 @@ static void receive_byte(struct tty *tty, uint8_t byte)
 		byte = '\r';
 	if (local(tty, ICANON | IEXTEN) && is_special(tty, byte, VLNEXT)) {
 		tty->literal = true;
+		if (local(tty, ECHO | ECHOCTL))
+			tty_send(tty, (const uint8_t *)"^\b", 2);
 		return;
 	}
-	if (!local(tty, ICANON) || !receive_editing(tty, byte))
-		keep_and_echo(tty, byte);
+	if (local(tty, ICANON) && receive_editing(tty, byte))
+		return;
+	note_column(tty);
+	if (byte == '\n' && local(tty, ECHO))
+		send_byte(tty, byte);
+	else
+		echo(tty, byte);
+	keep(tty, byte);
+}
+
+/* Whether more input must wait for the program to read. Where no line is complete yet, what does
+ * not fit is lost instead: else its end could never come. */
+static bool is_full(const struct tty *tty)
+{
+	uint32_t readable = (local(tty, ICANON) ? tty->committed : tty->head) - tty->tail;
+	return tty->head - tty->tail >= TTY_BUFFER - 1 && readable > 0;
 }
 
 void tty_receive(struct tty *tty)
 {
-	while (tty->head - tty->tail < TTY_BUFFER) {
+	while (!is_full(tty)) {
 		int byte = stream_input_byte();
 		if (byte < 0)
 			return;

@@ -45,6 +45,7 @@ struct winsize {
 #define IGNCR 0000200
 #define ICRNL 0000400
 #define IXON 0002000
+#define IUTF8 0040000
 
 #define OPOST 0000001
 #define ONLCR 0000004

@@ -69,7 +69,7 @@ static int find_own(int directory, struct file **found)
 	return 0;
 }
 
-static bool is_empty(user_t path)
+bool at_path_is_empty(user_t path)
 {
 	char first;
 	return path == 0 || (user_get(&first, path) == 0 && first == '\0');
@@ -77,7 +77,7 @@ static bool is_empty(user_t path)
 
 int at_find(int directory, user_t path, int flags, struct file **found)
 {
-	if ((flags & AT_EMPTY_PATH) != 0 && is_empty(path))
+	if ((flags & AT_EMPTY_PATH) != 0 && at_path_is_empty(path))
 		return find_own(directory, found);
 	struct at_walk at;
 	int error = at_begin(&at, directory, path);
@@ -116,7 +116,7 @@ int at_create(int directory, user_t path, struct creation *what)
 	error = path_last(&at.walk, PATH_ENTRY, &file);
 	if (error == 0)
 		error = -EEXIST;
-	else if (error == -ENOENT && (!at.walk.trailing_slash || S_ISDIR(what->mode)))
+	else if (at.walk.absent && (!at.walk.trailing_slash || S_ISDIR(what->mode)))
 		error = at_create_here(&at.walk, what, &file);
 	if (error == 0 || error == -EEXIST)
 		file_put(file);

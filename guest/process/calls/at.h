@@ -19,6 +19,9 @@ void at_end(struct at_walk *at);
 /* Find the file that a call means, by `flags` of AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH. */
 int at_find(int directory, user_t path, int flags, struct file **found);
 
+/* Whether a path of the program is "" or no path at all. */
+bool at_path_is_empty(user_t path);
+
 /* The open file of a descriptor, borrowed; NULL: -EBADF. Those opened with O_PATH do not count. */
 struct open_file *at_open_file(int number);
 

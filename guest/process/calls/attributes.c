@@ -364,11 +364,6 @@ SYSCALL2(truncate, user_t, path, int64_t, size)
 	return size < 0 ? -EINVAL : change_at(AT_FDCWD, path, 0, change_size, &size);
 }
 
-static bool is_writable(const struct open_file *open)
-{
-	return (open->flags & O_ACCMODE) != O_RDONLY;
-}
-
 SYSCALL2(ftruncate, int, number, int64_t, size)
 {
 	struct open_file *open = at_open_file(number);
@@ -376,7 +371,7 @@ SYSCALL2(ftruncate, int, number, int64_t, size)
 		return -EINVAL;
 	if (open == NULL)
 		return -EBADF;
-	if (!S_ISREG(open->file->mode) || !is_writable(open))
+	if (!S_ISREG(open->file->mode) || !open_file_writable(open))
 		return -EINVAL;
 	return file_resize(open->file, (uint64_t)size);
 }
@@ -386,11 +381,13 @@ SYSCALL4(fallocate, int, number, int, mode, int64_t, offset, int64_t, length)
 	const int punch = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
 	struct open_file *open = at_open_file(number);
 	int64_t end;
+	if (open == NULL)
+		return -EBADF;
 	if (offset < 0 || length <= 0)
 		return -EINVAL;
 	if (mode != 0 && mode != FALLOC_FL_KEEP_SIZE && mode != punch)
 		return -EOPNOTSUPP;
-	if (open == NULL || !is_writable(open))
+	if (!open_file_writable(open))
 		return -EBADF;
 	if (!S_ISREG(open->file->mode))
 		return S_ISFIFO(open->file->mode) ? -ESPIPE

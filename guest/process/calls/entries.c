@@ -139,7 +139,7 @@ static int64_t read_link(int directory, user_t path, user_t buffer, int size)
 	if (error != 0)
 		return error;
 	char *target = kmalloc(PATH_MAX);
-	int64_t length = target == NULL ? -ENOMEM : -EINVAL;
+	int64_t length = target == NULL ? -ENOMEM : at_path_is_empty(path) ? -ENOENT : -EINVAL;
 	if (target != NULL && S_ISLNK(file->mode))
 		length = file->operations->target(file, target, size < PATH_MAX ? (size_t)size : PATH_MAX);
 	if (length > 0 && user_copy_out(buffer, target, (size_t)length) != 0)

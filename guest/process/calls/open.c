@@ -8,14 +8,14 @@ static int find_or_create(struct path_walk *walk, unsigned flags, uint32_t mode,
 	bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
 	bool follows = (flags & O_NOFOLLOW) == 0 && !exclusive;
 	*created = false;
-	if ((flags & O_CREAT) != 0 && walk->trailing_slash)
+	if ((flags & O_CREAT) != 0 && walk->trailing_slash && path_last_is_name(walk))
 		return -EISDIR;
 	int error = path_last(walk, follows ? PATH_FOLLOW : 0, found);
 	if (error == 0 && exclusive) {
 		file_put(*found);
 		return -EEXIST;
 	}
-	if (error != -ENOENT || (flags & O_CREAT) == 0)
+	if (!walk->absent || (flags & O_CREAT) == 0)
 		return error;
 	/* The walk may have followed links to a directory that is not there. */
 	if (walk->trailing_slash)

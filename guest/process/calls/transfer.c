@@ -20,6 +20,8 @@ static int64_t transfer_buffer(int number, user_t buffer, uint64_t length, enum 
 {
 	struct iovec segment = {buffer, length};
 	struct io io = io_program(&segment);
+	if ((int64_t)length < 0)
+		return at_open_file(number) == NULL ? -EBADF : -EINVAL;
 	return transfer(number, &io, way, offset);
 }
 
@@ -189,19 +191,42 @@ static int64_t send_all(struct open_file *out, struct open_file *in, uint64_t *o
 	return done > 0 ? (int64_t)done : sent;
 }
 
+/* Where the reading starts: at `*offset` of the program, or at the file's position. */
+static int send_offset(const struct open_file *in, user_t offset_address, uint64_t length,
+		       uint64_t *offset)
+{
+	*offset = in->position;
+	if (offset_address != 0 && !open_file_seekable(in))
+		return -ESPIPE;
+	if (offset_address != 0 && user_get(offset, offset_address) != 0)
+		return -EFAULT;
+	if (*offset > INT64_MAX || length > INT64_MAX - *offset)
+		return -EINVAL;
+	return 0;
+}
+
+/* What only sendfile asks of its files. */
+static int check_send(const struct open_file *out, const struct open_file *in)
+{
+	bool streams = !open_file_seekable(in) || S_ISDIR(in->file->mode);
+	return streams || (out->flags & O_APPEND) != 0 ? -EINVAL : 0;
+}
+
 SYSCALL4(sendfile, int, out_number, int, in_number, user_t, offset_address, uint64_t, length)
 {
 	struct open_file *in = at_open_file(in_number);
 	struct open_file *out = at_open_file(out_number);
-	if (in == NULL || out == NULL)
+	uint64_t offset;
+	if (in == NULL || !open_file_readable(in))
 		return -EBADF;
-	if (!open_file_seekable(in) || (out->flags & O_APPEND) != 0)
-		return offset_address != 0 && !open_file_seekable(in) ? -ESPIPE : -EINVAL;
-	uint64_t offset = in->position;
-	if (offset_address != 0 && user_get(&offset, offset_address) != 0)
-		return -EFAULT;
-	if ((int64_t)offset < 0)
-		return -EINVAL;
+	int error = send_offset(in, offset_address, length, &offset);
+	if (error == 0 && (out == NULL || !open_file_writable(out)))
+		error = -EBADF;
+	if (error == 0)
+		error = check_send(out, in);
+	if (error != 0)
+		return error;
+
 	int64_t sent = send_all(out, in, &offset, length < IO_MAX ? length : IO_MAX);
 	if (offset_address == 0)
 		in->position = offset;
