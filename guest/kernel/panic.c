@@ -5,6 +5,7 @@
  */
 #include <calypso/arch.h>
 #include <calypso/boot.h>
+#include <calypso/bootinfo.h>
 #include <calypso/console.h>
 #include <calypso/fault.h>
 #include <calypso/host.h>
@@ -48,7 +49,9 @@ static void add_backtrace(struct text *text, const struct frame_record *record)
 
 static noreturn void finish(struct text *text)
 {
-	console_write(CONSOLE_LOG, text->buffer, text->length);
+	/* A host that hears of the exit prints the report itself. */
+	if (!bootinfo_has(CALYPSO_FEATURE_DOORBELL))
+		console_write(CONSOLE_LOG, text->buffer, text->length);
 	host_exit(126, CALYPSO_EXIT_PANIC, text->buffer);
 }
 

@@ -1,8 +1,10 @@
 /* Starting the program. */
 #include <calypso/arch.h>
 #include <calypso/bootinfo.h>
+#include <calypso/host.h>
 #include <calypso/lib.h>
 #include <calypso/log.h>
+#include <calypso/text.h>
 #include <file/path.h>
 #include <file/ramfs.h>
 #include <file/stream.h>
@@ -10,6 +12,8 @@
 #include <process/process.h>
 #include <process/stack.h>
 
+#define REFUSAL_SIZE 512
+#define STATUS_REFUSED 126 /* as a shell reports what it cannot execute */
 #define DESCRIPTORS_SOFT_LIMIT 1024
 #define DESCRIPTORS_HARD_LIMIT (1u << 20)
 #define LOCKED_MEMORY_LIMIT (8u << 20)
@@ -18,9 +22,20 @@ struct process process;
 
 struct file_context *file_context(void) { return &process.files; }
 
-static noreturn void refuse(const char *path, const char *problem)
+/* End because of what the user gave, which is no fault of the kernel's. */
+printf_like(1, 2) static noreturn void refuse(const char *format, ...)
 {
-	panic("cannot run %s: %s", path, problem);
+	static char message[REFUSAL_SIZE];
+	struct text text = {message, sizeof(message), 0};
+	va_list arguments;
+
+	text_add(&text, "cannot run %s: ", process.path);
+	va_start(arguments, format);
+	text_add_list(&text, format, arguments);
+	va_end(arguments);
+	if (!bootinfo_has(CALYPSO_FEATURE_DOORBELL))
+		panic("%s", message);
+	host_exit(STATUS_REFUSED, CALYPSO_EXIT_REFUSED, message);
 }
 
 /* "/path" is told as it is given; a bare name as if it were in the root. */
@@ -61,7 +76,7 @@ static void initialize_process(void)
 	set_limits();
 	descriptors_initialize(&process.files.descriptors, DESCRIPTORS_SOFT_LIMIT);
 	if (stream_open_standard(&process.files.descriptors) != 0)
-		refuse(process.path, "there is no memory for its descriptors");
+		refuse("there is no memory for its descriptors");
 }
 
 static struct file *program_file(void)
@@ -71,7 +86,7 @@ static struct file *program_file(void)
 		panic("bootinfo has no program");
 	struct file *file = ramfs_make_image(phys_to_virt(region->physical), region->length, 0755);
 	if (file == NULL)
-		refuse(process.path, "there is no memory");
+		refuse("there is no memory");
 	return file;
 }
 
@@ -79,12 +94,12 @@ static struct file *program_file(void)
 static void load_interpreter(const char *path, struct elf_image *image)
 {
 	struct file *file;
-	const char *problem = "it needs an interpreter that is not in the initrd";
+	const char *problem = "it is needed, and is not in the initrd";
 	int error = path_find(&process.files, NULL, path, PATH_FOLLOW, &file);
 	if (error == 0)
 		error = elf_load(file, ELF_INTERPRETER, image, &problem);
 	if (error != 0)
-		panic("cannot run %s: interpreter %s: %s", process.path, path, problem);
+		refuse("interpreter %s: %s", path, problem);
 	file_put(file);
 }
 
@@ -96,7 +111,7 @@ void program_start(void)
 	struct elf_image image;
 	const char *problem;
 	if (elf_load(process.executable, ELF_PROGRAM, &image, &problem) != 0)
-		refuse(process.path, problem);
+		refuse("%s", problem);
 	space_set_break(image.end);
 
 	struct elf_image interpreter = {.entry = image.entry};
@@ -106,6 +121,6 @@ void program_start(void)
 
 	int64_t sp = stack_make(&image, interpreter.base);
 	if (sp < 0)
-		refuse(process.path, "its arguments and environment are too large for the memory");
+		refuse("its arguments and environment are too large for the memory");
 	arch_enter_user(interpreter.entry, (user_t)sp);
 }

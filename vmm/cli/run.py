@@ -119,7 +119,11 @@ def _run(machine: Machine, timeout: float | None) -> int:
 def _report(machine: Machine, timeout: float | None) -> None:
     """Say on standard error what went wrong with the guest, if anything did."""
     end = machine.outcome
-    if end is None or not end.failed:
+    if end is None:
+        return
+    if end.kind == outcome.REFUSED:
+        say(end.message)
+    if not end.failed:
         return
     if end.kind == outcome.TIMED_OUT:
         say(f"the guest was stopped after {timeout:g} s")

@@ -64,6 +64,7 @@ STREAM_LOG: Final = 3
 EXIT_PROGRAM: Final = 0
 EXIT_SIGNAL: Final = 1
 EXIT_PANIC: Final = 2
+EXIT_REFUSED: Final = 3
 
 # struct calypso_request: service, flags, result, six arguments.
 REQUEST: Final = Struct("<IIq6Q")

@@ -54,6 +54,7 @@ _EXIT_KINDS: Final = {
     abi.EXIT_PROGRAM: outcome.EXITED,
     abi.EXIT_SIGNAL: outcome.KILLED,
     abi.EXIT_PANIC: outcome.PANICKED,
+    abi.EXIT_REFUSED: outcome.REFUSED,
 }
 
 _FAILED: Final = Outcome(outcome.STOPPED, outcome.STATUS_VMM_FAILURE, "the VMM failed")
@@ -177,6 +178,7 @@ class Machine:
             board_type = board_for(self.arch)
             check_options(config.board, self.arch)
             options = config.board.over(image.board)
+            self.board_options = str(options)
             self.memory = GuestMemory(board_type.ram_ranges(config.memory, options))
             self._resources.append(self.memory)
             vm = hypervisor.create_vm(self.arch, self.memory, self.clock)
@@ -240,6 +242,8 @@ class Machine:
         kind = _EXIT_KINDS.get(reason, outcome.PANICKED)
         if kind == outcome.PANICKED:
             status = outcome.STATUS_GUEST_FAILURE
+        elif kind == outcome.REFUSED:
+            status = outcome.STATUS_USAGE
         self._end(Outcome(kind, status, message))
 
     def attach_input(self, fd: int) -> None:

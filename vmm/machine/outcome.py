@@ -15,6 +15,7 @@ STATUS_GUEST_FAILURE: Final = 126
 STATUS_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 
 EXITED: Final = "exited"  # the program ended by itself
+REFUSED: Final = "refused"  # its kernel could not run the program
 KILLED: Final = "killed"  # the program was killed by a signal
 PANICKED: Final = "panicked"  # the guest's kernel gave up
 POWERED_OFF: Final = "powered off"  # through its firmware or a power register

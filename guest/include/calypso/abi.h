@@ -118,6 +118,7 @@ enum calypso_exit_reason {
 	CALYPSO_EXIT_PROGRAM = 0, /* the program ended by itself with this status */
 	CALYPSO_EXIT_SIGNAL = 1,  /* the program was killed: status is 128 + signal */
 	CALYPSO_EXIT_PANIC = 2,	  /* the kernel gave up; the message says why */
+	CALYPSO_EXIT_REFUSED = 3, /* the program cannot be run; the message says why */
 };
 
 struct calypso_request {

@@ -111,3 +111,19 @@ def test_wrong_usage_is_one_line_and_2(kernel: Path, words: list[str], complaint
     assert len(lines) == 1
     assert lines[0].startswith("vmm: ")
     assert complaint in lines[0]
+
+
+def test_dynamic_program_without_its_interpreter_is_refused(tmp_path: Path) -> None:
+    ours = os.path.realpath("/bin/sh")
+    done = vmm("run", ours)
+    assert done.returncode == 2
+    assert b"dynamically linked" in done.stderr
+    assert b"--initrd" in done.stderr
+    trailer = b"070701" + b"0" * 88 + b"0000000B" + b"0" * 8 + b"TRAILER!!!\0" + bytes(3)
+    archive = tmp_path / "empty.cpio"
+    archive.write_bytes(trailer)
+    done = vmm("run", "--quiet", "--backend", "unicorn", "--initrd", str(archive), ours)
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("vmm: cannot run ")
+    assert "not in the initrd" in line
