@@ -1,11 +1,11 @@
 """An x86_64 vCPU on the Unicorn engine.
 
 The engine executes real, protected and long mode, paging, the TSS, IRET, SYSRET, SWAPGS, SSE up to
-4.2, RDRAND and RDSEED. What a guest may notice: no AVX, no x2APIC, no SVM, and CR8 is not connected
-to the local APIC. MSRs that the engine does not know read 0 and ignore writes, IA32_APIC_BASE among
-them. It knows EFER, STAR, LSTAR, CSTAR, FMASK, FS_BASE, GS_BASE, KERNEL_GS_BASE, TSC_AUX,
-SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, PAT, the MTRRs, the machine-check banks, MISC_ENABLE and
-PERF_STATUS. The time-stamp counter counts nanoseconds of the machine's clock and cannot be written.
+4.2, RDRAND and RDSEED. What a guest may notice: no AVX, no x2APIC, no SVM, SYSENTER does nothing,
+and CR8 is not connected to the local APIC. MSRs that the engine does not know read 0 and ignore
+writes, IA32_APIC_BASE among them; it knows EFER, STAR, LSTAR, CSTAR, FMASK, FS_BASE, GS_BASE,
+KERNEL_GS_BASE, TSC_AUX, PAT, the MTRRs, the machine-check banks, MISC_ENABLE and PERF_STATUS. The
+time-stamp counter counts nanoseconds of the machine's clock and cannot be written.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     class Core(Protocol):
         """How the vCPU deals with its engine; see `NativeCore` and `PublicCore`."""
 
+        def align_counter(self) -> None: ...
         def hook_ports(self, read: CData, write: CData) -> None: ...
         def program_counter(self) -> int: ...
         def halted(self) -> bool: ...
@@ -119,6 +120,10 @@ class X86Vcpu(EngineVcpu):
         super().close()
 
     # ---- The run loop ----
+
+    def run(self) -> Exit:
+        self._core.align_counter()
+        return super().run()
 
     def _program_counter(self) -> int:
         return self._core.program_counter()

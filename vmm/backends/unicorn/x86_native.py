@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic_ns
 
 from vmm.backends.unicorn.engine import HOOK_INSN, HOOK_INTR, PHYSICAL_END
-from vmm.backends.unicorn.internals import INTERRUPT_VIRTUAL
+from vmm.backends.unicorn.internals import INTERRUPT_VIRTUAL, SWITCH
 from vmm.backends.unicorn.layout import (
     X86_APIC_ID,
     X86_EFLAGS,
@@ -19,6 +19,7 @@ from vmm.backends.unicorn.layout import (
     X86_VM_VMCB,
 )
 from vmm.backends.unicorn.x86_shims import load_shims, new_port_guard
+from vmm.errors import BackendUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,14 +42,18 @@ _RFLAGS_IF: Final = 1 << 9
 _DOUBLE_FAULT: Final = 8
 
 # Words of the engine's feature array (FeatureWord) and bits in them: what the engine implements
-# without saying so in CPUID.
+# without saying so in CPUID, and what it says but does not implement.
 _RDSEED: Final = (2, 1 << 18)  # leaf 7, EBX
 _PAGES_1G: Final = (6, 1 << 26)  # leaf 0x8000_0001, EDX
+_SYSENTER: Final = (0, 1 << 11)  # leaf 1, EDX
 
 # The virtual-machine control block, behind all physical addresses that page tables can hold.
 _CONTROL_BLOCK: Final = PHYSICAL_END
 _CONTROL_BLOCK_SIZE: Final = 4096
 _INTERRUPT_VECTOR: Final = 0x64  # APM volume 2, appendix B: part of V_INTR
+
+# A difference up to this between counter and clock is the time between two looks.
+_COUNTER_SLACK_NS: Final = 1_000_000
 
 _SEGMENT_PRESENT: Final = 1 << 15
 _EMPTY_TSS: Final = 0x8900
@@ -71,7 +76,11 @@ class NativeCore:
         clock: Clock,
         acknowledge: Callable[[], int],
     ) -> None:
-        """Take over ``engine``; ``acknowledge`` is called within a callback of it."""
+        """Take over ``engine``; ``acknowledge`` is called within a callback of it.
+
+        Raises:
+            BackendUnavailable: if machine code that it needs cannot be had.
+        """
         self._engine = engine
         self._state = state
         self._acknowledge = acknowledge
@@ -81,10 +90,16 @@ class NativeCore:
         self._old_exception = state.field("int32_t *", X86_OLD_EXCEPTION)
         self._tr_flags = state.field("uint32_t *", X86_TR + 20)
         shims = load_shims(engine.library, state)
-        assert shims is not None
+        if shims is None:
+            raise BackendUnavailable(
+                f"this build of the Unicorn engine lacks functions that x86_64 guests need; set "
+                f"{SWITCH}=0 to do without"
+            )
         self._shims = shims
         self._complete_cpuid(index)
-        self._start_counter(index, clock)
+        self._clock = clock
+        self._counter_offset = state.field("int64_t *", X86_TSC_OFFSET)
+        state.field("uint64_t *", X86_TSC_AUX)[0] = index
         self._add_hooks()
         self._add_control_block()
 
@@ -97,6 +112,12 @@ class NativeCore:
         ):
             guard = new_port_guard(self._engine.library, self._state.env, target)
             self._hook_instruction(instruction, shim, self._engine.keep(guard))
+
+    def align_counter(self) -> None:
+        """Set the time-stamp counter to the clock, if the clock stood still or was set."""
+        offset = self._clock.now() - monotonic_ns()
+        if abs(offset - self._counter_offset[0]) > _COUNTER_SLACK_NS:
+            self._counter_offset[0] = offset
 
     def program_counter(self) -> int:
         """Return RIP; valid while the engine does not execute."""
@@ -152,14 +173,13 @@ class NativeCore:
 
     def _complete_cpuid(self, index: int) -> None:
         state = self._state
+        features = state.field("uint64_t *", X86_FEATURES)
         for word, bit in (_RDSEED, _PAGES_1G):
-            state.field("uint64_t *", X86_FEATURES + 8 * word)[0] |= bit
+            features[word] |= bit
+        word, bit = _SYSENTER
+        features[word] &= ~bit
         state.field("uint32_t *", X86_APIC_ID)[0] = index
         state.field("uint8_t *", X86_EXPOSE_TCG)[0] = 1  # the leaf with a hypervisor's signature
-
-    def _start_counter(self, index: int, clock: Clock) -> None:
-        self._state.field("uint64_t *", X86_TSC_AUX)[0] = index
-        self._state.field("int64_t *", X86_TSC_OFFSET)[0] = clock.now() - monotonic_ns()
 
     def _add_hooks(self) -> None:
         shims = self._shims

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from tests.vmm.backends.unicorn.arm64_guest import Guest as Arm64Guest
 from tests.vmm.backends.unicorn.x86_guest import Guest
 from vmm.backends.unicorn.internals import SWITCH, open_internals
 from vmm.backends.unicorn.library import open_library
+
+if TYPE_CHECKING:
+    from vmm.devices.lines import Clock
 
 MakeGuest = Callable[..., Guest]
 
@@ -29,8 +33,8 @@ def x86_guest(core: str) -> Iterator[MakeGuest]:
     """Make x86_64 guests, see `Guest`; they are closed in the end."""
     guests: list[Guest] = []
 
-    def make(source: str, mode: str = "long") -> Guest:
-        guests.append(Guest(source, mode))
+    def make(source: str, mode: str = "long", clock: Clock | None = None) -> Guest:
+        guests.append(Guest(source, mode, clock))
         return guests[-1]
 
     yield make

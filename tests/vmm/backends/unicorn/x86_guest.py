@@ -28,6 +28,7 @@ from vmm.memory import Gpa, GuestMemory
 
 if TYPE_CHECKING:
     from vmm.backends.api import Exit, RegisterValue
+    from vmm.devices.lines import Clock
 
 RAM = 4 << 20
 PML4, PDPT, PD, PD_MMIO = 0x1000, 0x2000, 0x3000, 0x4000
@@ -109,13 +110,13 @@ class Bus:
 class Guest:
     """One machine with one vCPU, started at the label ``start`` of ``source``."""
 
-    def __init__(self, source: str, mode: str = "long") -> None:
+    def __init__(self, source: str, mode: str = "long", clock: Clock | None = None) -> None:
         self.program: Program = assemble("x86_64", source, BASE)
         self.bus = Bus()
         self.memory = GuestMemory([(Gpa(0), RAM)])
         self.memory.write(BASE, self.program.code)
         self.clock = MachineClock(self.bus.lock)
-        self.vm = UnicornHypervisor().create_vm("x86_64", self.memory, self.clock)
+        self.vm = UnicornHypervisor().create_vm("x86_64", self.memory, clock or self.clock)
         vcpu = self.vm.create_vcpu(0, self.bus)
         assert isinstance(vcpu, X86Vcpu)
         self.vcpu = vcpu
