@@ -137,8 +137,8 @@ class SpiLine:
         self._requests = [ffi.new("struct kvm_irq_level *", (irq, level)) for level in (0, 1)]
 
     def __call__(self, level: bool, /) -> None:
-        """Set the wire's level."""
-        if level == self._level:
+        """Set the wire's level; after the machine's end, to no effect."""
+        if level == self._level or self._descriptor.fd < 0:
             return
         self._level = level
         self._descriptor.call(

@@ -6,6 +6,7 @@ reach a file that has got the same number since. The kernel opens all of them cl
 
 from __future__ import annotations
 
+import errno
 import os
 
 from vmm.backends.kvm.errors import raise_failed
@@ -42,10 +43,14 @@ class Descriptor:
             os.close(fd)
 
     def _call(self, request: Request, subject: str, argument: CData) -> int:
-        result = libc.ioctl(self.fd, request, argument)
-        if result < 0:
-            raise_failed(request, subject, ffi.errno)
-        return result
+        while True:
+            result = libc.ioctl(self.fd, request, argument)
+            if result >= 0:
+                return result
+            error = ffi.errno
+            # Some, KVM_CREATE_VM above all, give up when a signal is pending.
+            if error != errno.EINTR:
+                raise_failed(request, subject, error)
 
 
 class SystemDescriptor(Descriptor):

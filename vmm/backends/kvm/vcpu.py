@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 # The hot fields of struct kvm_run by offset: reading several at once with a Struct costs half of
 # what reading them one by one through cffi does. A test compares them with the cdef.
 IMMEDIATE_EXIT: Final = 1
+EXIT_REASON: Final = 8
 MMIO_DATA: Final = 40
-# exit_reason; io.direction, .size, .port, .count, .data_offset
-EXIT_AND_IO: Final = Struct("=8xI20xBBHIQ")
+# io.direction, .size, .port, .count, .data_offset
+IO: Final = Struct("=32xBBHIQ")
 # mmio.phys_addr, .len, .is_write
 MMIO: Final = Struct("=32xQ8xIB")
 
@@ -104,7 +105,7 @@ class KvmVcpu:
         mmio_read, mmio_write = handler.mmio_read, handler.mmio_write
         port_read, port_write = handler.port_read, handler.port_write
         ioctl, fd, lanes, mapping = libc.ioctl, self._descriptor.fd, self._lanes, self._mapping
-        unpack_exit, unpack_mmio = EXIT_AND_IO.unpack_from, MMIO.unpack_from
+        words, unpack_io, unpack_mmio = lanes[4], IO.unpack_from, MMIO.unpack_from
         self._enter()
         try:
             while True:
@@ -113,8 +114,9 @@ class KvmVcpu:
                     if exit_ is not None:
                         return exit_
                     continue
-                reason, direction, size, port, count, offset = unpack_exit(mapping)
+                reason = words[EXIT_REASON // 4]
                 if reason == KVM_EXIT_IO:
+                    direction, size, port, count, offset = unpack_io(mapping)
                     if count != 1:
                         self._string_io(direction, size, port, count, offset)
                     elif direction == KVM_EXIT_IO_OUT:

@@ -89,8 +89,11 @@ class X86Vm(Vm):
     def signal_msi(self, address: int, data: int) -> None:
         """Deliver a message-signalled interrupt. Any thread.
 
-        One that no local APIC takes is lost, as on hardware: its contents are the guest's.
+        One that no local APIC takes is lost, as on hardware: its contents are the guest's. So is
+        one that comes after the machine's end.
         """
+        if self._descriptor.fd < 0:
+            return
         message = ffi.new(
             "struct kvm_msi *", (address & 0xFFFF_FFFF, address >> 32, data & 0xFFFF_FFFF)
         )

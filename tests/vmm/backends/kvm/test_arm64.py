@@ -243,6 +243,12 @@ def test_a_lowered_line_interrupts_nobody(guest: Machine) -> None:
     assert guest.bus.accesses == []
 
 
+def test_a_line_after_the_end_has_no_effect(guest: Machine) -> None:
+    line = guest.vm.interrupt_line(SPI)
+    guest.vm.close()
+    line(True)
+
+
 def test_an_eventfd_interrupts_through_a_gicv3(guest: Machine) -> None:
     load_interrupted_program(guest, 3)
     fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

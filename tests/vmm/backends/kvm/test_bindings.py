@@ -126,17 +126,15 @@ def test_the_run_loop_reads_the_fields_it_means(ffis: dict[str, Any]) -> None:
     ffi = ffis[str(host_arch())]
     run = ffi.new("struct kvm_run *")
     page = ffi.buffer(run)
-    run.exit_reason = 0x01020304
     run.io.direction, run.io.size, run.io.port = 0x11, 0x12, 0x1314
     run.io.count, run.io.data_offset = 0x15161718, 0x191A1B1C1D1E1F10
-    assert vcpu.EXIT_AND_IO.unpack_from(page) == (
-        *(0x01020304, 0x11, 0x12, 0x1314),
-        *(0x15161718, 0x191A1B1C1D1E1F10),
-    )
+    assert vcpu.IO.unpack_from(page) == (0x11, 0x12, 0x1314, 0x15161718, 0x191A1B1C1D1E1F10)
     run.mmio.phys_addr, run.mmio.len, run.mmio.is_write = 0x2122232425262728, 0x292A2B2C, 0x2D
     assert vcpu.MMIO.unpack_from(page) == (0x2122232425262728, 0x292A2B2C, 0x2D)
     assert ffi.offsetof("struct kvm_run", "immediate_exit") == vcpu.IMMEDIATE_EXIT
-    assert ffi.addressof(run.mmio, "data") - ffi.cast("uint8_t(*)[8]", run) == vcpu.MMIO_DATA // 8
+    assert ffi.offsetof("struct kvm_run", "exit_reason") == vcpu.EXIT_REASON
+    run.mmio.data = [1] * 8
+    assert page[vcpu.MMIO_DATA : vcpu.MMIO_DATA + 8] == bytes([1] * 8)
 
 
 def test_building_again_changes_nothing() -> None:

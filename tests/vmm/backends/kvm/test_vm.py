@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -77,6 +78,20 @@ def test_ram_does_not_vanish_under_a_machine(guest: Machine) -> None:
     guest.vm.close()
     # The vCPU's page and the RAM.
     assert len(guest_mappings()) == len(before) - 2
+
+
+def test_signals_do_not_keep_a_machine_from_being_made() -> None:
+    handled = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: handled.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+    try:
+        for _ in range(30):
+            with machine() as guest:
+                guest.run(STORE + STOP_CODE)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(handled) > 30
 
 
 def test_ram_that_kvm_refuses_leaves_nothing_behind() -> None:

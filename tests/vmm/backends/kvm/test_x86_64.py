@@ -411,6 +411,11 @@ def test_a_message_to_nobody_is_lost(guest: Machine) -> None:
     guest.vm.signal_msi(MSI | 77 << 12, 0x40)
 
 
+def test_a_message_after_the_end_is_lost(guest: Machine) -> None:
+    guest.vm.close()
+    guest.vm.signal_msi(MSI, 0x40)
+
+
 class EndOfInterrupts:
     def __init__(self) -> None:
         self.vectors: list[int] = []
