@@ -29,6 +29,11 @@ class BoardOptions:
     model: str = ""
     gic: int = 0
 
+    def __str__(self) -> str:
+        """Return the text that `parse_board` reads."""
+        words = [self.model] if self.model else []
+        return ",".join([*words, *([f"gic={self.gic}"] if self.gic else [])])
+
     def over(self, expected: BoardOptions) -> BoardOptions:
         """Return these options, and those of ``expected`` where these leave the choice."""
         return BoardOptions(self.model or expected.model, self.gic or expected.gic)

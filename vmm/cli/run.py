@@ -36,7 +36,7 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
     assert timeout is None or isinstance(timeout, float)
     with Machine.from_config(config) as machine:
         if not options.get("quiet"):
-            say(f"{machine.backend} backend: {machine.backend_reason}")
+            say(f"{machine.title}, {machine.backend} backend: {machine.backend_reason}")
         machine.console.attach_output(_STDOUT, _STDERR)
         if _is_terminal():
             from vmm.cli.terminal import terminal_input

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from vmm.boards.arm64_map import FIRECRACKER_RAM, RAM
+from vmm.boards.options import FIRECRACKER, NO_OPTIONS, VIRT
 from vmm.boot.layout import round_up
 from vmm.boot.memory_map import MEMORY_MAPS
 from vmm.images.bundled import kernel_path
 from vmm.images.elf import DYN, PF_R, PF_W, PF_X, PT_LOAD, PT_TLS
-from vmm.images.image import CALYPSO_KERNEL, LINUX_PROGRAM
+from vmm.images.foreign import ForeignKernel
+from vmm.images.image import CALYPSO_KERNEL, UNKNOWN
 from vmm.images.recognise import open_image
 
 TYPE_CHECKING = False
@@ -15,12 +18,6 @@ if TYPE_CHECKING:
 
     from vmm.images.elf import Elf, Note, Segment
     from vmm.images.image import Image
-
-_BOOT_PROTOCOLS: Final = {
-    CALYPSO_KERNEL: "calypso",
-    # The program is no kernel: ours is booted, and runs it.
-    LINUX_PROGRAM: "calypso",
-}
 
 # Names of the segment types that compilers of today produce (gABI and the GNU extensions).
 _SEGMENT_TYPES: Final = {
@@ -36,6 +33,9 @@ _SEGMENT_TYPES: Final = {
     0x6474E552: "GNU_RELRO",
     0x6474E553: "GNU_PROPERTY",
 }
+
+# Where RAM starts on the boards of arm64; on x86_64 at 0.
+RAM_STARTS: Final = {VIRT: RAM, FIRECRACKER: FIRECRACKER_RAM}
 
 # A build id takes 20 bytes; longer descriptions are cut.
 _SHOWN_BYTES: Final = 32
@@ -54,17 +54,28 @@ def describe(image: Image) -> dict[str, object]:
         "path": image.path,
         "kind": image.kind,
         "architecture": image.arch,
-        "boot_protocol": _BOOT_PROTOCOLS.get(image.kind),
+        "boot_protocol": image.protocol or None,
         "size": image.file.size,
     }
     if image.complaint:
         facts["complaint"] = image.complaint
-    if image.elf is None:
-        return facts
-    facts.update(_describe_elf(image.elf))
-    if image.kind in _BOOT_PROTOCOLS:
+    if image.elf is not None:
+        facts.update(_describe_elf(image.elf))
+    if isinstance(image, ForeignKernel):
+        facts.update(_describe_foreign(image))
+    elif image.elf is not None and image.kind != UNKNOWN:
         facts["memory_minimum"] = _memory_minimum(image, image.elf)
         facts["needs"] = _needs(image, image.elf)
+    return facts
+
+
+def _describe_foreign(image: ForeignKernel) -> dict[str, object]:
+    facts = image.facts()
+    if image.elf is not None:
+        end = max(segment.physical + segment.memory_size for segment in image.elf.loads)
+        facts["memory_minimum"] = round_up(end - RAM_STARTS.get(image.board.model, 0))
+    if image.board != NO_OPTIONS:
+        facts["board"] = str(image.board)
     return facts
 
 

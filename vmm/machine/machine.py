@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from vmm.arch import Arch
     from vmm.backends.api import Exit, RegisterValue, Vcpu
+    from vmm.boards.options import BoardOptions
 
     class Closeable(Protocol):
         """Something that a machine holds."""
@@ -74,8 +75,7 @@ class Machine:
         config: what it was made from.
         console: the guest's console.
         arch: the guest's architecture.
-        kind: what the image is; see `vmm.images.image`.
-        protocol: how it is booted, in words.
+        title: what is booted how on which board, in one line.
         backend: the name of the backend that executes it.
         backend_reason: why that one, in one line.
         bus: its devices, by address.
@@ -163,8 +163,6 @@ class Machine:
 
     def _assemble(self, config: MachineConfig) -> None:
         with open_image(find_image(config.image, config.arch)) as image:
-            self.kind = image.kind
-            self.protocol = image.protocol
             self.arch: Arch = _agree(config, image.arch)
             hypervisor, self.backend_reason = open_backend(config.backend, self.arch)
             self._resources.append(hypervisor)
@@ -178,7 +176,9 @@ class Machine:
             board_type = board_for(self.arch)
             check_options(config.board, self.arch)
             options = config.board.over(image.board)
-            self.board_options = str(options)
+            self.title = (
+                f"{image.kind}, {image.protocol} protocol, {_board_name(self.arch, options)}"
+            )
             self.memory = GuestMemory(board_type.ram_ranges(config.memory, options))
             self._resources.append(self.memory)
             vm = hypervisor.create_vm(self.arch, self.memory, self.clock)
@@ -327,7 +327,7 @@ class Machine:
             while self._verdict is None:
                 exit_ = run()
                 if type(exit_) is not Interrupted:
-                    self._end(_judge(exit_))
+                    self._end(_judge(exit_, self.loaded.halts_when_done))
                 elif self._idle:
                     self._sleep()
         except KeyboardInterrupt:
@@ -414,7 +414,7 @@ class Machine:
                 os.eventfd_write(self._wake_fd, 1)
 
 
-def _judge(exit_: Exit) -> Outcome:
+def _judge(exit_: Exit, halts_when_done: bool) -> Outcome:
     """Say what an exit that ends the run means."""
     failure = outcome.STATUS_GUEST_FAILURE
     match exit_:
@@ -422,6 +422,8 @@ def _judge(exit_: Exit) -> Outcome:
             return Outcome(outcome.POWERED_OFF, 0)
         case Reset():
             return Outcome(outcome.RESET, 0)
+        case Halted() if halts_when_done:
+            return Outcome(outcome.POWERED_OFF, 0, "halted")
         case Halted():
             return Outcome(outcome.CRASHED, failure, "halted with interrupts disabled")
         case Crashed(reason):
@@ -434,6 +436,10 @@ def _judge(exit_: Exit) -> Outcome:
             return Outcome(outcome.STUCK, outcome.STATUS_VMM_FAILURE, text)
         case _:
             raise AssertionError(f"{exit_} does not end a run")
+
+
+def _board_name(arch: Arch, options: BoardOptions) -> str:
+    return f"{arch} board ({options})" if str(options) else f"{arch} board"
 
 
 def _parse_arch(name: str | None) -> Arch | None:

@@ -36,11 +36,15 @@ class Payload:
     Attributes:
         registers: the state in which vCPU 0 starts.
         paths: the ELF files in the machine whose symbols a crash report may name.
+        halts_when_done: a halt with interrupts disabled is how this guest powers off.
     """
 
-    def __init__(self, registers: Registers, paths: tuple[str, ...]) -> None:
+    def __init__(
+        self, registers: Registers, paths: tuple[str, ...], halts_when_done: bool = False
+    ) -> None:
         self.registers = registers
         self.paths = paths
+        self.halts_when_done = halts_when_done
 
     def symbolize(self, address: int) -> str | None:
         """Return ``"name+0x12 (file)"`` for a virtual address of the guest, or None."""
@@ -133,4 +137,5 @@ def _load_foreign(
         cpus=config.cpus,
     )
     registers = image.load(Placement(memory), request)
-    return Payload(registers, (image.path,))
+    # Without ACPI, Linux halts a PC where it would switch it off.
+    return Payload(registers, (image.path,), image.linux and board.arch == X86_64)

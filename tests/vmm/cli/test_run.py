@@ -41,7 +41,8 @@ def test_streams_and_exit_status(kernel: Path, arch: str, backend: str) -> None:
     done = vmm("run", "--backend", backend, str(kernel))
     assert done.returncode == 42
     assert done.stdout == b"out\n"
-    assert done.stderr.splitlines() == [f"vmm: {backend} backend: as asked for".encode(), b"error"]
+    title = f"vmm: calypso-kernel, calypso protocol, {arch} board, {backend} backend: as asked for"
+    assert done.stderr.splitlines() == [title.encode(), b"error"]
     assert vmm("run", "--quiet", "--backend", backend, str(kernel)).stderr == b"error\n"
 
 
@@ -50,8 +51,10 @@ def test_auto_says_in_one_line_what_it_chose_and_why(kernel: Path, arch: str) ->
     done = vmm("run", str(kernel))
     assert done.returncode == 0
     (line,) = done.stderr.decode().splitlines()
-    assert line.startswith(("vmm: unicorn backend: ", "vmm: kvm backend: "))
-    assert len(line) > len("vmm: unicorn backend: ")
+    title, _, reason = line.partition(" backend: ")
+    assert title.startswith(f"vmm: calypso-kernel, calypso protocol, {arch} board, ")
+    assert title.endswith((" unicorn", " kvm"))
+    assert reason
 
 
 def test_standard_input_reaches_the_guest(kernel: Path, arch: str) -> None:
