@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 COUNTER_HZ: Final = 1_000_000_000
 
 # UC_CPU_X86_SKYLAKE_CLIENT: all instruction sets that the engine has, and none that it has not.
-_MODEL: Final = 20
+_MODEL: Final = 21
 
 
 class X86Vcpu(EngineVcpu):

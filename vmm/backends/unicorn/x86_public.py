@@ -9,8 +9,7 @@ system call 30 us instead of 0.1, and:
 * Exceptions are delivered with the limits of `x86_delivery`.
 * IN and OUT that IOPL forbids read all ones and write nothing, instead of #GP or what an I/O
   permission bitmap allows.
-* CPUID does not advertise RDSEED and 1 GiB pages, shows no hypervisor's signature, and has only one
-  APIC id, 0: there is one vCPU.
+* CPUID has only one APIC id, 0: there is one vCPU. It shows SYSENTER, which does nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +37,14 @@ from vmm.backends.unicorn.x86_delivery import (
     deliver,
 )
 from vmm.backends.unicorn.x86_paging import EFER_LMA, EFER_SCE, translate
-from vmm.backends.unicorn.x86_state import REG_RAX, REG_RCX, REG_RDX, REG_RFLAGS, REG_RIP
+from vmm.backends.unicorn.x86_state import (
+    REG_RAX,
+    REG_RBX,
+    REG_RCX,
+    REG_RDX,
+    REG_RFLAGS,
+    REG_RIP,
+)
 from vmm.errors import BackendUnavailable
 
 TYPE_CHECKING = False
@@ -60,6 +66,16 @@ _OUT: Final = 500
 _RDTSC: Final = 608
 _RDTSCP: Final = 609
 _SYSCALL: Final = 699
+_CPUID: Final = 113
+
+# Leaves of CPUID (EAX, ECX) that the engine answers otherwise, for EAX, EBX, ECX, EDX: with RDSEED,
+# with 1 GiB pages, with the signature of TCG.
+_LEAVES: Final = {
+    (0x7, 0): (0, 0x0018_0389 | 1 << 18, 0, 0),
+    (0x8000_0001, 0): (0x506E3, 0, 0x21, 0x2810_0800 | 1 << 26),
+    (0x4000_0000, 0): (0x4000_0001, 0x5447_4354, 0x4354_4743, 0x4743_5447),
+}
+_LEAF_WITH_SUBLEAVES: Final = 7
 
 _U32: Final = Struct("<I")
 _U64: Final = Struct("<Q")
@@ -113,6 +129,7 @@ class PublicCore:
             _HOOK_INSN_INVALID, callback("uc_cb_insn_cpuid_t", self._on_invalid_instruction, 0)
         )
         self._hook(_SYSCALL, callback("uc_cb_insn_syscall_t", self._on_syscall))
+        self._hook(_CPUID, callback("uc_cb_insn_cpuid_t", self._on_cpuid, 0))
         self._hook(_RDTSC, callback("uc_cb_insn_cpuid_t", self._on_rdtsc, 1))
         self._hook(_RDTSCP, callback("uc_cb_insn_cpuid_t", self._on_rdtscp, 1))
 
@@ -250,6 +267,17 @@ class PublicCore:
             if where is not None and self._memory.read(where, 1) == b"\x0f":
                 return prefixes + 2
         return 2
+
+    def _on_cpuid(self, _engine: CData, _user: CData) -> int:
+        engine = self._engine
+        leaf = engine.read_register(REG_RAX) & _LONG_WORD
+        subleaf = engine.read_register(REG_RCX) if leaf == _LEAF_WITH_SUBLEAVES else 0
+        answer = _LEAVES.get((leaf, subleaf & _LONG_WORD))
+        if answer is None:
+            return 0  # the engine answers
+        for register, word in zip((REG_RAX, REG_RBX, REG_RCX, REG_RDX), answer, strict=True):
+            engine.write_register(register, word)
+        return 1
 
     def _on_rdtsc(self, _engine: CData, _user: CData) -> int:
         now = self._clock.now()

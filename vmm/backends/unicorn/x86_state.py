@@ -84,6 +84,7 @@ _TSS_BUSY: Final = 1 << 1
 
 # <unicorn/x86.h>
 REG_RAX: Final = 35
+REG_RBX: Final = 37
 REG_RCX: Final = 38
 REG_RDX: Final = 40
 REG_RIP: Final = 41

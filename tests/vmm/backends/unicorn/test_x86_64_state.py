@@ -54,7 +54,7 @@ def test_hidden_flags() -> None:
     internals = open_internals(library)
     if internals is None:
         pytest.skip("the engine's internals are not known for this build of its library")
-    engine = Engine(library, internals, ARCH_X86, MODE_64, 20)
+    engine = Engine(library, internals, ARCH_X86, MODE_64, 21)
     state = X86State(engine)
     private = engine.state
     assert private is not None
