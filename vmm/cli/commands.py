@@ -18,6 +18,8 @@ _VERBS = {
     "run": "vmm.cli.commands",
     "inspect": "vmm.cli.inspect",
     "doctor": "vmm.cli.doctor",
+    "devices": "vmm.cli.devices",
+    "device": "vmm.cli.devices",
     "completion": "vmm.cli.completion",
 }
 
