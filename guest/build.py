@@ -4,7 +4,7 @@
 
 The compiler and linker are those of the `ziglang` package; nothing else is needed. Products:
 
-    kernel-ARCH.elf          from arch/ARCH/ and the directories of `KERNEL_DIRECTORIES`
+    kernel-ARCH.elf          from arch/ARCH/ and `KERNEL_DIRECTORIES`
     entry-arm64.bin          from ../firmware/arm64/entry.S
     programs/ARCH/NAME       a static Linux program for each programs/NAME.c, linked with
                              programs/runtime/*.[cS] and programs/runtime/ARCH/*.[cS]
@@ -21,6 +21,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -30,7 +31,10 @@ GUEST = Path(__file__).resolve().parent
 ROOT = GUEST.parent
 OBJECTS = ROOT / "build/guest"
 
-KERNEL_DIRECTORIES = ("kernel", "mm", "lib", "drivers", "file", "process", "service")
+# The lower half does not know what runs on it; see `program_start` in <calypso/arch.h>.
+LOWER_HALF = tuple(GUEST / name for name in ("kernel", "mm", "lib", "drivers"))
+UPPER_HALF = tuple(GUEST / name for name in ("file", "process", "service"))
+KERNEL_DIRECTORIES = LOWER_HALF + UPPER_HALF
 
 # Both kernels and bundled programs do without a C library.
 COMMON_FLAGS = (
@@ -162,8 +166,10 @@ def sources(directory: Path, *, deep: bool = True) -> list[Path]:
     return sorted(path for path in found if path.suffix in (".c", ".S"))
 
 
-def kernel_steps(arch: Architecture, out: Path) -> list[Step]:
-    """Return the steps that make a kernel."""
+def kernel_steps(
+    arch: Architecture, output: Path, directories: Sequence[Path] = KERNEL_DIRECTORIES
+) -> list[Step]:
+    """Return the steps that make a kernel from the architecture's directory and these."""
     flags = (
         *KERNEL_FLAGS,
         *arch.flags,
@@ -171,14 +177,12 @@ def kernel_steps(arch: Architecture, out: Path) -> list[Step]:
         *("-I", "guest", "-I", "guest/include", "-I", "guest/include/freestanding"),
         *("-I", f"guest/arch/{arch.name}/include"),
     )
-    directories = [GUEST / "arch" / arch.name, *(GUEST / name for name in KERNEL_DIRECTORIES)]
     objects = [
         compile_step(source, f"kernel-{arch.name}", arch.target, flags)
-        for directory in directories
+        for directory in (GUEST / "arch" / arch.name, *directories)
         for source in sources(directory)
     ]
     script = GUEST / "kernel.ld"
-    output = out / f"kernel-{arch.name}.elf"
     command = [
         *(zig(), "ld.lld", *LINK_FLAGS, "--orphan-handling=error", "-T", str(script)),
         f"--defsym=KERNEL_PHYSICAL={arch.kernel_physical:#x}",
@@ -334,11 +338,20 @@ def run_all(builder: Builder, steps: list[Step], jobs: int) -> list[str]:
     return problems
 
 
+def build(steps: list[Step], *, jobs: int | None = None, verbose: bool = False) -> list[str]:
+    """Bring all outputs up to date; return the messages of what failed."""
+    builder = Builder(verbose)
+    problems = run_all(builder, steps, jobs or os.cpu_count() or 1)
+    if builder.ran:
+        builder.save()
+    return problems
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Build; return the exit status."""
     parser = argparse.ArgumentParser(description="Build the guest's kernels and programs.")
     parser.add_argument("--out", type=Path, default=ROOT / "vmm/artifacts", metavar="DIR")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
+    parser.add_argument("--jobs", type=int, metavar="N", help="commands at once (default: CPUs)")
     parser.add_argument("--verbose", action="store_true", help="print the commands")
     options = parser.parse_args(arguments)
     out = options.out.resolve()
@@ -346,14 +359,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         steps = firmware_steps(out)
         for arch in ARCHITECTURES:
-            steps += kernel_steps(arch, out) + program_steps(arch, out)
+            steps += kernel_steps(arch, out / f"kernel-{arch.name}.elf")
+            steps += program_steps(arch, out)
+        problems = build(steps, jobs=options.jobs, verbose=options.verbose)
     except BuildError as error:
-        print(error, file=sys.stderr)
-        return 1
-    builder = Builder(options.verbose)
-    problems = run_all(builder, steps, options.jobs)
-    if builder.ran:
-        builder.save()
+        problems = [str(error)]
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

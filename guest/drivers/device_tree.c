@@ -45,6 +45,8 @@ static uint32_t big_endian(const void *at)
 	return __builtin_bswap32(value);
 }
 
+#define header_field(blob, name) big_endian((blob) + offsetof(struct header, name))
+
 static bool take_word(struct walk *walk, uint32_t *word)
 {
 	if (walk->end - walk->at < (ptrdiff_t)sizeof(*word))
@@ -151,14 +153,13 @@ static bool walk_tokens(struct walk *walk, device_visitor *visitor, void *contex
 bool device_tree_visit(physical_t tree, uint64_t length, device_visitor *visitor, void *context)
 {
 	const uint8_t *blob = phys_to_virt(tree);
-	const struct header *header = (const struct header *)blob;
 
-	if (length < sizeof(*header) || big_endian(&header->magic) != MAGIC)
+	if (length < sizeof(struct header) || header_field(blob, magic) != MAGIC)
 		return false;
-	uint64_t structure = big_endian(&header->structure_offset);
-	uint64_t structure_size = big_endian(&header->structure_size);
-	uint64_t strings = big_endian(&header->strings_offset);
-	uint64_t strings_size = big_endian(&header->strings_size);
+	uint64_t structure = header_field(blob, structure_offset);
+	uint64_t structure_size = header_field(blob, structure_size);
+	uint64_t strings = header_field(blob, strings_offset);
+	uint64_t strings_size = header_field(blob, strings_size);
 
 	/* The strings block ends with a NUL, so that no name runs out of it. */
 	if (structure + structure_size > length || strings + strings_size > length ||
@@ -177,8 +178,10 @@ bool device_node_is(const struct device_node *node, const char *compatible)
 {
 	size_t wanted = strlen(compatible) + 1;
 	const char *at = node->compatible;
-	const char *end = at + node->compatible_length;
 
+	if (!at)
+		return false;
+	const char *end = at + node->compatible_length;
 	while (at < end) {
 		size_t length = strnlen(at, (size_t)(end - at)) + 1;
 

@@ -5,7 +5,6 @@
 enum register_offset {
 	DATA = 0,	      /* RBR, THR */
 	INTERRUPT_ENABLE = 1, /* IER */
-	FIFO_CONTROL = 2,     /* FCR */
 	LINE_CONTROL = 3,     /* LCR */
 	MODEM_CONTROL = 4,    /* MCR */
 	LINE_STATUS = 5,      /* LSR */
@@ -13,7 +12,6 @@ enum register_offset {
 	DIVISOR_HIGH = 1,
 };
 
-#define FIFO_ENABLE_AND_CLEAR 0x07
 #define LINE_8N1 0x03
 #define LINE_DIVISOR_ACCESS 0x80
 #define MODEM_READY 0x03 /* DTR and RTS */
@@ -27,7 +25,7 @@ static void initialize(uint64_t base)
 	arch_port_write(base + DIVISOR_LOW, 1); /* 115200 baud from 1.8432 MHz */
 	arch_port_write(base + DIVISOR_HIGH, 0);
 	arch_port_write(base + LINE_CONTROL, LINE_8N1);
-	arch_port_write(base + FIFO_CONTROL, FIFO_ENABLE_AND_CLEAR);
+	/* The FIFOs stay as they are: switching them on would drop what has arrived already. */
 	arch_port_write(base + MODEM_CONTROL, MODEM_READY);
 }
 

@@ -1,0 +1,173 @@
+"""The kernel's lower half in a machine: boot, page rights, panics, memory, clocks, console."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from guest.build import ARCHITECTURES, LOWER_HALF, build, kernel_steps
+from vmm import Machine
+
+SECONDS = 60
+
+
+@pytest.fixture(scope="session")
+def kernels() -> dict[str, Path]:
+    """The kernel of tests/guest/kernel, for each architecture."""
+    folder = Path(__file__).parent / "kernel"
+    products = {}
+    steps = []
+    for architecture in ARCHITECTURES:
+        output = folder.parents[2] / f"build/test-kernel-{architecture.name}.elf"
+        steps += kernel_steps(architecture, output, (*LOWER_HALF, folder))
+        products[architecture.name] = output
+    assert build(steps) == []
+    return products
+
+
+class Experiments:
+    """Runs experiments on one architecture and backend."""
+
+    def __init__(self, kernel: Path, backend: str) -> None:
+        self.kernel = kernel
+        self.backend = backend
+
+    def run(
+        self, name: str, *, memory: str = "16M", cmdline: str = "", stdin: bytes = b""
+    ) -> Machine:
+        """Run one to its end and return the machine, closed."""
+        with Machine(
+            self.kernel,
+            backend=self.backend,
+            memory=memory,
+            cmdline=f"test={name} {cmdline}",
+            stdin=stdin,
+        ) as machine:
+            machine.run(timeout=SECONDS)
+        return machine
+
+    def panic(self, name: str) -> str:
+        """Run one that panics and return what it said."""
+        outcome = self.run(name).outcome
+        assert outcome is not None
+        assert outcome.kind == "panicked"
+        return outcome.message
+
+    def passes(self, name: str, **options: str) -> Machine:
+        """Run one that checks by itself."""
+        machine = self.run(name, **options)
+        assert machine.outcome is not None
+        assert (machine.outcome.kind, machine.outcome.status) == ("exited", 0), (
+            machine.outcome.message
+        )
+        return machine
+
+
+@pytest.fixture
+def experiments(kernels: dict[str, Path], arch: str, backend: str) -> Experiments:
+    return Experiments(kernels[arch], backend)
+
+
+FORBIDDEN = {
+    "write-page-zero": "page fault in the kernel: write at 0x0000000000000010",
+    "read-unmapped": "page fault in the kernel: read at ",
+    "write-text": "page fault in the kernel: write at ",
+    "write-rodata": "page fault in the kernel: write at ",
+    "execute-data": "page fault in the kernel: instruction fetch at ",
+    "execute-rodata": "page fault in the kernel: instruction fetch at ",
+    "enter-nothing": "program fault 0 at 0x0000000000400000",
+    "enter-kernel": "program fault 0 at 0xffff",
+}
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_what_is_forbidden_faults_and_is_told(experiments: Experiments, name: str) -> None:
+    assert experiments.panic(name).startswith(FORBIDDEN[name])
+
+
+def test_a_program_counter_outside_both_halves_is_the_programs_fault(
+    experiments: Experiments,
+) -> None:
+    assert re.match(r"program fault \d at 0x8000000000000000\n", experiments.panic("enter-hole"))
+
+
+def test_a_stack_overflow_is_named(experiments: Experiments) -> None:
+    message = experiments.panic("overflow-stack")
+    assert message.startswith("stack overflow in the boot thread, guard at 0xffff")
+
+
+def test_a_panic_shows_what_where_and_who_called(
+    experiments: Experiments, kernels: dict[str, Path], arch: str
+) -> None:
+    lines = experiments.panic("panic").splitlines()
+    assert lines[:2] == ["the answer is 42", "backtrace:"]
+    callers = [symbol(kernels[arch], int(line, 16)) for line in lines[2:]]
+    assert callers[:2] == ["panic_on_purpose", "program_start"] or callers[0] == "program_start"
+    assert callers[-1] in ("_start", "kernel_main")
+
+
+def test_a_fault_shows_the_registers_and_where_it_was(
+    experiments: Experiments, kernels: dict[str, Path], arch: str
+) -> None:
+    message = experiments.panic("write-text")
+    place = re.search(r"^at 0x([0-9a-f]{16})$", message, re.MULTILINE)
+    assert place is not None
+    assert symbol(kernels[arch], int(place[1], 16)) in ("write_text", "program_start")
+    pc = {"x86_64": "rip", "arm64": "pc "}[arch]
+    assert f"{pc} {place[1]} " in message
+
+
+def symbol(kernel: Path, address: int) -> str:
+    """The name of the function at ``address``."""
+    with kernel.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        for entry in table.iter_symbols():
+            start = entry["st_value"]
+            if (
+                entry["st_info"]["type"] == "STT_FUNC"
+                and start <= address <= start + entry["st_size"]
+            ):
+                return str(entry.name)
+    return "?"
+
+
+@pytest.mark.parametrize("memory", ["1536K", "2M", "3M", "4M", "5M", "6148K", "64M"])
+def test_all_memory_can_be_had_and_comes_back(experiments: Experiments, memory: str) -> None:
+    machine = experiments.passes("use-all-memory", memory=memory, cmdline="loglevel=3")
+    found = re.search(rb"(\d+) frames", machine.console.log)
+    assert found is not None
+    # The kernel's image, tables, records and what bootinfo points to stay below 800 KiB.
+    assert machine.memory.size // 4096 - int(found[1]) < 200
+
+
+@pytest.mark.parametrize("memory", ["1G", "5G", "64G"])
+def test_large_memory_boots_as_fast(experiments: Experiments, memory: str) -> None:
+    experiments.passes("pass", memory=memory)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["copy-from-nowhere", "copy-pages", "respect-protection", "map-device", "tell-time"],
+)
+def test_experiment_passes(experiments: Experiments, name: str) -> None:
+    experiments.passes(name)
+
+
+def test_the_doorbell_is_the_console(experiments: Experiments) -> None:
+    machine = experiments.run("echo", stdin=b"some input\n")
+    assert machine.console.output == b"ready\nsome input\n"
+
+
+def test_a_serial_port_is_the_console_when_that_is_asked(experiments: Experiments) -> None:
+    machine = experiments.run("echo", cmdline="console=serial", stdin=b"x")
+    # What is sent to a serial port does not say which stream it belongs to.
+    assert machine.console.output == b"ready\r\nx"
+
+
+def test_the_kernel_is_silent_unless_asked(experiments: Experiments) -> None:
+    assert experiments.run("tell-time").console.log == b""
+    log = experiments.run("tell-time", cmdline="loglevel=3").console.log
+    assert re.fullmatch(rb"\[ *\d+\.\d{6}\] passed \d+ wall \d+\n", log)
