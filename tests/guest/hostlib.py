@@ -32,6 +32,9 @@ struct calypso_region {
 };
 void host_boot(struct calypso_region *regions, unsigned count, uint64_t features);
 void host_shutdown(void);
+void host_command_line(const char *line);
+uint64_t command_line_number(const char *name, uint64_t fallback);
+bool command_line_is(const char *name, const char *value);
 extern uint64_t host_direct_map;
 
 uint64_t frame_allocate(unsigned order, unsigned flags);

@@ -78,6 +78,14 @@ void host_shutdown(void)
 	munmap((void *)host_direct_map, HOST_MEMORY);
 }
 
+/* Read this as the kernel's command line. */
+void host_command_line(const char *line);
+void host_command_line(const char *line)
+{
+	host_direct_map = (uintptr_t)line;
+	bootinfo.command_line = 0;
+}
+
 /* An address space without anything in it. */
 void host_new_space(void);
 void host_new_space(void)
