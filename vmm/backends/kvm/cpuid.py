@@ -38,7 +38,7 @@ _supported: list[_Entry] = []
 def entries_for(kvm: Kvm, index: int) -> CData:
     """Return the ``struct kvm_cpuid2`` of vCPU ``index``."""
     if not _supported:
-        _supported.extend(_query(kvm))
+        _supported[:] = _query(kvm)
     packed = _HEADER.pack(len(_supported), 0) + b"".join(
         [_ENTRY.pack(*_numbered(entry, index)) for entry in _supported]
     )

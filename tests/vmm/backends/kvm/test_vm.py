@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ from tests.vmm.backends.kvm.machines import (
     STOP_CODE,
     STORE,
     Machine,
+    Recorder,
     guest_mappings,
     machine,
     open_files,
@@ -22,7 +24,7 @@ from vmm.arch import host_arch
 from vmm.backends.exits import Interrupted
 from vmm.backends.kvm.errors import KvmError
 from vmm.backends.kvm.hypervisor import open_kvm
-from vmm.errors import BackendUnavailable, GuestMemoryError
+from vmm.errors import BackendUnavailable, GuestMemoryError, VmmError
 from vmm.memory import GuestMemory
 
 pytestmark = pytest.mark.kvm
@@ -78,6 +80,39 @@ def test_ram_does_not_vanish_under_a_machine(guest: Machine) -> None:
     guest.vm.close()
     # The vCPU's page and the RAM.
     assert len(guest_mappings()) == len(before) - 2
+
+
+def test_wherever_descriptors_run_out_nothing_is_left_behind() -> None:
+    arch = host_arch()
+    assert arch is not None
+    kvm = open_kvm()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    errors = []
+    with GuestMemory([(RAM, RAM_SIZE)]) as memory:
+        before = open_files()
+        next_free = os.dup(memory.fd)
+        os.close(next_free)
+        for allowed in range(5):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (next_free + allowed, hard))
+            try:
+                vm = kvm.create_vm(arch, memory)
+                try:
+                    vm.create_vcpu(0, Recorder())
+                finally:
+                    vm.close()
+            except VmmError as error:
+                errors.append(str(error))
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert open_files() == before
+    kvm.close()
+    # The machine's, the vCPU's, and the one that its mapping holds.
+    assert [error.split(" (")[0] for error in errors] == [
+        "KVM cannot make a machine: KVM_CREATE_VM",
+        "KVM_CREATE_VCPU",
+        "mmap",
+    ]
+    assert all("EMFILE" in error and "ulimit -n" in error for error in errors)
 
 
 def test_signals_do_not_keep_a_machine_from_being_made() -> None:
