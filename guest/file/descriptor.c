@@ -115,3 +115,11 @@ int descriptor_close(struct descriptor_table *table, int number)
 	open_file_put(open);
 	return 0;
 }
+
+void descriptors_close_on_exec(struct descriptor_table *table)
+{
+	for (unsigned number = 0; number < table->capacity; number++) {
+		if (table->slots[number].close_on_exec)
+			descriptor_close(table, (int)number);
+	}
+}

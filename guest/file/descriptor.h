@@ -41,6 +41,9 @@ int descriptor_set(struct descriptor_table *table, struct open_file *open, int n
 /* 0 or -EBADF. */
 int descriptor_close(struct descriptor_table *table, int number);
 
+/* Close those that are marked to be. */
+void descriptors_close_on_exec(struct descriptor_table *table);
+
 /* The slot of an open descriptor, or NULL. */
 struct descriptor *descriptor_slot(const struct descriptor_table *table, int number);
 

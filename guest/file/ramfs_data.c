@@ -42,6 +42,8 @@ static uint8_t *own_page(struct ramfs_regular *regular, uint64_t index)
 		frame_free(frame, 0);
 		return NULL;
 	}
+	/* Instructions in it were written by this CPU, and no more by the VMM before boot. */
+	regular->private_source.code_is_ready = false;
 	return page;
 }
 
@@ -290,6 +292,7 @@ static struct page_source *regular_pages(struct file *file, bool shared)
 void ramfs_regular_initialize(struct ramfs_regular *regular)
 {
 	regular->private_source.operations = &private_operations;
+	regular->private_source.code_is_ready = true;
 	regular->shared_source.operations = &shared_operations;
 }
 

@@ -281,12 +281,16 @@ static int find_interpreter(struct loader *loader, char **path)
 	return 0;
 }
 
+static int check(struct loader *loader, struct span *span)
+{
+	int error = read_headers(loader);
+	return error == 0 ? check_segments(loader, span) : error;
+}
+
 static int load(struct loader *loader, enum elf_role role, struct elf_image *image)
 {
 	struct span span;
-	int error = read_headers(loader);
-	if (error == 0)
-		error = check_segments(loader, &span);
+	int error = check(loader, &span);
 	if (error == 0)
 		error = choose_base(loader, role, &span);
 	if (error == 0)
@@ -301,7 +305,19 @@ static int load(struct loader *loader, enum elf_role role, struct elf_image *ima
 		.headers = address_of(loader, header->e_phoff, header->e_phnum * sizeof(Elf64_Phdr)),
 		.header_count = header->e_phnum,
 	};
-	return role == ELF_PROGRAM ? find_interpreter(loader, &image->interpreter) : 0;
+	return 0;
+}
+
+int elf_check(struct file *file, char **interpreter, const char **problem)
+{
+	struct loader loader = {.file = file};
+	struct span span;
+	int error = check(&loader, &span);
+	if (error == 0)
+		error = find_interpreter(&loader, interpreter);
+	kfree(loader.segments);
+	*problem = loader.problem;
+	return error;
 }
 
 int elf_load(struct file *file, enum elf_role role, struct elf_image *image, const char **problem)

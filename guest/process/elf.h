@@ -12,7 +12,6 @@ struct elf_image {
 	user_t end;  /* behind its last byte */
 	user_t headers; /* where its program headers are; 0 where they are not loaded */
 	uint16_t header_count;
-	char *interpreter; /* path, from the heap; NULL for static programs */
 };
 
 enum elf_role {
@@ -20,8 +19,11 @@ enum elf_role {
 	ELF_INTERPRETER, /* goes where there is room */
 };
 
-/* Map the segments of `file` with their rights. 0, or an error with `*problem` saying in words
- * what is wrong (-ENOEXEC: with the file). After an error, parts may be mapped. */
+/* Look whether a file can be loaded, and for the path of its interpreter: from the heap, or NULL for
+ * static programs. 0, or an error with `*problem` saying in words what is wrong. */
+int elf_check(struct file *file, char **interpreter, const char **problem);
+
+/* Check, and map the segments of `file` with their rights. After an error, parts may be mapped. */
 int elf_load(struct file *file, enum elf_role role, struct elf_image *image, const char **problem);
 
 #endif

@@ -22,6 +22,9 @@ static struct {
 	uint32_t key[CHACHA20_KEY_WORDS];
 } generator;
 
+/* The first half of the VMM's seed has served as AT_RANDOM. */
+static bool given_to_program;
+
 /* Overwrite, even where nobody looks at the memory again. */
 static void erase(void *secret, size_t length)
 {
@@ -29,10 +32,15 @@ static void erase(void *secret, size_t length)
 	__asm__ volatile("" ::"r"(secret) : "memory");
 }
 
-void random_at_start(uint8_t bytes[RANDOM_AT_START])
+void random_for_program(uint8_t bytes[RANDOM_FOR_PROGRAM])
 {
-	memcpy(bytes, bootinfo.seed, RANDOM_AT_START);
-	erase(bootinfo.seed, RANDOM_AT_START);
+	if (given_to_program) {
+		random_fill(bytes, RANDOM_FOR_PROGRAM);
+		return;
+	}
+	memcpy(bytes, bootinfo.seed, RANDOM_FOR_PROGRAM);
+	erase(bootinfo.seed, RANDOM_FOR_PROGRAM);
+	given_to_program = true;
 }
 
 /* The half of the VMM's seed that was not given to the program, and as much from the CPU, or from
@@ -40,7 +48,7 @@ void random_at_start(uint8_t bytes[RANDOM_AT_START])
 static void seed(void)
 {
 	uint64_t more[2];
-	static_assert(sizeof(generator.key) - RANDOM_AT_START == sizeof(more), "halves");
+	static_assert(sizeof(generator.key) - RANDOM_FOR_PROGRAM == sizeof(more), "halves");
 
 	if (!arch_random(&more[0]) || !arch_random(&more[1])) {
 		static uint64_t of_host[2];
@@ -49,8 +57,8 @@ static void seed(void)
 		memcpy(more, of_host, sizeof(more));
 		erase(of_host, sizeof(of_host));
 	}
-	memcpy(generator.key, bootinfo.seed + RANDOM_AT_START, RANDOM_AT_START);
-	memcpy((uint8_t *)generator.key + RANDOM_AT_START, more, sizeof(more));
+	memcpy(generator.key, bootinfo.seed + RANDOM_FOR_PROGRAM, RANDOM_FOR_PROGRAM);
+	memcpy((uint8_t *)generator.key + RANDOM_FOR_PROGRAM, more, sizeof(more));
 	erase(bootinfo.seed, sizeof(bootinfo.seed));
 	generator.seeded = true;
 }

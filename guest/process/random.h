@@ -4,11 +4,11 @@
 
 #include <file/io.h>
 
-#define RANDOM_AT_START 16 /* bytes of AT_RANDOM */
+#define RANDOM_FOR_PROGRAM 16
 
-/* The bytes of AT_RANDOM. They are of the VMM's seed and serve nothing else. Called once, before
- * any other function here. */
-void random_at_start(uint8_t bytes[RANDOM_AT_START]);
+/* The bytes of AT_RANDOM. For the first program they are of the VMM's seed, at no cost, and serve
+ * nothing else; this is the first call of all here. */
+void random_for_program(uint8_t bytes[RANDOM_FOR_PROGRAM]);
 
 /* Fill kernel memory. */
 void random_fill(void *to, size_t length);

@@ -8,7 +8,6 @@
  *	argument count            <- stack pointer, a multiple of 16
  */
 #include <calypso/arch.h>
-#include <calypso/bootinfo.h>
 #include <calypso/lib.h>
 #include <calypso/user.h>
 #include <process/process.h>
@@ -57,8 +56,8 @@ static int map_stack(void)
 static int write_areas(struct areas *areas, const char *strings, uint64_t length)
 {
 	static const char platform[] = ARCH_MACHINE;
-	uint8_t random[RANDOM_AT_START];
-	random_at_start(random);
+	uint8_t random[RANDOM_FOR_PROGRAM];
+	random_for_program(random);
 	areas->platform = USER_END - sizeof(platform);
 	areas->random = ALIGN_DOWN(areas->platform - sizeof(random), STACK_ALIGNMENT);
 	areas->strings = areas->random - length;
@@ -115,17 +114,16 @@ static int64_t write_table(struct table *table, const struct areas *areas)
 	return user_copy_out(sp, table->words, size) != 0 ? -ENOMEM : (int64_t)sp;
 }
 
-int64_t stack_make(const struct elf_image *image, user_t interpreter_base)
+int64_t stack_make(const struct elf_image *image, user_t interpreter_base,
+		   const struct arguments *arguments)
 {
-	uint64_t length;
-	const char *strings = program_arguments(&length);
-	uint64_t words = 1 + bootinfo.argc + 1 + (uint64_t)bootinfo.envc + 1 + AUXILIARY_WORDS;
-	if (length + words * sizeof(uint64_t) > STACK_SIZE / 4)
+	uint64_t words = 1 + arguments->argc + 1 + (uint64_t)arguments->envc + 1 + AUXILIARY_WORDS;
+	if (arguments->length + words * sizeof(uint64_t) > ARGUMENTS_MAX)
 		return -E2BIG;
 	int error = map_stack();
 	struct areas areas;
 	if (error == 0)
-		error = write_areas(&areas, strings, length);
+		error = write_areas(&areas, arguments->strings, arguments->length);
 	if (error != 0)
 		return error;
 
@@ -134,10 +132,11 @@ int64_t stack_make(const struct elf_image *image, user_t interpreter_base)
 		return -ENOMEM;
 	process.arguments = areas.strings;
 	process.environment = areas.strings;
-	add(&table, bootinfo.argc);
-	strings = add_pointers(&table, strings, bootinfo.argc, &process.environment);
+	add(&table, arguments->argc);
+	const char *environment =
+		add_pointers(&table, arguments->strings, arguments->argc, &process.environment);
 	process.strings_end = process.environment;
-	add_pointers(&table, strings, bootinfo.envc, &process.strings_end);
+	add_pointers(&table, environment, arguments->envc, &process.strings_end);
 	add_auxiliary_vector(&table, image, interpreter_base, &areas);
 	int64_t sp = write_table(&table, &areas);
 	kfree(table.words);

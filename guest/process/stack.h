@@ -8,8 +8,20 @@
 
 #define STACK_SIZE (8ull << 20) /* RLIMIT_STACK */
 
+/* What a program is told: `argc` strings, then `envc` of them, each with its NUL, back to back. */
+struct arguments {
+	const char *strings;
+	uint64_t length;
+	uint32_t argc;
+	uint32_t envc;
+};
+
+/* The most that strings and the pointers to them may take, as on Linux. */
+#define ARGUMENTS_MAX (STACK_SIZE / 4)
+
 /* Map the stack and fill it. `interpreter_base` is AT_BASE. The stack pointer to start with, or
  * -ENOMEM, -E2BIG. */
-int64_t stack_make(const struct elf_image *image, user_t interpreter_base);
+int64_t stack_make(const struct elf_image *image, user_t interpreter_base,
+		   const struct arguments *arguments);
 
 #endif

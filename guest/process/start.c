@@ -5,12 +5,10 @@
 #include <calypso/lib.h>
 #include <calypso/log.h>
 #include <calypso/text.h>
-#include <file/path.h>
 #include <file/ramfs.h>
 #include <file/stream.h>
-#include <process/elf.h>
 #include <process/process.h>
-#include <process/stack.h>
+#include <process/program.h>
 
 #define REFUSAL_SIZE 512
 #define STATUS_REFUSED 126 /* as a shell reports what it cannot execute */
@@ -90,37 +88,18 @@ static struct file *program_file(void)
 	return file;
 }
 
-/* Load the dynamic linker that the program asks for. */
-static void load_interpreter(const char *path, struct elf_image *image)
-{
-	struct file *file;
-	const char *problem = "it is needed, and is not in the initrd";
-	int error = path_find(&process.files, NULL, path, PATH_FOLLOW, &file);
-	if (error == 0)
-		error = elf_load(file, ELF_INTERPRETER, image, &problem);
-	if (error != 0)
-		refuse("interpreter %s: %s", path, problem);
-	file_put(file);
-}
-
 void program_start(void)
 {
+	struct program program;
+	const char *problem;
 	initialize_process();
 	process.executable = program_file();
-
-	struct elf_image image;
-	const char *problem;
-	if (elf_load(process.executable, ELF_PROGRAM, &image, &problem) != 0)
+	if (program_check(process.executable, &program, &problem) != 0)
 		refuse("%s", problem);
-	space_set_break(image.end);
 
-	struct elf_image interpreter = {.entry = image.entry};
-	if (image.interpreter != NULL)
-		load_interpreter(image.interpreter, &interpreter);
-	kfree(image.interpreter);
-
-	int64_t sp = stack_make(&image, interpreter.base);
-	if (sp < 0)
-		refuse("its arguments and environment are too large for the memory");
-	arch_enter_user(interpreter.entry, (user_t)sp);
+	struct arguments arguments = {.argc = bootinfo.argc, .envc = bootinfo.envc};
+	arguments.strings = program_arguments(&arguments.length);
+	if (program_load(&program, &arguments, &problem) != 0)
+		refuse("%s", problem);
+	arch_enter_user(program.entry, program.sp);
 }

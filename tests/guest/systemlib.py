@@ -46,7 +46,6 @@ int host_copy_in(void *to, uint64_t from, size_t length);
 int host_copy_out(uint64_t to, const void *from, size_t length);
 struct elf_image {
     uint64_t entry; uint64_t base; uint64_t end; uint64_t headers; uint16_t header_count;
-    char *interpreter;
 };
 int host_load_elf(const void *data, size_t length, struct elf_image *image, const char **problem);
 void chacha20_block(const uint32_t *key, uint32_t counter, const uint32_t *nonce, uint32_t *block);

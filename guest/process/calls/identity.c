@@ -111,15 +111,11 @@ SYSCALL3(setresgid, uint32_t, real, uint32_t, effective, uint32_t, saved)
 	return stay(real) | stay(effective) | stay(saved);
 }
 
-/* The one supplementary group is the superuser's own. */
+/* There are no supplementary groups. */
 SYSCALL2(getgroups, int, size, user_t, list)
 {
-	static const uint32_t superuser;
-	if (size < 0)
-		return -EINVAL;
-	if (size > 0 && user_put(list, &superuser) != 0)
-		return -EFAULT;
-	return 1;
+	(void)list;
+	return size < 0 ? -EINVAL : 0;
 }
 
 SYSCALL2(setgroups, int, count, user_t, list)

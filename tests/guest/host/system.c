@@ -114,6 +114,7 @@ int64_t user_string(char *to, user_t from, size_t size)
 uint64_t arch_hwcap(void) { return 0x1234; }
 uint64_t arch_hwcap2(void) { return 0x5678; }
 int64_t arch_prctl(uint64_t code, uint64_t address) { return code == 0 && address == 0 ? 0 : -EINVAL; }
+void arch_set_thread_pointer(uint64_t pointer) { (void)pointer; }
 bool arch_random(uint64_t *value)
 {
 	*value = 0x0123456789abcdef;

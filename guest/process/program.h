@@ -1,0 +1,26 @@
+/* Programs: from a file to the first instruction. Used at boot and by execve. */
+#ifndef PROCESS_PROGRAM_H
+#define PROCESS_PROGRAM_H
+
+#include <process/elf.h>
+#include <process/stack.h>
+
+/* A program on its way: the file and, for dynamic ones, the interpreter that loads the rest. */
+struct program {
+	struct file *file;	  /* borrowed */
+	struct file *interpreter; /* NULL, or a reference that program_load gives back */
+	user_t entry;		  /* where to start; set by program_load */
+	user_t sp;
+};
+
+/* Whether this can be run at all, before anything is given up for it. 0, or an error with the
+ * reason in words. */
+int program_check(struct file *file, struct program *program, const char **problem);
+
+/* Map a checked program into an empty address space, with its stack. */
+int program_load(struct program *program, const struct arguments *arguments, const char **problem);
+
+/* Forget a checked program instead. */
+void program_forget(struct program *program);
+
+#endif
