@@ -22,6 +22,9 @@ _SYMBOL: Final = struct.Struct("<IBBHQQ")
 # st_info type: NOTYPE (labels of assembly), OBJECT, FUNC, GNU_IFUNC.
 _NAMED_TYPES: Final = frozenset({0, 1, 2, 10})
 
+# st_shndx: undefined, absolute.
+_NOWHERE: Final = frozenset({0, 0xFFF1})
+
 # Bounds what a file can make a crash report read; debug builds of large programs stay below.
 MAX_TABLE: Final = 16 << 20
 
@@ -35,6 +38,7 @@ class Symbols:
     def __init__(self, elf: Elf) -> None:
         self._addresses: list[int] = []
         self._symbols: list[tuple[int, int, int]] = []
+        self._loads = [(segment.virtual, segment.end) for segment in elf.loads]
         self._strings = b""
         try:
             self._read(elf)
@@ -44,7 +48,7 @@ class Symbols:
     def symbolize(self, address: int) -> str | None:
         """Return ``"name+0x12"``, ``"name"`` at its very start, or None."""
         index = bisect_right(self._addresses, address) - 1
-        if index < 0:
+        if index < 0 or not any(start <= address < end for start, end in self._loads):
             return None
         start, size, name_offset = self._symbols[index]
         # Assembly labels often have no size: they hold until the next symbol.
@@ -74,7 +78,13 @@ class Symbols:
         self._strings = elf.file.read(strings[4], strings[5], "the symbols' names")
         found = []
         for name, info, _, section, address, size in _SYMBOL.iter_unpack(data):
-            if section and name and info & 15 in _NAMED_TYPES and name < len(self._strings):
+            # Absolute symbols are numbers; what they name is not a place.
+            if (
+                section not in _NOWHERE
+                and name
+                and info & 15 in _NAMED_TYPES
+                and name < len(self._strings)
+            ):
                 # Of several names for one address, the sized and then the global one is best.
                 found.append((address, size, info >> 4, name))
         found.sort()

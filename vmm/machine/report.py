@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmm.arch import X86_64
 from vmm.backends.registers import DescriptorTable, Segment
+from vmm.machine.outcome import KILLED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ _WORD: Final = 18  # 0x and sixteen digits
 def crash_report(machine: Machine) -> str:
     """Return several lines: how it ended, where, the registers, the last bus accesses."""
     lines = [_headline(machine)]
+    if machine.outcome is not None and machine.outcome.kind == KILLED:
+        # The message has the program's registers; the vCPU's are those of the kernel's farewell.
+        return "\n".join(lines)
     try:
         registers = machine.registers()
     except Exception as error:  # a dead vCPU must not hide what is known besides
@@ -42,19 +46,22 @@ def _headline(machine: Machine) -> str:
     if not end.message:
         return f"the guest {end.kind}"
     lines = [_name_address(machine, line) for line in end.message.rstrip().splitlines()]
-    return "\n".join([f"the guest {end.kind}: {lines[0]}", *lines[1:]])
+    if end.kind != KILLED:
+        lines[0] = f"the guest {end.kind}: {lines[0]}"
+    return "\n".join(lines)
 
 
 def _name_address(machine: Machine, line: str) -> str:
-    """Append the symbol to a line of a backtrace, which is an address and nothing else."""
-    word = line.strip()
-    if not word.startswith("0x"):
-        return line
-    try:
-        symbol = machine.loaded.symbolize(int(word, 16))
-    except ValueError:
-        return line
-    return f"{line} {symbol}" if symbol else line
+    """Append the symbol of a line's address of code: its first word, or after ``pc`` or ``at``."""
+    words = line.replace(",", " ").split()
+    for before, word in zip(["pc", *words], words, strict=False):
+        if before in ("pc", "at") and word.startswith("0x"):
+            try:
+                symbol = machine.loaded.symbolize(int(word, 16))
+            except ValueError:
+                continue
+            return f"{line} [{symbol}]" if symbol else line
+    return line
 
 
 def _place(machine: Machine, registers: dict[str, RegisterValue]) -> list[str]:
