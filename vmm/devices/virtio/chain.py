@@ -1,0 +1,182 @@
+"""Descriptor chains (section 2.7.5): from the index of a head to buffers in guest RAM.
+
+Nothing is copied: a buffer is a view of the guest's own pages. Each descriptor is read exactly
+once, so that a driver which changes it meanwhile changes nothing.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from vmm.errors import GuestMemoryError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+    from vmm.memory import GuestMemory
+
+# struct virtq_desc: address, length, flags, next (2.7.5).
+DESCRIPTOR: Final = Struct("<QIHH")
+
+F_NEXT: Final = 1
+F_WRITE: Final = 2
+F_INDIRECT: Final = 4
+
+# Entries of an indirect table. 2.7.5.3.1 allows a driver as many as the queue has, yet Linux may
+# use more; without a limit one request could keep the host busy with a table of 2^28 entries.
+# It is also IOV_MAX: what a single preadv can take.
+MAX_INDIRECT: Final = 1024
+
+# "The total length of a chain is at most 2^32 bytes" (2.7.5.2).
+MAX_CHAIN_BYTES: Final = 1 << 32
+
+
+class QueueError(Exception):
+    """The driver broke a rule of the rings; the device needs a reset (2.1.2)."""
+
+
+class Buffers:
+    """The device-readable or the device-writable part of a chain, used up from its front.
+
+    Attributes:
+        views: what is left, in order.
+        length: its length in bytes.
+    """
+
+    __slots__ = ("length", "views")
+
+    def __init__(self) -> None:
+        self.views: list[memoryview] = []
+        self.length = 0
+
+    def add(self, view: memoryview) -> None:
+        """Append ``view``."""
+        self.views.append(view)
+        self.length += len(view)
+
+    def take(self, length: int) -> list[memoryview]:
+        """Take ``length`` bytes from the front, or what there is, without copying them."""
+        if length >= self.length:
+            views, self.views = self.views, []
+            self.length = 0
+            return views
+        self.length -= length
+        taken = []
+        while length:
+            view = self.views[0]
+            if len(view) > length:
+                taken.append(view[:length])
+                self.views[0] = view[length:]
+                break
+            taken.append(self.views.pop(0))
+            length -= len(view)
+        return taken
+
+    def take_last(self, length: int) -> list[memoryview]:
+        """Take ``length`` bytes from the end, or what there is."""
+        front = self.take(max(self.length - length, 0))
+        last, self.views = self.views, front
+        self.length = sum(map(len, front))
+        return last
+
+    def read(self, length: int) -> bytes:
+        """Take and copy ``length`` bytes, or what there is."""
+        return b"".join(self.take(length))
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Copy ``data``, or as much of it as fits, to the front; return the number of bytes."""
+        return copy_to(self.take(len(data)), data)
+
+
+def copy_to(views: list[memoryview], data: bytes | memoryview) -> int:
+    """Copy ``data`` into ``views`` one after the other; return the number of bytes that fitted."""
+    done = 0
+    for view in views:
+        part = data[done : done + len(view)]
+        view[: len(part)] = part
+        done += len(part)
+    return done
+
+
+class Chain:
+    """One buffer that the driver made available.
+
+    Attributes:
+        head: the index of its first descriptor, by which the driver knows it.
+        readable: what the driver wrote for the device.
+        writable: what the device is to fill.
+    """
+
+    __slots__ = ("head", "readable", "writable")
+
+    def __init__(self, memory: GuestMemory, table: memoryview, head: int) -> None:
+        """Collect the chain that begins with entry ``head`` of the descriptor ``table``.
+
+        Raises:
+            QueueError: if it breaks a rule.
+        """
+        self.head = head
+        self.readable = Buffers()
+        self.writable = Buffers()
+        for address, length, writable in walk(memory, table, head):
+            if not length:
+                continue
+            try:
+                view = memory.view(address, length)
+            except GuestMemoryError as error:
+                raise QueueError(f"a buffer at {error}") from None
+            if writable:
+                self.writable.add(view)
+            elif self.writable.views:
+                # 2.7.4.2: all device-writable elements come after the readable ones.
+                raise QueueError("a device-readable descriptor follows a writable one")
+            else:
+                self.readable.add(view)
+        if self.readable.length + self.writable.length > MAX_CHAIN_BYTES:
+            raise QueueError("a chain is longer than 2^32 bytes (2.7.5.2)")
+
+
+def walk(memory: GuestMemory, table: memoryview, head: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (address, length, whether it is device-writable) of each descriptor of a chain.
+
+    Raises:
+        QueueError: if it breaks a rule.
+    """
+    index = head
+    entries = left = len(table) // DESCRIPTOR.size
+    inside = False
+    while True:
+        if index >= entries:
+            raise QueueError(f"descriptor {index} of a table of {entries}")
+        if not left:
+            # 2.7.5.2: no loops; a chain has no more descriptors than its table.
+            raise QueueError("a chain of descriptors is a loop")
+        left -= 1
+        address, length, flags, following = DESCRIPTOR.unpack_from(table, index * DESCRIPTOR.size)
+        if flags & F_INDIRECT:
+            if inside:
+                raise QueueError("an indirect table refers to another one (2.7.5.3.1)")
+            table = _indirect_table(memory, address, length, flags)
+            entries = left = len(table) // DESCRIPTOR.size
+            index, inside = 0, True
+            continue
+        yield address, length, flags & F_WRITE
+        if not flags & F_NEXT:
+            return
+        index = following
+
+
+def _indirect_table(memory: GuestMemory, address: int, length: int, flags: int) -> memoryview:
+    """Return the table that an indirect descriptor refers to; its F_WRITE counts for nothing."""
+    if flags & F_NEXT:
+        raise QueueError("an indirect descriptor has a next one (2.7.5.3.1)")
+    if not length or length % DESCRIPTOR.size:
+        raise QueueError(f"an indirect table has {length} bytes (2.7.5.3.1)")
+    if length > MAX_INDIRECT * DESCRIPTOR.size:
+        raise QueueError(f"an indirect table has more than {MAX_INDIRECT} descriptors")
+    try:
+        return memory.view(address, length)
+    except GuestMemoryError as error:
+        raise QueueError(f"an indirect table at {error}") from None

@@ -1,0 +1,132 @@
+"""What all virtio devices have in common, whatever they do and however they are reached (2)."""
+
+from __future__ import annotations
+
+from vmm.devices.device import Device, internal
+from vmm.devices.virtio.chain import QueueError
+from vmm.devices.virtio.queue import Queue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Final, Protocol
+
+    from vmm.memory import GuestMemory
+
+    class Transport(Protocol):
+        """How a device reaches its driver."""
+
+        def interrupt(self, cause: int) -> None:
+            """Tell the driver of `USED_BUFFER` or `CONFIGURATION_CHANGE`."""
+            ...
+
+        def fail(self, reason: str) -> None:
+            """Tell the driver that the device needs a reset."""
+            ...
+
+
+# Causes of interrupts, as in InterruptStatus.
+USED_BUFFER: Final = 1
+CONFIGURATION_CHANGE: Final = 2
+
+# Feature bits of every device (6).
+F_INDIRECT_DESC: Final = 1 << 28
+F_EVENT_IDX: Final = 1 << 29
+F_VERSION_1: Final = 1 << 32
+
+_COMMON_FEATURES: Final = F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1
+
+
+class VirtioDevice(Device):
+    """A device behind a transport.
+
+    A subclass names its kind and queues, and serves them in `handle`. It is driven by the bus,
+    and by the host where something happens there; all with the bus lock held.
+
+    Attributes:
+        DEVICE_ID: its kind (5).
+        QUEUE_SIZES: the greatest size of each of its queues.
+        queues: its virtqueues.
+        offered: the features that it has.
+        features: those that the driver accepted.
+        live: the driver is ready and has not broken a rule.
+        transport: set by the transport.
+    """
+
+    DEVICE_ID: ClassVar[int]
+    QUEUE_SIZES: ClassVar[tuple[int, ...]]
+
+    features = internal(0)
+    live = internal(False)
+
+    transport: Transport
+
+    def __init__(self, memory: GuestMemory, features: int = 0) -> None:
+        """Make a device with device-specific ``features``; queues are in ``memory``."""
+        self.offered = _COMMON_FEATURES | features
+        self.queues = tuple(Queue(memory, size) for size in self.QUEUE_SIZES)
+        super().__init__()
+
+    def parts(self) -> tuple[tuple[str, Device], ...]:
+        return tuple((f"queue{index}", queue) for index, queue in enumerate(self.queues))
+
+    # ---- What the transport calls ----
+
+    def negotiate(self, features: int) -> bool:
+        """Accept the driver's choice of features, or refuse it (2.2.2).
+
+        A driver that does not know VIRTIO_F_VERSION_1 is one for older devices (6.2).
+        """
+        if features & ~self.offered or not features & F_VERSION_1:
+            return False
+        self.features = features
+        for queue in self.queues:
+            queue.event_index = bool(features & F_EVENT_IDX)
+        return True
+
+    def start(self) -> None:
+        """The driver is ready (DRIVER_OK)."""
+        self.live = True
+        for index in range(len(self.queues)):
+            self.serve(index)
+
+    def serve(self, index: int) -> None:
+        """Serve a queue, because of a kick or because the host has something for it.
+
+        Harmless before the driver is ready, and for queues that are not there or not set up: a
+        device consumes no buffer before DRIVER_OK (2.1.2).
+        """
+        if not self.live or index >= len(self.queues) or not self.queues[index].usable:
+            return
+        try:
+            self.handle(index)
+        except QueueError as error:
+            self.live = False
+            self.transport.fail(str(error))
+
+    def read_config(self, offset: int, size: int) -> int:
+        """Read ``size`` bytes of the configuration space (2.5); behind its end are zeros."""
+        return int.from_bytes(self.config()[offset : offset + size], "little")
+
+    def write_config(self, offset: int, size: int, value: int) -> None:
+        """Write to the configuration space; most devices have nothing to write to."""
+
+    # ---- What a kind of device fills in ----
+
+    def config(self) -> bytes:
+        """Return the configuration space as it is now."""
+        return b""
+
+    def handle(self, index: int) -> None:
+        """Serve queue ``index``, which is ready.
+
+        Raises:
+            QueueError: if the driver broke a rule; the device is dead until its next reset then.
+        """
+        raise NotImplementedError
+
+    # ---- What it calls ----
+
+    def notify(self, queue: Queue) -> None:
+        """Interrupt the driver for what was pushed to ``queue``, if it wants to be."""
+        if queue.wants_interrupt():
+            self.transport.interrupt(USED_BUFFER)
