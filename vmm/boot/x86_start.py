@@ -63,8 +63,8 @@ _RFLAGS: Final = 0x2  # the bit that is always set; interrupts are off
 _PAGE: Final = 0x1000
 _GIB: Final = 1 << 30
 _LARGE: Final = 2 << 20
-_TABLE_ENTRY: Final = 0x3  # present, writable
-_LARGE_ENTRY: Final = 0x83  # and a page of 2 MiB
+_TABLE_ENTRY: Final = 0x23  # present, writable, accessed
+_LARGE_ENTRY: Final = 0xE3  # and dirty, a page of 2 MiB
 _IDENTITY_GIB: Final = 4
 
 _ENTRY: Final = Struct("<Q")

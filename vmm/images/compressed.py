@@ -26,8 +26,14 @@ MAX_UNPACKED: Final = 512 << 20
 _ZBOOT: Final = Struct("<2s2x4sII8x32s")
 
 
-def unpack(file: ImageFile) -> bytes | None:
-    """Return what is in a compressed file; None if it is not compressed in a known way.
+def is_packed(file: ImageFile) -> bool:
+    """Tell whether a file begins like a compressed one."""
+    head = file.head
+    return head.startswith(tuple(magic for magic, _, _ in _METHODS)) or _is_zboot(head)
+
+
+def unpack(file: ImageFile) -> bytes:
+    """Return what is in a file for which `is_packed` holds.
 
     Raises:
         UsageError: if it is damaged, too large, or nothing here can unpack it.
@@ -36,26 +42,22 @@ def unpack(file: ImageFile) -> bytes | None:
     for magic, name, method in _METHODS:
         if head.startswith(magic):
             return _unpack(file, name, method, file.read(0, file.size, "the file"))
-    if head[:2] == b"MZ" and head[4:8] == b"zimg":
-        _, _, offset, size, text = _ZBOOT.unpack(file.read(0, _ZBOOT.size, "the zboot header"))
-        wanted = text.partition(b"\0")[0].decode("ascii", "backslashreplace")
-        payload = file.read(offset, size, "the payload of the zboot header")
-        for _, name, method in _METHODS:
-            if name == wanted:
-                return _unpack(file, name, method, payload)
-        raise UsageError(f"{file.path}: the zboot header names method {wanted!r}, which is unknown")
-    return None
+    _, _, offset, size, text = _ZBOOT.unpack(file.read(0, _ZBOOT.size, "the zboot header"))
+    wanted = text.partition(b"\0")[0].decode("ascii", "backslashreplace")
+    payload = file.read(offset, size, "the payload of the zboot header")
+    for _, name, method in _METHODS:
+        if name == wanted:
+            return _unpack(file, name, method, payload)
+    raise UsageError(f"{file.path}: the zboot header names method {wanted!r}, which is unknown")
 
 
 def recognise(file: ImageFile) -> Image | None:
-    """Return an image if ``file`` is a compressed kernel.
+    """Return an image if ``file``, for which `is_packed` holds, is a compressed kernel.
 
     Raises:
-        UsageError: if it is compressed, but damaged, or holds a malformed kernel.
+        UsageError: if it is damaged, or holds a malformed kernel.
     """
     content = unpack(file)
-    if content is None:
-        return None
     from vmm.images.recognise import recognise_unpacked
 
     inner = memory_file(file.path, content)
@@ -65,6 +67,10 @@ def recognise(file: ImageFile) -> Image | None:
         return None
     file.close()
     return image
+
+
+def _is_zboot(head: bytes) -> bool:
+    return head[:2] == b"MZ" and head[4:8] == b"zimg"
 
 
 def _unpack(file: ImageFile, name: str, method: Callable[[bytes], bytes], packed: bytes) -> bytes:

@@ -71,15 +71,13 @@ def recognise(file: ImageFile, elf: Elf | None, *, unpacked: bool = False) -> Im
 
         modules = (multiboot, multiboot2, pvh, linux_elf, fixed_elf)
         return _first([module.recognise for module in modules], file, elf)
-    from vmm.images import bzimage, linux_arm64, multiboot, multiboot2
+    from vmm.images import bzimage, compressed, linux_arm64, multiboot, multiboot2
 
+    if not unpacked and compressed.is_packed(file):
+        # What multiboot looks for may be in the compressed bytes as well.
+        return compressed.recognise(file)
     flat = (linux_arm64, bzimage, multiboot, multiboot2)
-    image = _first([module.recognise for module in flat], file, elf)
-    if image is not None or unpacked:
-        return image
-    from vmm.images import compressed
-
-    return compressed.recognise(file)
+    return _first([module.recognise for module in flat], file, elf)
 
 
 def _first(
