@@ -13,6 +13,7 @@ from __future__ import annotations
 from vmm.backends.exits import Crashed, Halted
 from vmm.backends.unicorn.engine import ARCH_X86, MODE_64, Engine
 from vmm.backends.unicorn.vcpu import EngineVcpu
+from vmm.backends.unicorn.x86_cpuid import COUNTER_HZ, MODEL
 from vmm.backends.unicorn.x86_native import NativeCore
 from vmm.backends.unicorn.x86_paging import translate
 from vmm.backends.unicorn.x86_state import X86State
@@ -20,7 +21,7 @@ from vmm.backends.unicorn.x86_state import X86State
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final, Protocol
+    from typing import Protocol
 
     from vmm.backends.api import AccessHandler, Exit, Registers, RegisterValue
     from vmm.backends.unicorn.internals import Internals
@@ -42,11 +43,7 @@ if TYPE_CHECKING:
         def drive_interrupt_in_callback(self, level: bool) -> bool: ...
 
 
-# Frequency of the time-stamp counter.
-COUNTER_HZ: Final = 1_000_000_000
-
-# UC_CPU_X86_SKYLAKE_CLIENT: all instruction sets that the engine has, and none that it has not.
-_MODEL: Final = 21
+__all__ = ["COUNTER_HZ", "X86Vcpu"]
 
 
 class X86Vcpu(EngineVcpu):
@@ -66,7 +63,7 @@ class X86Vcpu(EngineVcpu):
         Raises:
             EngineError: if the engine refuses.
         """
-        engine = Engine(library, internals, ARCH_X86, MODE_64, _MODEL)
+        engine = Engine(library, internals, ARCH_X86, MODE_64, MODEL)
         super().__init__(index, engine, memory, handler)
         self._memory = memory
         self._source: InterruptSource | None = None

@@ -10,7 +10,6 @@ from vmm.backends.unicorn.layout import (
     X86_APIC_ID,
     X86_EFLAGS,
     X86_EIP,
-    X86_EXPOSE_TCG,
     X86_FEATURES,
     X86_OLD_EXCEPTION,
     X86_TR,
@@ -18,6 +17,7 @@ from vmm.backends.unicorn.layout import (
     X86_TSC_OFFSET,
     X86_VM_VMCB,
 )
+from vmm.backends.unicorn.x86_cpuid import table as cpuid_table
 from vmm.backends.unicorn.x86_shims import load_shims, new_port_guard
 from vmm.errors import BackendUnavailable
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # UC_X86_INS_*
 _IN: Final = 218
 _OUT: Final = 500
+_CPUID: Final = 113
 _RDTSC: Final = 608
 _RDTSCP: Final = 609
 _SYSCALL: Final = 699
@@ -41,11 +42,9 @@ _SYSCALL: Final = 699
 _RFLAGS_IF: Final = 1 << 9
 _DOUBLE_FAULT: Final = 8
 
-# Words of the engine's feature array (FeatureWord) and bits in them: what the engine implements
-# without saying so in CPUID, and what it says but does not implement.
-_RDSEED: Final = (2, 1 << 18)  # leaf 7, EBX
-_PAGES_1G: Final = (6, 1 << 26)  # leaf 0x8000_0001, EDX
-_SYSENTER: Final = (0, 1 << 11)  # leaf 1, EDX
+# A word of the engine's feature array (FeatureWord) and a bit in it, leaf 1, EDX: the engine says
+# that it has SYSENTER, but skips it.
+_SYSENTER: Final = (0, 1 << 11)
 
 # The virtual-machine control block, behind all physical addresses that page tables can hold.
 _CONTROL_BLOCK: Final = PHYSICAL_END
@@ -173,13 +172,11 @@ class NativeCore:
 
     def _complete_cpuid(self, index: int) -> None:
         state = self._state
-        features = state.field("uint64_t *", X86_FEATURES)
-        for word, bit in (_RDSEED, _PAGES_1G):
-            features[word] |= bit
         word, bit = _SYSENTER
-        features[word] &= ~bit
+        state.field("uint64_t *", X86_FEATURES)[word] &= ~bit
         state.field("uint32_t *", X86_APIC_ID)[0] = index
-        state.field("uint8_t *", X86_EXPOSE_TCG)[0] = 1  # the leaf with a hypervisor's signature
+        table = self._engine.keep(self._engine.ffi.new("uint8_t[]", cpuid_table(state.env)))
+        self._hook_instruction(_CPUID, self._shims.cpuid, table)
 
     def _add_hooks(self) -> None:
         shims = self._shims

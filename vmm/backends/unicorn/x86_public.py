@@ -29,6 +29,7 @@ from vmm.backends.unicorn.layout import (
     X86_LSTAR,
     X86_STAR,
 )
+from vmm.backends.unicorn.x86_cpuid import LEAVES, STRUCTURED_FEATURES
 from vmm.backends.unicorn.x86_delivery import (
     HAVE_ERROR_CODE,
     UNDEFINED_OPCODE,
@@ -67,15 +68,6 @@ _RDTSC: Final = 608
 _RDTSCP: Final = 609
 _SYSCALL: Final = 699
 _CPUID: Final = 113
-
-# Leaves of CPUID (EAX, ECX) that the engine answers otherwise, for EAX, EBX, ECX, EDX: with RDSEED,
-# with 1 GiB pages, with the signature of TCG.
-_LEAVES: Final = {
-    (0x7, 0): (0, 0x0018_0389 | 1 << 18, 0, 0),
-    (0x8000_0001, 0): (0x506E3, 0, 0x21, 0x2810_0800 | 1 << 26),
-    (0x4000_0000, 0): (0x4000_0001, 0x5447_4354, 0x4354_4743, 0x4743_5447),
-}
-_LEAF_WITH_SUBLEAVES: Final = 7
 
 _U32: Final = Struct("<I")
 _U64: Final = Struct("<Q")
@@ -271,13 +263,15 @@ class PublicCore:
     def _on_cpuid(self, _engine: CData, _user: CData) -> int:
         engine = self._engine
         leaf = engine.read_register(REG_RAX) & _LONG_WORD
-        subleaf = engine.read_register(REG_RCX) if leaf == _LEAF_WITH_SUBLEAVES else 0
-        answer = _LEAVES.get((leaf, subleaf & _LONG_WORD))
-        if answer is None:
+        answer = LEAVES.get(leaf)
+        if answer is None or (leaf == STRUCTURED_FEATURES and self._subleaf() != 0):
             return 0  # the engine answers
         for register, word in zip((REG_RAX, REG_RBX, REG_RCX, REG_RDX), answer, strict=True):
             engine.write_register(register, word)
         return 1
+
+    def _subleaf(self) -> int:
+        return self._engine.read_register(REG_RCX) & _LONG_WORD
 
     def _on_rdtsc(self, _engine: CData, _user: CData) -> int:
         now = self._clock.now()

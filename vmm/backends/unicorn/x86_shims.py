@@ -24,6 +24,8 @@ the engine's hidden flags get CPL 0 and 64-bit code.
 ``RDTSC`` and ``RDTSCP`` give nanoseconds of CLOCK_MONOTONIC plus the state's offset. Their answer 1
 keeps the engine from reading the host's own counter.
 
+``CPUID`` answers the leaves of a table, see `x86_cpuid`, and leaves others to the engine.
+
 ``READ_PORT`` and ``WRITE_PORT`` close ports to programs. The engine lets every ring access every
 port; where CPL is greater than IOPL, its own check is called first, which looks at the I/O
 permission bitmap and raises #GP.
@@ -69,6 +71,7 @@ OFFSETS: Final = {
     "rax": X86_REGS,
     "rcx": X86_REGS + 8,
     "rdx": X86_REGS + 16,
+    "rbx": X86_REGS + 24,
     "r11": X86_REGS + 88,
     "rip": X86_EIP,
     "rflags": X86_EFLAGS,
@@ -113,6 +116,7 @@ _LISTINGS: Final = (
     "SYSCALL",
     "RDTSC",
     "RDTSCP",
+    "CPUID",
     "READ_PORT",
     "WRITE_PORT",
 )
@@ -127,6 +131,7 @@ class Shims:
         syscall: for SYSCALL.
         rdtsc: for RDTSC.
         rdtscp: for RDTSCP.
+        cpuid: for CPUID, with `x86_cpuid.table`.
         read_port: for IN, with `new_port_guard`.
         write_port: for OUT, with `new_port_guard`.
     """
@@ -137,6 +142,7 @@ class Shims:
             self.syscall,
             self.rdtsc,
             self.rdtscp,
+            self.cpuid,
             self.read_port,
             self.write_port,
         ) = addresses

@@ -161,6 +161,36 @@ RDTSCP: Final = f"""
     22 04 00 f9                       ; str x2, [x1, #{{rcx}}]
 {RDTSC}"""
 
+# engine x0, table x1; answer w0
+CPUID: Final = """
+    22 84 40 f8                       ; ldr x2, [x1], #8
+    43 00 40 b9                       ; ldr w3, [x2, #{rax}]
+next:
+    24 14 40 29                       ; ldp w4, w5, [x1]
+    9f 04 00 31                       ; cmn w4, #1
+    00 02 00 54                       ; b.eq none
+    9f 00 03 6b                       ; cmp w4, w3
+    81 00 00 54                       ; b.ne skip
+    46 08 40 b9                       ; ldr w6, [x2, #{rcx}]
+    bf 00 06 6a                       ; tst w5, w6
+    60 00 00 54                       ; b.eq found
+skip:
+    21 60 00 91                       ; add x1, x1, #24
+    f7 ff ff 17                       ; b next
+found:
+    23 10 41 29                       ; ldp w3, w4, [x1, #8]
+    25 18 42 29                       ; ldp w5, w6, [x1, #16]
+    43 00 00 f9                       ; str x3, [x2, #{rax}]
+    44 0c 00 f9                       ; str x4, [x2, #{rbx}]
+    45 04 00 f9                       ; str x5, [x2, #{rcx}]
+    46 08 00 f9                       ; str x6, [x2, #{rdx}]
+    20 00 80 52                       ; mov w0, #1
+    c0 03 5f d6                       ; ret
+none:
+    00 00 80 52                       ; mov w0, #0
+    c0 03 5f d6                       ; ret
+"""
+
 # engine x0, port w1, size w2, guard x3; answer w0
 READ_PORT: Final = """
     64 00 40 f9                       ; ldr x4, [x3]

@@ -132,6 +132,39 @@ RDTSCP: Final = f"""
     48 89 86 {{rcx}}                       ; mov qword ptr [rsi + {{rcx}}], rax
 {RDTSC}"""
 
+# engine rdi, table rsi; answer eax
+CPUID: Final = """
+    48 8b 06                             ; mov rax, qword ptr [rsi]
+    8b 88 {rax}                          ; mov ecx, dword ptr [rax + {rax}]
+    48 83 c6 08                          ; add rsi, 8
+next:
+    8b 16                                ; mov edx, dword ptr [rsi]
+    83 fa ff                             ; cmp edx, -1
+    74 >none                             ; je none
+    39 ca                                ; cmp edx, ecx
+    75 >skip                             ; jne skip
+    8b 56 04                             ; mov edx, dword ptr [rsi + 4]
+    23 90 {rcx}                          ; and edx, dword ptr [rax + {rcx}]
+    74 >found                            ; jz found
+skip:
+    48 83 c6 18                          ; add rsi, 24
+    eb >next                             ; jmp next
+found:
+    8b 4e 08                             ; mov ecx, dword ptr [rsi + 8]
+    48 89 88 {rax}                       ; mov qword ptr [rax + {rax}], rcx
+    8b 4e 0c                             ; mov ecx, dword ptr [rsi + 12]
+    48 89 88 {rbx}                       ; mov qword ptr [rax + {rbx}], rcx
+    8b 4e 10                             ; mov ecx, dword ptr [rsi + 16]
+    48 89 88 {rcx}                       ; mov qword ptr [rax + {rcx}], rcx
+    8b 4e 14                             ; mov ecx, dword ptr [rsi + 20]
+    48 89 88 {rdx}                       ; mov qword ptr [rax + {rdx}], rcx
+    b8 01 00 00 00                       ; mov eax, 1
+    c3                                   ; ret
+none:
+    31 c0                                ; xor eax, eax
+    c3                                   ; ret
+"""
+
 # engine rdi, port esi, size edx, guard rcx; answer eax
 READ_PORT: Final = """
     48 8b 01                             ; mov rax, qword ptr [rcx]

@@ -290,7 +290,23 @@ def test_features(x86_guest: MakeGuest) -> None:
     assert edx >> 26 & 1  # 1 GiB pages
     assert ebx >> 18 & 1  # RDSEED
     assert ebx & ~(1 << 18) == 0x0018_0389
-    assert cpuid(x86_guest, 0x4000_0000)[1:] == (0x5447_4354, 0x4354_4743, 0x4743_5447)
+
+
+def test_subleaves_are_the_engines(x86_guest: MakeGuest) -> None:
+    guest = x86_guest("start: mov eax, 7\n mov ecx, 1\n cpuid\n hlt")
+    guest.run()
+    assert guest.register("rbx") == 0
+
+
+def test_frequencies_are_told(x86_guest: MakeGuest) -> None:
+    assert cpuid(x86_guest, 0)[0] >= 0x15
+    denominator, numerator, crystal, _ = cpuid(x86_guest, 0x15)
+    assert crystal * numerator // denominator == COUNTER_HZ
+    assert cpuid(x86_guest, 0x16)[0] * 1_000_000 == COUNTER_HZ
+    last, *signature = cpuid(x86_guest, 0x4000_0000)
+    assert b"".join(word.to_bytes(4, "little") for word in signature) == b"TCGTCGTCGTCG"
+    assert last == 0x4000_0010
+    assert cpuid(x86_guest, 0x4000_0010)[:2] == (COUNTER_HZ // 1000, COUNTER_HZ // 1000)
 
 
 def test_apic_id_is_the_vcpus_number(x86_guest: MakeGuest, core: str) -> None:

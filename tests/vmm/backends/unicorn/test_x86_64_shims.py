@@ -15,7 +15,7 @@ from elftools.elf.elffile import ELFFile
 from vmm.backends.unicorn import x86_shims_aarch64, x86_shims_x86_64
 from vmm.backends.unicorn.x86_shims import OFFSETS, assemble
 
-NAMES = ("DELIVER_EXCEPTION", "SYSCALL", "RDTSC", "RDTSCP", "READ_PORT", "WRITE_PORT")
+NAMES = ("DELIVER_EXCEPTION", "SYSCALL", "RDTSC", "RDTSCP", "CPUID", "READ_PORT", "WRITE_PORT")
 
 
 def distinct_words(listing: str) -> dict[str, int]:

@@ -13,6 +13,7 @@ from vmm.backends.unicorn.engine import ARCH_X86, MODE_64, Engine
 from vmm.backends.unicorn.internals import open_internals
 from vmm.backends.unicorn.layout import X86_HFLAGS
 from vmm.backends.unicorn.library import open_library
+from vmm.backends.unicorn.x86_cpuid import MODEL
 from vmm.backends.unicorn.x86_state import X86State
 
 # What the engine's function copies from RFLAGS (TF, IOPL, VM), where nothing keeps it up to date.
@@ -54,7 +55,7 @@ def test_hidden_flags() -> None:
     internals = open_internals(library)
     if internals is None:
         pytest.skip("the engine's internals are not known for this build of its library")
-    engine = Engine(library, internals, ARCH_X86, MODE_64, 21)
+    engine = Engine(library, internals, ARCH_X86, MODE_64, MODEL)
     state = X86State(engine)
     private = engine.state
     assert private is not None
