@@ -15,7 +15,7 @@ scripts_are_current() {
         "$scripts"/../firmware/* "$scripts"/../firmware/*/* \
         "$scripts"/../guest/[!_]* "$scripts"/../guest/*/[!_]* "$scripts"/../guest/*/*/[!_]* \
         "$scripts"/../guest/*/*/*/[!_]* "$scripts"/../guest/*/*/*/*/[!_]* \
-        "$scripts"/../vmm/backends/*/[!_]*
+        "$scripts"/../vmm/backends/*/[!_]* "$scripts"/../vmm/host/[!_]*
     do
         [ "$source" -nt "$generated" ] && return 1
     done

@@ -1,6 +1,6 @@
 """Writes everything that is generated from sources and shipped in the wheel.
 
-The guest's kernels and programs, and the cffi binding modules of both backends. Each generator
+The guest's kernels and programs, and the cffi binding modules. Each generator
 does nothing where its products are up to date, so running this often is cheap.
 """
 
@@ -25,6 +25,7 @@ GENERATORS = {
         "vmm/backends/kvm/_ffi_arm64.py",
     ),
     "vmm/backends/unicorn/build_ffi.py": ("vmm/backends/unicorn/_ffi.py",),
+    "vmm/host/build_ffi.py": ("vmm/host/_ffi.py",),
 }
 
 
