@@ -88,7 +88,7 @@ ARCHITECTURES = (
         "x86_64",
         "x86_64-unknown-none-elf",
         kernel_physical=0x10_0000,
-        direct_map=0xFFFF_8000_0000_0000,
+        direct_map=0xFFFF_9000_0000_0000,
         # Position-independent code reaches everything relative to the program counter, so the
         # kernel need not be in the highest 2 GiB.
         kernel_flags=("-fpie", "-fdirect-access-external-data", "-mno-red-zone"),

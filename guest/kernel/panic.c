@@ -40,7 +40,8 @@ static void add_backtrace(struct text *text, const struct frame_record *record)
 	for (unsigned i = 0; i < BACKTRACE_DEPTH && is_record(record); i++) {
 		if (record->return_address == 0)
 			break;
-		text_add(text, "  0x%016lx\n", record->return_address);
+		/* In the call, not behind it: a call that never returns ends its function. */
+		text_add(text, "  0x%016lx\n", record->return_address - 1);
 		if (record->caller <= record)
 			break;
 		record = record->caller;

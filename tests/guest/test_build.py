@@ -14,7 +14,7 @@ from guest import build
 from vmm.hypercall import abi
 
 KERNEL_ADDRESSES = {
-    "x86_64": (0x10_0000, 0xFFFF_8000_0000_0000),
+    "x86_64": (0x10_0000, 0xFFFF_9000_0000_0000),
     "arm64": (0x4008_0000, 0xFFFF_0000_0000_0000),
 }
 

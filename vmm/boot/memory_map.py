@@ -55,7 +55,8 @@ MEMORY_MAPS: Final[dict[Arch, MemoryMap]] = {
         boot=0x1000,
         boot_end=0x9_0000,
         kernel=0x10_0000,
-        direct_map=0xFFFF_8000_0000_0000,
+        # The first 512 GiB of the upper half are the host's own under one kind of KVM.
+        direct_map=0xFFFF_9000_0000_0000,
     ),
     ARM64: MemoryMap(
         ram=0x4000_0000,

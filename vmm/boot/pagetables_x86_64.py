@@ -1,4 +1,8 @@
-"""Page tables of x86_64 in long mode (SDM volume 3A, 4.5: 4-level paging)."""
+"""Page tables of x86_64 in long mode (SDM volume 3A, 4.5: 4-level paging).
+
+User mode has the same rights as the kernel: these tables are for boot, and our kernel's boot runs
+there as far as it can, which is faster where a hypervisor emulates the kernel's mode.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
 
 PRESENT: Final = 1 << 0
 WRITABLE: Final = 1 << 1
+USER: Final = 1 << 2
 WRITE_THROUGH: Final = 1 << 3
 CACHE_DISABLE: Final = 1 << 4
 ACCESSED: Final = 1 << 5
@@ -21,7 +26,7 @@ PAGE_SIZE: Final = 1 << 7
 NO_EXECUTE: Final = 1 << 63
 
 # Accessed and dirty from the start: the processor then never writes to the tables.
-TABLE: Final = PRESENT | WRITABLE | ACCESSED
+TABLE: Final = PRESENT | WRITABLE | USER | ACCESSED
 
 
 def build(memory: GuestMemory, allocate: Callable[[], int], mappings: Iterable[Mapping]) -> int:
@@ -30,7 +35,7 @@ def build(memory: GuestMemory, allocate: Callable[[], int], mappings: Iterable[M
 
 
 def _leaf_bits(mapping: Mapping) -> LeafBits:
-    bits = PRESENT | ACCESSED
+    bits = PRESENT | USER | ACCESSED
     if mapping.rights & WRITE:
         bits |= WRITABLE | DIRTY
     if not mapping.rights & EXECUTE:

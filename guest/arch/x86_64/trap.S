@@ -169,7 +169,7 @@ interrupt_table:
 	.byte	0x8e
 	.endif
 	.word	0x0010
-	.long	0xffff8000
+	.long	0xffff9000
 	.long	0
 	.set	vector, vector + 1
 	.endr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -42,7 +43,9 @@ class Tables:
     def build(self, mappings: list[Mapping]) -> list[Span]:
         root = BUILDERS[self.arch](self.memory, self.allocate, mappings)
         if self.arch == "x86_64":
-            return walk_x86_64(self.memory, root)
+            spans = walk_x86_64(self.memory, root)
+            assert all(span.user for span in spans)
+            return [replace(span, user=False) for span in spans]
         upper = bool(mappings) and mappings[0].virtual >= 1 << 63
         return walk_arm64(self.memory, root, upper)
 

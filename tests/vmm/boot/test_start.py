@@ -31,7 +31,7 @@ DATA = {arch: base + 0x2000 for arch, base in KERNEL_BASE.items()}
 # Each writes bootinfo's magic to the console in two halves, between them to its data section.
 SOURCES = {
     "x86_64": """
-        movabs rbx, 0xffff800000000000
+        movabs rbx, 0xffff900000000000
         mov rax, [rbx + rdi]
         mov edx, 0x3f8
         out dx, eax

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 PT_LOAD, PT_INTERP, PT_NOTE, PT_TLS = 1, 3, 4, 7
 R, W, X = 4, 2, 1
 MACHINES = {"x86_64": 62, "arm64": 183}
-DIRECT_MAP = {"x86_64": 0xFFFF_8000_0000_0000, "arm64": 0xFFFF_0000_0000_0000}
+DIRECT_MAP = {"x86_64": 0xFFFF_9000_0000_0000, "arm64": 0xFFFF_0000_0000_0000}
 KERNEL_BASE = {"x86_64": 0x10_0000, "arm64": 0x4008_0000}
 
 HEADER_SIZE = 64

@@ -104,7 +104,7 @@ def change_kernel(index: int, **changes: int) -> bytes:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        pytest.param({"physical": 0x20_0000}, "is not 0xffff800000000000 . p_paddr", id="place"),
+        pytest.param({"physical": 0x20_0000}, "is not 0xffff900000000000 . p_paddr", id="place"),
         pytest.param({"flags": R | W | X}, "none of R, RW and RX", id="writable-code"),
         pytest.param({"flags": X}, "none of R, RW and RX", id="unreadable"),
         pytest.param(
