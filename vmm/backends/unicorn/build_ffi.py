@@ -35,6 +35,15 @@ typedef struct {
     uint64_t value;
 } uc_x86_msr;
 
+/* <dlfcn.h> */
+typedef struct {
+    const char *dli_fname;
+    void *dli_fbase;
+    const char *dli_sname;
+    void *dli_saddr;
+} Dl_info;
+int dladdr(const void *, Dl_info *);
+
 /* A translated block, as the block hook sees it. */
 typedef struct {
     uint64_t pc;
@@ -80,6 +89,20 @@ int uc_context_free(void *);
 PRIVATE_FUNCTIONS = """
 void arm_cpu_do_interrupt_aarch64(void *cpu);
 void memory_map_io_x86_64(void);
+
+/* See `coherence` */
+void qemu_map_ram_ptr_aarch64(void);
+void tlb_reset_dirty_aarch64(void);
+void tb_invalidate_phys_page_fast_aarch64(void);
+void tb_invalidate_phys_range_aarch64(uc_engine *, uint64_t, uint64_t);
+void tlb_set_dirty_aarch64(void);
+uint64_t qemu_ram_addr_from_host_aarch64(uc_engine *, void *);
+void qemu_map_ram_ptr_x86_64(void);
+void tlb_reset_dirty_x86_64(void);
+void tb_invalidate_phys_page_fast_x86_64(void);
+void tb_invalidate_phys_range_x86_64(uc_engine *, uint64_t, uint64_t);
+void tlb_set_dirty_x86_64(void);
+uint64_t qemu_ram_addr_from_host_x86_64(uc_engine *, void *);
 void arm_rebuild_hflags_aarch64(void *env);
 void *get_arm_cp_reginfo_aarch64(void *registers, uint32_t encoding);
 void define_one_arm_cp_reg_with_opaque_aarch64(void *cpu, const void *reginfo, void *opaque);

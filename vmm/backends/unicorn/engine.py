@@ -73,6 +73,8 @@ class Engine:
         self.ffi = library.ffi
         self.api = library.api
         self.failure: BaseException | None = None
+        self._target = "aarch64" if arch == ARCH_ARM64 else "x86_64"
+        self._ram: list[tuple[int, int, CData]] = []
         self._kept: list[CData] = []
         self._word = self.ffi.new("uint64_t *")
         stop = library.address_of("uc_emu_stop")
@@ -89,7 +91,9 @@ class Engine:
             self._control(_CTL_USE_EXITS, 1)
             # Address translation as the processor does it; this call also initialises the engine.
             self._control(_CTL_TLB_TYPE, _TLB_CPU)
-            self.state: EngineState | None = internals.state(self.handle) if internals else None
+            self.state: EngineState | None = None
+            if internals is not None and internals.prepare(self._target):
+                self.state = internals.state(self.handle)
             if self.state is not None:
                 self.state.stop_only_between_blocks()
             else:
@@ -103,12 +107,12 @@ class Engine:
         buffer = self.ffi.from_buffer(memory.mapping, require_writable=True)
         self._kept.append(buffer)
         for region in memory.regions:
+            host = buffer + region.offset
             self.library.check(
-                self.api.uc_mem_map_ptr(
-                    self.handle, region.base, region.size, PROT_ALL, buffer + region.offset
-                ),
+                self.api.uc_mem_map_ptr(self.handle, region.base, region.size, PROT_ALL, host),
                 f"cannot map RAM at {region.base:#x}",
             )
+            self._ram.append((region.base, region.end, host))
 
     def map_devices(
         self,
@@ -220,6 +224,22 @@ class Engine:
             return None
         return int(word[0]) & 0xFFFF_FFFF
 
+    def invalidate_code(self, address: int, length: int) -> None:
+        """Forget code translated from ``length`` bytes of RAM at guest-physical ``address``.
+
+        Not during a run, unless from a callback.
+        """
+        if self.state is None:
+            self.flush_code()
+            return
+        locate = getattr(self.api, f"qemu_ram_addr_from_host_{self._target}")
+        invalidate = getattr(self.api, f"tb_invalidate_phys_range_{self._target}")
+        for start, end, host in self._ram:
+            first, last = max(start, address), min(end, address + length)
+            if first < last:
+                offset = locate(self.handle, host + (first - start))
+                invalidate(self.handle, offset, offset + (last - first))
+
     def flush_code(self) -> None:
         """Forget translated code. Not during a run, unless from a callback."""
         self._control(_CTL_TB_FLUSH)
@@ -235,6 +255,7 @@ class Engine:
         self.api.uc_close(self.handle)
         self.handle = None
         self.state = None
+        self._ram.clear()
         self._kept.clear()
 
     def _stop_by_hook(self) -> None:

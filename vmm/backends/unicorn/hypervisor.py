@@ -104,17 +104,15 @@ class UnicornMachine:
         return vcpu
 
     def invalidate_code(self, address: int, length: int) -> None:
-        """Have vCPUs see what was written into RAM from outside the guest, as instructions.
+        """Have vCPUs see what the host wrote to ``length`` bytes at ``address``, as instructions.
 
-        For whoever writes to pages from which the guest may have executed already: a device whose
-        DMA goes there, a debugger that sets a breakpoint. Before the first run nothing is
-        translated and it is not needed. Call it while no vCPU runs, or from an access handler.
-        All code is translated again: the engine finds translations by virtual address only, and
-        ``address`` and ``length`` (bytes of guest-physical memory) serve to skip what is not RAM.
+        Writes by the guest are seen by themselves. This is for whoever else writes where the guest
+        may have executed code before: a device's DMA into memory that the guest uses anew, a
+        debugger that sets a breakpoint. Not needed before the first run. Call it while no vCPU
+        runs, or from an access handler.
         """
-        if self._memory.contains(address, length):
-            for vcpu in self._vcpus:
-                vcpu.flush_code()
+        for vcpu in self._vcpus:
+            vcpu.invalidate_code(address, length)
 
     def signal_msi(self, address: int, data: int) -> None:
         raise VmmError("this backend has no local APIC: messages go to the board's")

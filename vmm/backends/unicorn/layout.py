@@ -24,6 +24,7 @@ class Layout:
         uc_cpu: in ``struct uc_struct``: pointer to the one CPU.
         uc_no_exit_request: in ``struct uc_struct``: byte; 1 leaves out exits between the
             instructions of a block when code is translated.
+        uc_next_pc: in ``struct uc_struct``: 64 bits that only MIPS targets use.
         uc_init_done: in ``struct uc_struct``: byte; 1 once the engine is initialised.
         uc_mapped_blocks: in ``struct uc_struct``: pointer to an array of ``MemoryRegion *``.
         uc_mapped_block_count: in ``struct uc_struct``: its length, 32 bits.
@@ -36,12 +37,16 @@ class Layout:
         cpu_halted: in ``CPUState``: 32 bits; the guest waits for an interrupt.
         cpu_uc: in ``CPUState``: pointer back to ``struct uc_struct``.
         arm_registers: in ``ARMCPU``: pointer to the hash table of system registers.
+        got_aarch64: where in the library it keeps the addresses of functions that `coherence`
+            redirects, for targets of this architecture.
+        got_x86_64: the same for the other.
     """
 
     builds: tuple[str, ...]
     uc_stop_interrupt: int
     uc_cpu: int
     uc_no_exit_request: int
+    uc_next_pc: int
     uc_init_done: int
     uc_mapped_blocks: int
     uc_mapped_block_count: int
@@ -54,6 +59,8 @@ class Layout:
     cpu_halted: int
     cpu_uc: int
     arm_registers: int
+    got_aarch64: tuple[int, ...]
+    got_x86_64: tuple[int, ...]
 
 
 # By the host's machine name (uname -m).
@@ -63,6 +70,7 @@ LAYOUTS: Final = {
         uc_stop_interrupt=224,
         uc_cpu=440,
         uc_no_exit_request=2034,
+        uc_next_pc=2024,
         uc_init_done=2035,
         uc_mapped_blocks=1960,
         uc_mapped_block_count=1968,
@@ -75,12 +83,15 @@ LAYOUTS: Final = {
         cpu_halted=33176,
         cpu_uc=33192,
         arm_registers=54544,
+        got_aarch64=(0x14BFAC8, 0x14BD608, 0x14C0340, 0x14C9738),
+        got_x86_64=(0x14C22D8, 0x14C4020, 0x14BFCE8, 0x14C67F8),
     ),
     "aarch64": Layout(
         builds=("0ca94f9db50b8ec0f19d911ea473b67f9f50f069",),
         uc_stop_interrupt=224,
         uc_cpu=440,
         uc_no_exit_request=2034,
+        uc_next_pc=2024,
         uc_init_done=2035,
         uc_mapped_blocks=1960,
         uc_mapped_block_count=1968,
@@ -93,6 +104,8 @@ LAYOUTS: Final = {
         cpu_halted=33288,
         cpu_uc=33304,
         arm_registers=54656,
+        got_aarch64=(0x13339F8, 0x13315C0, 0x1334240, 0x133D408),
+        got_x86_64=(0x1336188, 0x1337E50, 0x1333C00, 0x133A580),
     ),
 }
 
@@ -136,5 +149,4 @@ X86_VM_VMCB: Final = 5504
 X86_TSC_OFFSET: Final = 5512
 X86_FEATURES: Final = 5632  # 64 bits each: CPUID words in the order of FeatureWord
 # X86CPU, relative to the CPUX86State inside
-X86_EXPOSE_TCG: Final = 7020
 X86_APIC_ID: Final = 7024

@@ -82,6 +82,14 @@ if TYPE_CHECKING:
         def define_one_arm_cp_reg_with_opaque_aarch64(
             self, cpu: CData, reginfo: CData, opaque: CData, /
         ) -> None: ...
+        def qemu_ram_addr_from_host_aarch64(self, engine: CData, host: CData, /) -> int: ...
+        def qemu_ram_addr_from_host_x86_64(self, engine: CData, host: CData, /) -> int: ...
+        def tb_invalidate_phys_range_aarch64(
+            self, engine: CData, start: int, end: int, /
+        ) -> None: ...
+        def tb_invalidate_phys_range_x86_64(
+            self, engine: CData, start: int, end: int, /
+        ) -> None: ...
         def x86_cpu_do_interrupt_x86_64(self, cpu: CData, /) -> None: ...
         def x86_update_hflags_x86_64(self, env: CData, /) -> None: ...
         def helper_read_eflags_x86_64(self, env: CData, /) -> int: ...
@@ -146,6 +154,15 @@ class Library:
     def describe(self, code: int) -> str:
         """Return the engine's own words for an error number."""
         return str(self.ffi.string(self.api.uc_strerror(code)).decode())
+
+    def base_address(self) -> int:
+        """Return where the library is in this process: what offsets in its file are relative to."""
+        ffi = self.ffi
+        info = ffi.new("Dl_info *")
+        address = ffi.cast("void *", self.address_of("uc_open"))
+        if not ffi.dlopen(None).dladdr(address, info):
+            raise VmmError("cannot tell where the Unicorn engine's library was loaded")
+        return int(ffi.cast("uintptr_t", info.dli_fbase))
 
     def address_of(self, function: str) -> int | None:
         """Return the address of an exported function, or None if there is none of that name."""

@@ -7,10 +7,14 @@ so the test runs in a process of its own, once for each library file; the answer
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
+from struct import Struct
 from zlib import crc32
 
+from vmm.backends.unicorn.arm64_registers import Registers
+from vmm.backends.unicorn.coherence import REDIRECTED
 from vmm.backends.unicorn.engine import (
     ARCH_ARM64,
     ARCH_X86,
@@ -21,6 +25,7 @@ from vmm.backends.unicorn.engine import (
 )
 from vmm.backends.unicorn.layout import ARM_PC, ARM_X0, LAYOUTS, X86_EIP, X86_FEATURES, X86_REGS
 from vmm.memory import Gpa, GuestMemory
+from vmm.value import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +49,21 @@ _RAM: Final = 0x4000_0000
 _RAM_SIZE: Final = 0x1_0000
 _DEVICE: Final = 0x9000_0000
 
+# Page tables of 1 GiB blocks, and addresses of 39 bits: RAM at _RAM, and at _ALIAS behind that.
+_TABLE: Final = _RAM + 0x1000
+_TCR: Final = 25 | 1 << 23 | 2 << 32
+_BLOCK: Final = 0x701
+_NOT_EXECUTABLE: Final = 3 << 53
+_ALIAS: Final = 0x8000_0000
+
+_MOV_X0_1: Final = 0xD280_0020
+_MOV_X0_2: Final = 0xD280_0040
+_MOV_X20_X0: Final = 0xAA00_03F4
+_MOV_X21_X0: Final = 0xAA00_03F5
+_STR_W3_X9: Final = 0xB900_0123
+_STR_W3_X9_64: Final = 0xB900_4123
+_BLR_X10: Final = 0xD63F_0140
+_RET: Final = 0xD65F_03C0
 _WFI: Final = 0xD503_207F
 _SVC: Final = 0xD400_0001
 _LDR_X1_X0: Final = 0xF940_0001
@@ -59,30 +79,76 @@ _FEATURES: Final = 0x71
 
 _TIMEOUT: Final = 10
 
+# <elf.h>
+_EHDR: Final = Struct("<32xQ14xHH")  # e_phoff, e_phentsize, e_phnum
+_PHDR: Final = Struct("<I4xQQ8xQ")  # p_type, p_offset, p_vaddr, p_filesz
+_DYN: Final = Struct("<QQ")  # d_tag, d_val
+_RELA: Final = Struct("<QQQ")  # r_offset, r_info, r_addend
+_U32: Final = Struct("<I")
+_SYM_SIZE: Final = 24
+_PT_LOAD: Final = 1
+_PT_DYNAMIC: Final = 2
+_DT_PLTRELSZ: Final = 2
+_DT_STRTAB: Final = 5
+_DT_SYMTAB: Final = 6
+_DT_JMPREL: Final = 23
+
 
 class _Contradiction(Exception):
     """The engine is not as the table says."""
 
 
-def verified(internals: Internals) -> bool:
-    """Tell whether the table of ``internals`` fits the installed library; remember the answer."""
-    answer = _cache_file(internals)
+def adapted(internals: Internals) -> Internals | None:
+    """Return ``internals`` for the installed build, None if its table does not fit.
+
+    The test runs once for each library file; the answer is remembered.
+    """
+    library = internals.library
+    answer = _cache_file(library.path, internals.layout)
+    offsets = _recall(answer)
+    if offsets is None:
+        offsets = _examine(library.path, internals.layout)
+        _remember(answer, offsets)
+    if not offsets:
+        return None
+    layout = _with_offsets(internals.layout, offsets)
+    return type(internals)(library, layout, internals.shims)
+
+
+def _examine(path: str, layout: Layout) -> tuple[int, ...]:
+    """Return the build's `global_offsets`; none if ``layout`` with these does not fit it."""
+    try:
+        offsets = global_offsets(path)
+    except (OSError, ValueError, KeyError):
+        return ()
+    fits = run_in_child(sys.executable, _with_offsets(layout, offsets)) == 0
+    return offsets if fits else ()
+
+
+def _with_offsets(layout: Layout, offsets: tuple[int, ...]) -> Layout:
+    half = len(offsets) // 2
+    return replace(layout, builds=(), got_aarch64=offsets[:half], got_x86_64=offsets[half:])
+
+
+def _recall(answer: str) -> tuple[int, ...] | None:
+    """Return what the file ``answer`` says, None if there is no such file."""
     try:
         with open(answer) as file:
-            return file.read() == "fits"
-    except OSError:
-        pass
-    fits = run_in_child(sys.executable, internals.layout) == 0
+            return tuple(int(word, 16) for word in file.read().split())
+    except (OSError, ValueError):
+        return None
+
+
+def _remember(answer: str, offsets: tuple[int, ...]) -> None:
+    """Write the file ``answer``; without a cache the next process tests again."""
     try:
         os.makedirs(os.path.dirname(answer), exist_ok=True)
         draft = f"{answer}.{os.getpid()}"
         with open(draft, "w") as file:
-            file.write("fits" if fits else "contradicts")
+            file.write(" ".join(f"{offset:x}" for offset in offsets))
         os.replace(draft, answer)
     except OSError:
-        # Without a cache the next process tests again.
         pass
-    return fits
 
 
 def run_in_child(python: str, layout: Layout) -> int:
@@ -128,6 +194,7 @@ def self_test(library: Library, layout: Layout) -> str | None:
         _test_initialisation(internals)
         _test_arm64(internals)
         _test_arm64_changed(internals)
+        _test_coherence(internals)
         _test_x86(internals)
     except _Contradiction as contradiction:
         return str(contradiction)
@@ -142,6 +209,8 @@ def _expect(condition: bool, what: str) -> None:
 def _test_initialisation(internals: Internals) -> None:
     """Find the byte that says whether an engine is initialised, and its neighbour."""
     library, layout = internals.library, internals.layout
+    # Four flags follow the 64 bits; the last two are these.
+    _expect(layout.uc_next_pc + 10 == layout.uc_no_exit_request, "uc_next_pc")
     _expect(layout.uc_no_exit_request + 1 == layout.uc_init_done, "uc_no_exit_request")
     handle = library.ffi.new("uc_engine **")
     library.check(
@@ -261,6 +330,50 @@ def _test_arm64_changed(internals: Internals) -> None:
     _expect(added == 1, "uc_no_exit_request")
 
 
+def _test_coherence(internals: Internals) -> None:
+    """Change code through a mapping that is not executable; see `coherence`."""
+    engine = Engine(internals.library, internals, ARCH_ARM64, MODE_LITTLE_ENDIAN, _ARM64_MAX)
+    _expect(engine.state is not None, "got_aarch64")
+    registers = Registers(engine)
+    registers.reset(0)
+    with _ram() as memory:
+        engine.map_ram(memory)
+        memory.write_u64(_TABLE + 8, _RAM | _BLOCK)
+        memory.write_u64(_TABLE + 24, _RAM | _BLOCK | _NOT_EXECUTABLE)
+        function = _RAM + 0x100
+        for index, word in enumerate((_MOV_X0_1, _RET)):
+            memory.write_u32(function + 4 * index, word)
+        # Writes beside and into the function; the first exception of any kind ends the run.
+        program = (
+            _BLR_X10,
+            _MOV_X20_X0,
+            _STR_W3_X9_64,
+            _STR_W3_X9,
+            _BLR_X10,
+            _MOV_X21_X0,
+            _SVC,
+        )
+        for index, word in enumerate(program):
+            memory.write_u32(_RAM + 4 * index, word)
+        registers.set(
+            {
+                "x3": _MOV_X0_2,
+                "x9": function + _ALIAS,
+                "x10": function,
+                "ttbr0_el1": _TABLE,
+                "tcr_el1": _TCR,
+                "mair_el1": 0xFF,
+                "sctlr_el1": registers.get()["sctlr_el1"] | 1,
+            }
+        )
+        stop = engine.callback("uc_cb_hookintr_t", lambda *_: engine.stop_in_exception_hook())
+        engine.add_hook(HOOK_INTR, stop)
+        engine.start(_RAM)
+        values = registers.get()
+        engine.close()
+    _expect((values["x20"], values["x21"]) == (1, 2), "got_aarch64")
+
+
 def _test_x86(internals: Internals) -> None:
     engine = Engine(internals.library, None, ARCH_X86, MODE_64, _SKYLAKE)
     state = _common(internals, engine, 1 << 20)
@@ -281,10 +394,48 @@ def _ram() -> GuestMemory:
     return GuestMemory([(Gpa(_RAM), _RAM_SIZE)])
 
 
-def _cache_file(internals: Internals) -> str:
+def _cache_file(path: str, layout: Layout) -> str:
     """Return where the answer is kept for this library file and this table."""
-    path = internals.library.path
     status = os.stat(path)
-    key = f"{path} {status.st_size} {status.st_mtime_ns} {internals.layout!r}"
+    key = f"{path} {status.st_size} {status.st_mtime_ns} {layout!r}"
     root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(root, "calypso", f"unicorn-layout-{crc32(key.encode()):08x}")
+
+
+def global_offsets(path: str) -> tuple[int, ...]:
+    """Return `Layout.got_aarch64` and `Layout.got_x86_64` of a library file, one after the other.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is not a 64-bit ELF shared library.
+        KeyError: if it does not call one of the functions through its table.
+    """
+    with open(path, "rb") as file:
+        image = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    tables = _dynamic_section(image)
+    strings, symbols = tables[_DT_STRTAB], tables[_DT_SYMTAB]
+    wanted = [f"{name}_{target}" for target in ("aarch64", "x86_64") for name in REDIRECTED]
+    found: dict[str, int] = {}
+    first = tables[_DT_JMPREL]
+    for offset, info, _ in _RELA.iter_unpack(image[first : first + tables[_DT_PLTRELSZ]]):
+        name_at = strings + int(_U32.unpack_from(image, symbols + (info >> 32) * _SYM_SIZE)[0])
+        if image[name_at : name_at + 1] == b"t":  # all of them do
+            found[image[name_at : image.find(b"\0", name_at)].decode()] = offset
+    return tuple(found[name] for name in wanted)
+
+
+def _dynamic_section(image: mmap.mmap) -> dict[int, int]:
+    """Return the dynamic section's entries; addresses as offsets in the file."""
+    if image[:5] != b"\x7fELF\x02":
+        raise ValueError("not a 64-bit ELF file")
+    start, size, count = _EHDR.unpack_from(image, 0)
+    headers = [_PHDR.unpack_from(image, start + size * index) for index in range(count)]
+    loads = [header[1:] for header in headers if header[0] == _PT_LOAD]
+    (dynamic,) = [header[1:] for header in headers if header[0] == _PT_DYNAMIC]
+    entries = dict(_DYN.iter_unpack(image[dynamic[0] : dynamic[0] + dynamic[2]]))
+    for tag in (_DT_STRTAB, _DT_SYMTAB, _DT_JMPREL):
+        for offset, address, length in loads:
+            if address <= entries[tag] < address + length:
+                entries[tag] += offset - address
+                break
+    return entries

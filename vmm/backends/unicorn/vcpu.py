@@ -81,9 +81,9 @@ class EngineVcpu:
     def translate(self, address: int) -> int | None:
         return self._engine.translate(address)
 
-    def flush_code(self) -> None:
-        """Translate all code again; see `UnicornMachine.invalidate_code`."""
-        self._engine.flush_code()
+    def invalidate_code(self, address: int, length: int) -> None:
+        """See `UnicornMachine.invalidate_code`."""
+        self._engine.invalidate_code(address, length)
 
     def close(self) -> None:
         self._bell.silence()

@@ -19,7 +19,8 @@ MACHINE = os.uname().machine
 
 pytestmark = pytest.mark.skipif(MACHINE not in LAYOUTS, reason=f"no offset table for {MACHINE}")
 
-OFFSETS = [name for name in Layout.__slots__ if name != "builds"]
+# The table of calls is looked up by name where a build is not known, and checked below.
+OFFSETS = [name for name in Layout.__slots__ if name not in ("builds", "got_aarch64", "got_x86_64")]
 
 
 @pytest.fixture
@@ -67,9 +68,11 @@ def test_an_unknown_build_is_tested_once(
         return run_in_child(python, layout)
 
     monkeypatch.setattr(selftest, "run_in_child", count)
-    assert open_internals(unknown_build) is not None
-    assert open_internals(unknown_build) is not None
-    assert runs == [LAYOUTS[MACHINE]]
+    for _ in range(2):
+        internals = open_internals(unknown_build)
+        assert internals is not None
+        assert internals.layout == replace(LAYOUTS[MACHINE], builds=())
+    assert len(runs) == 1
 
 
 def test_an_unknown_build_that_differs_is_not_touched(
@@ -111,3 +114,16 @@ def test_the_self_test_detects_each_wrong_offset(native: None, name: str) -> Non
 def test_a_file_without_a_build_id(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\x7fELF")
     assert build_id(str(tmp_path / "file")) == ""
+
+
+def test_the_table_of_calls_is_where_the_library_says(native: None) -> None:
+    layout = LAYOUTS[MACHINE]
+    offsets = selftest.global_offsets(open_library().path)
+    assert offsets == layout.got_aarch64 + layout.got_x86_64
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF\x01", b"\x7fELF\x02" + bytes(100)])
+def test_a_file_that_is_no_library_has_no_table_of_calls(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises((ValueError, KeyError)):
+        selftest.global_offsets(str(tmp_path / "file"))
