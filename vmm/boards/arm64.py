@@ -10,6 +10,7 @@ from vmm.boards.lazy import LazyRegion
 from vmm.boards.options import FIRECRACKER, NO_OPTIONS
 from vmm.boards.serial import SerialWire
 from vmm.devices.gicv3_encodings import ENCODINGS
+from vmm.errors import BackendUnavailable
 from vmm.hypercall.doorbell import Doorbell
 from vmm.hypercall.services import Services
 from vmm.memory import Gpa
@@ -84,7 +85,12 @@ class Arm64Board:
         self._cpus = len(vcpus)
         if self._vm.in_kernel_gic:
             second = at.GIC_CPU_INTERFACE if self.gic_version == 2 else at.GIC_REDISTRIBUTOR
-            self._vm.create_gic(self.gic_version, at.GIC_DISTRIBUTOR, second)
+            try:
+                self._vm.create_gic(self.gic_version, at.GIC_DISTRIBUTOR, second)
+            except BackendUnavailable as error:
+                raise BackendUnavailable(
+                    f"{error}; the backend unicorn has both versions, and --board chooses"
+                ) from None
             return
         self._irq_lines = tuple(vcpu.irq_line() for vcpu in vcpus)
         if self.gic_version == 2:

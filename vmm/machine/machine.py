@@ -9,7 +9,7 @@ import os
 import select
 from _thread import RLock, allocate_lock, start_new_thread
 
-from vmm.arch import ARCHITECTURES, host_arch, parse_arch
+from vmm.arch import ARCHITECTURES, X86_64, host_arch, parse_arch
 from vmm.backends.exits import (
     Crashed,
     Halted,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from vmm.arch import Arch
     from vmm.backends.api import Exit, RegisterValue, Vcpu
     from vmm.boards.options import BoardOptions
+    from vmm.machine.halt_watch import HaltWatch
 
     class Closeable(Protocol):
         """Something that a machine holds."""
@@ -152,6 +153,7 @@ class Machine:
         self._verdict: Outcome | None = None
         self._idle_deadline: int | None = None
         self._idle = False
+        self._watch: HaltWatch | None = None
         self._wake_fd = -1
         self._error: BaseException | None = None
         self._resources: list[Closeable] = []
@@ -190,6 +192,10 @@ class Machine:
             self._resources.append(self.vcpu)
             self.board.connect((self.vcpu,))
             self.loaded = load_image(config, image, self.board, self.memory)
+            if self.loaded.foreign and vm.local_apic:
+                from vmm.machine.halt_watch import HaltWatch
+
+                self._watch = HaltWatch(self.vcpu, self.memory, self.clock)
             self.vcpu.set_registers(self.loaded.registers)
 
     # ---- Life cycle ----
@@ -298,6 +304,19 @@ class Machine:
         """Return the registers of vCPU 0; only while the machine does not run."""
         return self.vcpu.registers()
 
+    @property
+    def screen(self) -> str:
+        """What a guest for PCs has written to its text screen.
+
+        Raises:
+            VmmError: if the machine is no PC.
+        """
+        if self.arch != X86_64:
+            raise VmmError("only machines of x86_64 have a text screen")
+        from vmm.machine.screen import read_screen
+
+        return read_screen(self.memory)
+
     def crash_report(self) -> str:
         """Tell what state a stopped machine is in: why, registers, symbols, last accesses."""
         from vmm.machine.report import crash_report
@@ -323,6 +342,8 @@ class Machine:
 
     def _run_loop(self) -> None:
         run = self.vcpu.run
+        if self._watch is not None:
+            self._watch.start()
         try:
             while self._verdict is None:
                 exit_ = run()
@@ -330,10 +351,14 @@ class Machine:
                     self._end(_judge(exit_, self.loaded.halts_when_done))
                 elif self._idle:
                     self._sleep()
+                elif self._watch is not None and self._watch.halted():
+                    self._end(_judge(Halted(), self.loaded.halts_when_done))
         except KeyboardInterrupt:
             self._end(Outcome(outcome.STOPPED, outcome.STATUS_INTERRUPTED, "interrupted"))
             raise
         finally:
+            if self._watch is not None:
+                self._watch.stop()
             self._finish(_FAILED if self._verdict is None else self._verdict)
 
     def _finish(self, verdict: Outcome) -> None:

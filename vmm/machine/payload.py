@@ -36,14 +36,21 @@ class Payload:
     Attributes:
         registers: the state in which vCPU 0 starts.
         paths: the ELF files in the machine whose symbols a crash report may name.
+        foreign: the kernel is one that others built.
         halts_when_done: a halt with interrupts disabled is how this guest powers off.
     """
 
     def __init__(
-        self, registers: Registers, paths: tuple[str, ...], halts_when_done: bool = False
+        self,
+        registers: Registers,
+        paths: tuple[str, ...],
+        *,
+        foreign: bool = False,
+        halts_when_done: bool = False,
     ) -> None:
         self.registers = registers
         self.paths = paths
+        self.foreign = foreign
         self.halts_when_done = halts_when_done
 
     def symbolize(self, address: int) -> str | None:
@@ -138,4 +145,5 @@ def _load_foreign(
     )
     registers = image.load(Placement(memory), request)
     # Without ACPI, Linux halts a PC where it would switch it off.
-    return Payload(registers, (image.path,), image.linux and board.arch == X86_64)
+    halts = image.linux and board.arch == X86_64
+    return Payload(registers, (image.path,), foreign=True, halts_when_done=halts)
