@@ -62,19 +62,24 @@ class X86Vcpu(EngineVcpu):
 
         Raises:
             EngineError: if the engine refuses.
+            BackendUnavailable: if this build of the engine cannot do what is asked.
         """
         engine = Engine(library, internals, ARCH_X86, MODE_64, MODEL)
-        super().__init__(index, engine, memory, handler)
-        self._memory = memory
-        self._source: InterruptSource | None = None
-        self._requested = False
-        self._state = X86State(engine)
-        self._state.reset()
-        self._core: Core = self._open_core(clock)
-        self._core.hook_ports(
-            engine.callback("uc_cb_insn_in_t", self._port_reader(), 0),
-            engine.callback("uc_cb_insn_out_t", self._port_writer()),
-        )
+        try:
+            super().__init__(index, engine, memory, handler)
+            self._memory = memory
+            self._source: InterruptSource | None = None
+            self._requested = False
+            self._state = X86State(engine)
+            self._state.reset()
+            self._core: Core = self._open_core(clock)
+            self._core.hook_ports(
+                engine.callback("uc_cb_insn_in_t", self._port_reader(), 0),
+                engine.callback("uc_cb_insn_out_t", self._port_writer()),
+            )
+        except BaseException:
+            engine.close()
+            raise
 
     def _open_core(self, clock: Clock) -> Core:
         engine = self._engine

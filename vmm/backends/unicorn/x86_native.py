@@ -104,13 +104,8 @@ class NativeCore:
 
     def hook_ports(self, read: CData, write: CData) -> None:
         """Have IN and OUT call these, where the ring may access the port."""
-        shims = self._shims
-        for instruction, shim, target in (
-            (_IN, shims.read_port, read),
-            (_OUT, shims.write_port, write),
-        ):
-            guard = new_port_guard(self._engine.library, self._state.env, target)
-            self._hook_instruction(instruction, shim, self._engine.keep(guard))
+        self._hook_port(_IN, self._shims.read_port, read)
+        self._hook_port(_OUT, self._shims.write_port, write)
 
     def align_counter(self) -> None:
         """Set the time-stamp counter to the clock, if the clock stood still or was set."""

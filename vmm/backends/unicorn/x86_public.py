@@ -256,7 +256,9 @@ class PublicCore:
         paging = self._state.paging_registers()
         for prefixes in range(_LONGEST_INSTRUCTION - 1):
             where = translate(self._memory, rip + prefixes & _QUAD_WORD, *paging)
-            if where is not None and self._memory.read(where, 1) == b"\x0f":
+            if where is None or not self._memory.contains(where):
+                break
+            if self._memory.read(where, 1) == b"\x0f":
                 return prefixes + 2
         return 2
 

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmm.backends.registers import Segment
+from vmm.backends.unicorn import x86_state
 from vmm.backends.unicorn.engine import ARCH_X86, MODE_64, Engine
 from vmm.backends.unicorn.internals import open_internals
 from vmm.backends.unicorn.layout import X86_HFLAGS
 from vmm.backends.unicorn.library import open_library
 from vmm.backends.unicorn.x86_cpuid import MODEL
 from vmm.backends.unicorn.x86_state import X86State
+from vmm.errors import BackendUnavailable
 
 # What the engine's function copies from RFLAGS (TF, IOPL, VM), where nothing keeps it up to date.
 COPIED = 0x2_3100
@@ -78,4 +80,12 @@ def test_hidden_flags() -> None:
         assert different & ~SMAP == 0
 
     check()
+    engine.close()
+
+
+def test_an_unknown_layout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(x86_state, "X86_EIP", x86_state.X86_EIP + 8)
+    engine = Engine(open_library(), None, ARCH_X86, MODE_64, MODEL)
+    with pytest.raises(BackendUnavailable, match="unknown layout"):
+        X86State(engine)
     engine.close()
