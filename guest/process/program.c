@@ -44,7 +44,10 @@ void program_forget(struct program *program)
 int program_load(struct program *program, const struct arguments *arguments, const char **problem)
 {
 	struct elf_image image, interpreter = {0};
-	int error = elf_load(program->file, ELF_PROGRAM, &image, problem);
+	*problem = "there is no memory for its stack";
+	int error = stack_map();
+	if (error == 0)
+		error = elf_load(program->file, ELF_PROGRAM, &image, problem);
 	if (error == 0) {
 		space_set_break(image.end);
 		program->entry = image.entry;

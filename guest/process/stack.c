@@ -41,7 +41,7 @@ struct areas {
 	user_t strings;
 };
 
-static int map_stack(void)
+int stack_map(void)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
 	user_t start = USER_END - STACK_SIZE;
@@ -120,10 +120,8 @@ int64_t stack_make(const struct elf_image *image, user_t interpreter_base,
 	uint64_t words = 1 + arguments->argc + 1 + (uint64_t)arguments->envc + 1 + AUXILIARY_WORDS;
 	if (arguments->length + words * sizeof(uint64_t) > ARGUMENTS_MAX)
 		return -E2BIG;
-	int error = map_stack();
 	struct areas areas;
-	if (error == 0)
-		error = write_areas(&areas, arguments->strings, arguments->length);
+	int error = write_areas(&areas, arguments->strings, arguments->length);
 	if (error != 0)
 		return error;
 

@@ -19,7 +19,11 @@ struct arguments {
 /* The most that strings and the pointers to them may take, as on Linux. */
 #define ARGUMENTS_MAX (STACK_SIZE / 4)
 
-/* Map the stack and fill it. `interpreter_base` is AT_BASE. The stack pointer to start with, or
+/* Map the stack at the end of the address space, in place of whatever is there. It comes before all
+ * mappings whose place is free to choose. 0 or -ENOMEM. */
+int stack_map(void);
+
+/* Fill the mapped stack. `interpreter_base` is AT_BASE. The stack pointer to start with, or
  * -ENOMEM, -E2BIG. */
 int64_t stack_make(const struct elf_image *image, user_t interpreter_base,
 		   const struct arguments *arguments);

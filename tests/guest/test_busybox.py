@@ -12,23 +12,19 @@ import os
 import re
 import stat
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from scripts import inputs
 from scripts.debian import DebianError
+from tests.guest.comparison import Line, run_in_guest, run_on_host
 from tests.guest.tree import directory, hard_link, make_archive, make_directory, regular
 from tests.guest.tree import symlink as link
-from vmm import Machine
 from vmm.arch import host_arch
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may chroot")
-
-TIMEOUT = 60.0
 
 NUMBERS = "".join(f"{i * 7919 % 1000}\n" for i in range(300)).encode()
 PROSE = b"The quick brown fox\njumps over\tthe lazy dog.\n\nFour score and seven\nyears ago\n" * 20
@@ -59,13 +55,6 @@ TREE = [
     directory("many"),
     *(regular(f"many/file{i:03}", f"{i}\n".encode() * i) for i in range(120)),
 ]
-
-
-class Line(NamedTuple):
-    """A command line of busybox, and its standard input."""
-
-    words: tuple[str, ...]
-    stdin: bytes = b""
 
 
 def sh(script: str, stdin: bytes = b"") -> Line:
@@ -272,50 +261,6 @@ LINES = [*SHELL, *FILES, *TEXT, *DATA, *SYSTEM]
 DEVICES = re.compile(rb"^.*[ /](dev|proc)(/.*)?\n", re.MULTILINE)
 
 
-def run_on_host(binary: Path, root: Path, line: Line) -> tuple[int, bytes]:
-    """Run a command line in a chroot: exit status as a shell tells it, and output."""
-    executable = os.open(binary, os.O_RDONLY)
-    stdin, feed = os.pipe()
-    output, stdout = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(feed)
-            for number, fd in enumerate((stdin, stdout, stdout)):
-                os.dup2(fd, number)
-            os.chroot(root)
-            os.chdir("/")
-            os.umask(0o022)
-            os.execve(executable, [str(binary), *line.words], {})
-        finally:
-            os._exit(99)
-    for fd in (executable, stdin, stdout):
-        os.close(fd)
-    threading.Thread(target=_feed, args=(feed, line.stdin)).start()
-    with os.fdopen(output, "rb") as file:
-        result = file.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return status if status >= 0 else 128 - status, result
-
-
-def _feed(fd: int, data: bytes) -> None:
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-    except BrokenPipeError:
-        pass
-
-
-def run_in_guest(
-    binary: Path, initrd: Path, line: Line, arch: str, backend: str
-) -> tuple[int, bytes]:
-    with Machine(
-        binary, line.words, arch=arch, backend=backend, initrd=initrd, stdin=line.stdin
-    ) as machine:
-        status = machine.run(timeout=TIMEOUT)
-        return status, machine.console.output
-
-
 @pytest.fixture(scope="session")
 def host_busybox() -> Path:
     try:
@@ -354,8 +299,10 @@ class Comparison:
         self._initrd = initrd
 
     def check(self, line: Line, busybox: Path, arch: str, backend: str) -> None:
-        expected_status, expected = run_on_host(self._host_busybox, self._host_tree, line)
-        status, output = run_in_guest(busybox, self._initrd, line, arch, backend)
+        expected, expected_status = run_on_host(self._host_busybox, line, root=self._host_tree)
+        output, status = run_in_guest(
+            busybox, line, arch=arch, backend=backend, initrd=self._initrd
+        )
         output = output.replace(bytes(busybox), b"busybox")
         expected = expected.replace(bytes(self._host_busybox), b"busybox")
         if "/" in line.words:

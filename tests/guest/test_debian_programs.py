@@ -1,0 +1,142 @@
+"""Debian's dynamically linked programs in the guest against the same programs on the host.
+
+Each has a root file system of its own: its package with all it depends on. The host runs amd64 in a
+chroot of a copy; the guest runs both architectures from a cpio archive of the same files.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from scripts.debian import DebianError
+from scripts.root_file_system import make_initrd, root_file_system
+from tests.guest.comparison import Line, Outcome, run_in_guest, run_on_host
+from vmm.arch import host_arch
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may chroot")
+
+
+class Case(NamedTuple):
+    """One run of a program of a package."""
+
+    package: str
+    program: str
+    line: Line
+
+    def __str__(self) -> str:
+        return f"{self.package}: {self.line.words[-1]}"
+
+
+def bash(script: str, stdin: bytes = b"") -> Case:
+    return Case("bash", "usr/bin/bash", Line(("-c", script), stdin))
+
+
+def lua(script: str, stdin: bytes = b"") -> Case:
+    return Case("lua5.4", "usr/bin/lua5.4", Line(("-e", script), stdin))
+
+
+def sqlite(*statements: str) -> Case:
+    words = ("-batch", "-init", "/dev/null", "/tmp/test.db", " ".join(statements))
+    return Case("sqlite3", "usr/bin/sqlite3", Line(words))
+
+
+def python(script: str, stdin: bytes = b"") -> Case:
+    return Case("python3", "usr/bin/python3.11", Line(("-I", "-c", script), stdin))
+
+
+CASES = [
+    bash("echo $((6*7)) ${BASH_VERSINFO[0]}; exit 3"),
+    bash("a=(x y z); declare -A m=([k]=v); echo ${a[@]:1} ${#a[@]} ${m[k]} ${a[0]^^}"),
+    bash("[[ abcd =~ b(.) ]] && echo ${BASH_REMATCH[1]}; printf '%q %05.1f\\n' 'a b' 2.25"),
+    bash("while IFS=: read -r a b; do echo $b-$a; done", b"1:2\n3:4\n"),
+    bash("echo text > /tmp/file; read -r line < /tmp/file; echo $line"),
+    bash("cd /nosuch; echo $?; type -t cd; shopt -s extglob; echo /usr/bin/bas+(h)"),
+    bash("trap 'echo bye' EXIT; false || echo failed; exit 9"),
+    lua('print(string.format("%.14g %5.2f %q", math.pi, 1/3, "a\\nb"), #arg, _VERSION)'),
+    lua('t = {} for w in io.read("a"):gmatch("%a+") do t[#t+1] = w end table.sort(t) '
+        'print(table.concat(t, ","))', b"the quick brown fox"),
+    lua('print(pcall(error, {1}), select("#", pcall(string.rep, "x", -1)), 7 // 2, "10" + 5)'),
+    lua('local c = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end) '
+        'print(c(), c(), c()) os.exit(7)'),
+    lua('local f = assert(io.open("/tmp/lua", "w")) f:write("a\\nb\\n") f:close() '
+        'for l in io.lines("/tmp/lua") do print(l) end print(os.remove("/tmp/lua"))'),
+    sqlite("create table t(a integer primary key, b text);",
+           "insert into t(b) values('x'),('y'),('z');",
+           "select group_concat(b), sum(a), sqlite_version() from t;"),
+    sqlite("pragma journal_mode=delete; create table n(i);",
+           "with recursive c(i) as (select 1 union all select i+1 from c where i<2000)",
+           "insert into n select i*7919%1000 from c;",
+           "create index k on n(i); select count(distinct i), avg(i) from n where i > 500;",
+           "pragma integrity_check;"),
+    sqlite("select nosuch from nowhere;"),
+    python("import json, sys; print(json.dumps({'a': [6 * 7, None]}), sys.version_info[:3])"),
+    python("import math; print(math.sin(1), 2 ** 200, '%.3e' % math.gamma(50))"),
+    python("import re, os; open('/tmp/f', 'w').write('a1b22'); print(os.stat('/tmp/f').st_size,"
+           " re.findall(r'\\d+', open('/tmp/f').read()), sorted(os.listdir('/tmp')))"),
+    python("print(sum(map(int, open(0))))", b"1\n2\n39\n"),
+    python("raise ValueError('as expected')"),
+    python("import sqlite3; print(sqlite3.connect(':memory:').execute('select 6*7').fetchall())"),
+    python("import ctypes, decimal, zlib; print(decimal.Decimal(1) / 7, zlib.crc32(b'abc'),"
+           " ctypes.CDLL(None).abs(-5))"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def host_roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Copies of the root file systems that the host has run in."""
+    return {}
+
+
+def expected(case: Case, copies: dict[str, Path], directory: Path) -> Outcome:
+    original = _available(case.package, "x86_64")
+    if case.package not in copies:
+        copies[case.package] = Path(shutil.copytree(original, directory / "root", symlinks=True))
+    root = copies[case.package]
+    shutil.rmtree(root / "tmp")
+    (root / "tmp").mkdir()
+    if not (root / "dev/null").exists():
+        os.mknod(root / "dev/null", 0o20666, os.makedev(1, 3))
+    program = root / case.program
+    return without_path(run_on_host(program, case.line, root=root), program)
+
+
+def actual(case: Case, arch: str, backend: str) -> Outcome:
+    program = _available(case.package, arch) / case.program
+    initrd = make_initrd([case.package], arch)
+    outcome = run_in_guest(
+        program, case.line, arch=arch, backend=backend, initrd=initrd, memory="256M"
+    )
+    return without_path(outcome, program)
+
+
+def _available(package: str, arch: str) -> Path:
+    try:
+        return root_file_system([package], arch)
+    except DebianError as error:
+        pytest.skip(str(error))
+
+
+def without_path(outcome: Outcome, path: Path) -> Outcome:
+    """Programs name themselves by the path that they were started with."""
+    return Outcome(outcome.output.replace(bytes(path), b"PROGRAM"), outcome.status)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_like_on_the_host(
+    case: Case, arch: str, host_roots: dict[str, Path], tmp_path: Path
+) -> None:
+    assert actual(case, arch, "unicorn") == expected(case, host_roots, tmp_path)
+
+
+@pytest.mark.kvm
+@pytest.mark.parametrize("arch", [host_arch()])
+@pytest.mark.parametrize("case", CASES[::4], ids=str)
+def test_like_on_the_host_with_kvm(
+    case: Case, arch: str, host_roots: dict[str, Path], tmp_path: Path
+) -> None:
+    assert actual(case, arch, "kvm") == expected(case, host_roots, tmp_path)
