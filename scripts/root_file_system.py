@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from scripts.debian import DebianError, cache_directory, extract, open_release
 from scripts.inputs import ARCHITECTURES, SUITE
@@ -82,7 +82,7 @@ def _prune(root: Path) -> None:
 # ---- The archive ----
 
 
-def write_archive(root: Path, archive: BinaryIO) -> None:
+def write_archive(root: Path, archive: IO[bytes]) -> None:
     """Write everything below ``root`` as a cpio archive of the form newc, in order of names."""
     for path in (root, *_walk(root)):
         status = path.lstat()
@@ -104,7 +104,7 @@ def _walk(directory: Path) -> Iterator[Path]:
 
 
 def _write_member(
-    archive: BinaryIO, name: str, status: os.stat_result | None, content: bytes
+    archive: IO[bytes], name: str, status: os.stat_result | None, content: bytes
 ) -> None:
     # Several names of one file become files of their own: each says that it has one name.
     mode, time = (status.st_mode, int(status.st_mtime)) if status else (0, 0)

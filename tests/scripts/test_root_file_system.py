@@ -25,7 +25,7 @@ def test_an_archive_holds_each_file_with_its_mode_time_and_content(tmp_path: Pat
 
 def _members(archive: bytes) -> dict[bytes, tuple[int, int, bytes]]:
     members, at = {}, 0
-    while at < len(archive):
+    while b"TRAILER!!!" not in members:
         assert archive[at : at + 6] == b"070701"
         fields = [int(archive[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in range(13)]
         start = at + 110
@@ -33,6 +33,8 @@ def _members(archive: bytes) -> dict[bytes, tuple[int, int, bytes]]:
         content = archive[data : data + fields[6]]
         members[archive[start : start + fields[11] - 1]] = (fields[1], fields[5], content)
         at = data + fields[6] + -fields[6] % 4
+    assert at == len(archive)
+    del members[b"TRAILER!!!"]
     return members
 
 
