@@ -355,7 +355,9 @@ def test_a_timer_interrupts_a_busy_loop(arm64_guest: Boot) -> None:
     controller = Controller(guest)
     guest.vcpu.connect_timer(controller.line(27), controller.line(30))
     assert guest.run() == Shutdown()
-    assert controller.ended == [27] * 5
+    # On a slow host the next one is due before the loop looks.
+    assert controller.ended == [27] * guest.register("x28")
+    assert guest.register("x28") >= 5
 
 
 def test_device_registers_are_undefined_at_el0(arm64_guest: Boot) -> None:
