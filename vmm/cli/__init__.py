@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from vmm.cli.options import RunCommand
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -17,9 +21,20 @@ def main(words: Sequence[str] | None = None) -> int:
 
         command = parse_run(words[1:])
         if command is not None:
-            from vmm.cli.run import main as run
-
-            return run(command.options, command.image, command.arguments)
+            return _run(command)
     from vmm.cli.commands import cli
 
     return cli(words)
+
+
+def _run(command: RunCommand) -> int:
+    """Start the machine of a well-formed `vmm run`, as fast as can be."""
+    # Start-up makes no garbage that matters, and looking for it is a twentieth of the time.
+    gc.disable()
+    if command.options.get("backend") == "unicorn" or not os.path.exists("/dev/kvm"):
+        from vmm.backends.unicorn.library import load_ahead
+
+        load_ahead()
+    from vmm.cli.run import main as run
+
+    return run(command.options, command.image, command.arguments)

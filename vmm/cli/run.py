@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -35,6 +36,7 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
     timeout = options.get("timeout")
     assert timeout is None or isinstance(timeout, float)
     with Machine.from_config(config) as machine:
+        gc.enable()
         if not options.get("quiet"):
             say(f"{machine.title}, {machine.backend} backend: {machine.backend_reason}")
         machine.console.attach_output(_STDOUT, _STDERR)
