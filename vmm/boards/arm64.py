@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vmm.backends.api import Arm64Vcpu, VirtualMachine
     from vmm.boards.board import Host
     from vmm.boards.options import BoardOptions
+    from vmm.boards.virtio import VirtioSlots
     from vmm.bus import Bus
     from vmm.console import Console
     from vmm.devices.gicv2 import GicV2
@@ -60,11 +61,12 @@ class Arm64Board:
         self._bus = bus
         self._memory = memory
         self._clock = clock
-        self._wire = SerialWire(console, bus)
+        self.wire = SerialWire(console, bus)
         self._cpus = 1
         self._gic2: GicV2 | None = None
         self._gic3: GicV3 | None = None
         self._irq_lines: tuple[InterruptLine, ...] = ()
+        self._virtio: VirtioSlots | None = None
         services = Services(memory, console, clock, host)
         attach = bus.mmio.attach
         attach(at.DOORBELL, at.PAGE, "doorbell", Doorbell(memory, services.table))
@@ -130,15 +132,34 @@ class Arm64Board:
 
         regions = tuple((region.base, region.size) for region in self._memory.regions)
         return build_tree(
-            regions, self._cpus, self.gic_version, self._firecracker, command_line, initrd
+            regions,
+            self._cpus,
+            self.gic_version,
+            self._firecracker,
+            command_line,
+            initrd,
+            () if self._virtio is None else self._virtio.places,
         )
+
+    def kernel_words(self) -> str:
+        """All of it is in the device tree."""
+        return ""
+
+    @property
+    def virtio(self) -> VirtioSlots:
+        """The slots of virtio devices."""
+        if self._virtio is None:
+            from vmm.boards.virtio import VirtioSlots
+
+            self._virtio = VirtioSlots(self._bus, at.VIRTIO, at.INTIDS_VIRTIO, self._shared_line)
+        return self._virtio
 
     def on_input_attached(self) -> None:
         """Input is read on demand until the guest touches the serial port."""
 
     def on_console_input(self) -> None:
         """Pass input on to the serial port, if the guest uses it."""
-        self._wire.feed()
+        self.wire.feed()
 
     @property
     def gic(self) -> GicV2 | GicV3:
@@ -179,18 +200,18 @@ class Arm64Board:
         from vmm.devices.pl011 import Pl011
 
         uart = Pl011(
-            irq=self._shared_line(at.INTID_SERIAL), sink=self._wire.sink, on_room=self._wire.feed
+            irq=self._shared_line(at.INTID_SERIAL), sink=self.wire.sink, on_room=self.wire.feed
         )
-        self._wire.connect(uart)
+        self.wire.connect(uart)
         return uart
 
     def _build_ns16550(self) -> Region:
         from vmm.devices.ns16550 import Ns16550
 
         uart = Ns16550(
-            irq=self._shared_line(at.INTID_SERIAL), sink=self._wire.sink, on_room=self._wire.feed
+            irq=self._shared_line(at.INTID_SERIAL), sink=self.wire.sink, on_room=self.wire.feed
         )
-        self._wire.connect(uart)
+        self.wire.connect(uart)
         return uart
 
     def _build_pl031(self) -> Region:

@@ -7,7 +7,7 @@
 0x0901_0000  real-time clock (PL031)
 0x0902_0000  doorbell
 0x0a00_0000  virtio-mmio
-0x4000_0000  RAM
+0x4000_0000  RAM                                  48  virtio-mmio, one for each device
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ GIC_REDISTRIBUTOR: Final = 0x080A_0000
 PL011: Final = 0x0900_0000
 PL031: Final = 0x0901_0000
 DOORBELL: Final = 0x0902_0000
+VIRTIO: Final = 0x0A00_0000
 RAM: Final = 0x4000_0000
 
 FIRECRACKER_SERIAL: Final = 0x4000_2000
@@ -35,3 +36,4 @@ INTID_VIRTUAL_TIMER: Final = 27
 INTID_PHYSICAL_TIMER: Final = 30
 INTID_SERIAL: Final = 33
 INTID_PL031: Final = 34
+INTIDS_VIRTIO: Final = range(48, 80)

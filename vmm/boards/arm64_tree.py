@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
+    from vmm.boards.virtio import VirtioPlace
+
 # Cells of an interrupt specifier (binding arm,gic): kind, number within its kind, flags.
 SPI: Final = 0
 PPI: Final = 1
@@ -30,6 +32,7 @@ def build_tree(
     firecracker: bool,
     command_line: str,
     initrd: tuple[int, int] | None,
+    virtio: Sequence[VirtioPlace] = (),
 ) -> bytes:
     """Return the flattened tree.
 
@@ -40,6 +43,7 @@ def build_tree(
         firecracker: the serial port is a 16550, at its place on that model.
         command_line: for ``/chosen``.
         initrd: its first guest-physical address and the first behind it.
+        virtio: the virtio devices.
     """
     root = Node(
         "",
@@ -65,6 +69,8 @@ def build_tree(
     else:
         _add_pl011(root)
     _add_pl031(root)
+    for place in virtio:
+        _add_virtio(root, place)
     return flatten(root)
 
 
@@ -165,6 +171,18 @@ def _add_pl031(root: Node) -> None:
             "interrupts": (SPI, at.INTID_PL031 - FIRST_SPI, LEVEL_HIGH),
             "clocks": (CLOCK_PHANDLE,),
             "clock-names": "apb_pclk",
+        },
+    )
+
+
+def _add_virtio(root: Node, place: VirtioPlace) -> None:
+    root.add(
+        f"virtio_mmio@{place.base:x}",
+        {
+            "compatible": "virtio,mmio",
+            "reg": reg((place.base, place.size)),
+            "interrupts": (SPI, place.irq - FIRST_SPI, LEVEL_HIGH),
+            "dma-coherent": (),
         },
     )
 

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from vmm.arch import Arch
 from vmm.backends.api import VirtualMachine
 from vmm.boards.options import BoardOptions
+from vmm.boards.serial import SerialWire
+from vmm.boards.virtio import VirtioSlots
 from vmm.bus import Bus
 from vmm.console import Console
 from vmm.devices.lines import Clock
@@ -32,6 +34,8 @@ class Board(Protocol):
         device_regions: (base, length, name) of memory-mapped registers, page-aligned, ascending;
             what a kernel maps before it has found any device by itself.
         counter_hz: frequency of the guest's counter, 0 where unknown.
+        virtio: where virtio devices are put, before the image is loaded.
+        wire: between the console and the port that the guest uses.
     """
 
     @property
@@ -44,6 +48,10 @@ class Board(Protocol):
     def device_regions(self) -> tuple[tuple[int, int, str], ...]: ...
     @property
     def counter_hz(self) -> int: ...
+    @property
+    def virtio(self) -> VirtioSlots: ...
+    @property
+    def wire(self) -> SerialWire: ...
 
     def __init__(
         self,
@@ -73,6 +81,10 @@ class Board(Protocol):
 
         ``initrd`` is its first guest-physical address and the first behind it.
         """
+        ...
+
+    def kernel_words(self) -> str:
+        """Return what a kernel must be told of devices on its command line, "" for nothing."""
         ...
 
     def on_input_attached(self) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vmm.backends.api import VirtualMachine, X86Vcpu
     from vmm.boards.board import Host
     from vmm.boards.options import BoardOptions
+    from vmm.boards.virtio import VirtioSlots
     from vmm.bus import Bus
     from vmm.console import Console
     from vmm.devices.i8042 import I8042
@@ -56,9 +57,10 @@ class X86Board:
         self._clock = clock
         self._console = console
         self._host = host
-        self._wire = SerialWire(console, bus)
+        self.wire = SerialWire(console, bus)
         self._made_pit: I8254 | None = None
         self._made_i8042: I8042 | None = None
+        self._virtio: VirtioSlots | None = None
         self._interrupts = Interrupts(vm, bus, clock)
         services = Services(memory, console, clock, host)
         bus.pio.attach(at.DOORBELL, DOORBELL_WIDTH, "doorbell", Doorbell(memory, services.table))
@@ -79,12 +81,27 @@ class X86Board:
         """A PC has none."""
         return None
 
+    def kernel_words(self) -> str:
+        """Return where virtio devices are, as Linux's module virtio_mmio takes it."""
+        places = () if self._virtio is None else self._virtio.places
+        return " ".join([f"virtio_mmio.device={p.size}@{p.base:#x}:{p.irq}" for p in places])
+
+    @property
+    def virtio(self) -> VirtioSlots:
+        """The slots of virtio devices."""
+        if self._virtio is None:
+            from vmm.boards.virtio import VirtioSlots
+
+            line = self._interrupts.line
+            self._virtio = VirtioSlots(self._bus, at.VIRTIO, at.IRQS_VIRTIO, line)
+        return self._virtio
+
     def on_input_attached(self) -> None:
         """Input is read on demand until the guest touches a serial port."""
 
     def on_console_input(self) -> None:
         """Pass input on to the serial port, if the guest uses it."""
-        self._wire.feed()
+        self.wire.feed()
 
     def _attach_ports(self, bus: Bus) -> None:
         attach = bus.pio.attach
@@ -106,9 +123,9 @@ class X86Board:
         from vmm.devices.ns16550 import Ns16550
 
         uart = Ns16550(
-            irq=self._interrupts.line(at.IRQ_COM1), sink=self._wire.sink, on_room=self._wire.feed
+            irq=self._interrupts.line(at.IRQ_COM1), sink=self.wire.sink, on_room=self.wire.feed
         )
-        self._wire.connect(uart)
+        self.wire.connect(uart)
         return uart
 
     @property
@@ -137,7 +154,7 @@ class X86Board:
     def _build_debug_console(self) -> Region:
         from vmm.devices.pc_exits import DebugConsole
 
-        return DebugConsole(sink=self._wire.sink)
+        return DebugConsole(sink=self.wire.sink)
 
     def _build_debug_exit(self) -> Region:
         from vmm.devices.pc_exits import DebugExit

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vmm.devices.local_apic import LocalApics
 
 SPURIOUS: Final = 0xFF
+ISA_IRQS: Final = 16
 
 
 class Interrupts:
@@ -95,7 +96,9 @@ class Interrupts:
             self._ioapic.end_of_interrupt(vector)
 
     def line(self, irq: int) -> InterruptLine:
-        """Return the wire of ISA interrupt request ``irq``."""
+        """Return the wire of ISA interrupt request ``irq``, or of pin 16 or more alone."""
+        if irq >= ISA_IRQS:
+            return self.ioapic.line(irq)
         gsi = at.GSI_TIMER if irq == at.IRQ_TIMER else irq
 
         def drive(level: bool) -> None:

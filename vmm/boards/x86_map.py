@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HOLE_START: Final = 0xC000_0000
 HOLE_END: Final = 0x1_0000_0000
 
+VIRTIO: Final = 0xD000_0000
 IOAPIC: Final = 0xFEC0_0000
 LOCAL_APIC: Final = 0xFEE0_0000
 APIC_WINDOW: Final = 0x1000
@@ -48,4 +49,6 @@ DOORBELL: Final = 0x0CA0
 IRQ_TIMER: Final = 0
 IRQ_COM1: Final = 4
 IRQ_RTC: Final = 8
+# Those of a PC that nothing else here uses, and the I/O APIC's that no PC has.
+IRQS_VIRTIO: Final = (5, 6, 7, 9, 10, 11, 12, 14, 15, *range(16, 24))
 GSI_TIMER: Final = 2  # where a PC's I/O APIC receives the 8254

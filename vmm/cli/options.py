@@ -69,6 +69,14 @@ RUN_OPTIONS: Final = (
         "What the board shall be like, if not as the image expects it: gic=2, gic=3, virt,"
         " firecracker; comma-separated (arm64).",
     ),
+    Option(
+        "--disk",
+        TEXT,
+        "FILE[,ro][,serial=S]",
+        "Virtio disk with the content of a raw file or block device.",
+        repeated=True,
+    ),
+    Option("--device", TEXT, "NAME", "Virtio device: rng or console.", repeated=True),
     Option("--timeout", SECONDS, "S", "Stop the guest after S seconds, with exit status 124."),
     Option("--quiet", FLAG, "", "Do not say which backend was chosen."),
 )

@@ -84,7 +84,14 @@ def _configure(
         initrd=None if get("initrd") is None else str(get("initrd")),
         environment=tuple(environment),
         board=parse_board(str(get("board") or "")),
+        disks=_texts(get("disk")),
+        devices=_texts(get("device")),
     ).check()
+
+
+def _texts(given: object) -> tuple[str, ...]:
+    assert given is None or isinstance(given, (list, tuple))
+    return tuple(given or ())
 
 
 def _arch(name: object) -> Arch | None:

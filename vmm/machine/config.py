@@ -39,6 +39,8 @@ class MachineConfig:
         initrd: path of a cpio archive for the root file system, or None.
         environment: of the program.
         board: what the board shall be like; what it leaves open is as the image expects it.
+        disks: virtio disks, each as ``--disk`` says it.
+        devices: the names of virtio devices that need no options.
     """
 
     image: str
@@ -51,6 +53,13 @@ class MachineConfig:
     initrd: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
     board: BoardOptions = NO_OPTIONS
+    disks: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+
+    @property
+    def attached(self) -> bool:
+        """Tell whether there is any virtio device."""
+        return bool(self.disks or self.devices)
 
     def check(self) -> MachineConfig:
         """Return the same value.
@@ -74,6 +83,9 @@ class MachineConfig:
                     "a NUL character cannot be in the image's name, its arguments"
                     " or the kernel's command line"
                 )
+        for text in (*self.disks, *self.devices):
+            if "\0" in text:
+                raise UsageError(f"a NUL character cannot be in a device's option: {text!r}")
         for name, content in self.environment:
             if not name or "=" in name or "\0" in name + content:
                 raise UsageError(f"environment variable {name!r} has no valid name or content")
@@ -168,4 +180,6 @@ _FROM_TOML: Final = {
     "initrd": _text,
     "environment": _table,
     "board": _board,
+    "disks": _texts,
+    "devices": _texts,
 }

@@ -98,6 +98,8 @@ class Machine:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         board: str = "",
+        disks: Sequence[str] = (),
+        devices: Sequence[str] = (),
     ) -> None:
         """Make a machine that will boot ``image``.
 
@@ -114,6 +116,8 @@ class Machine:
             stdin: all of the program's input; by default it comes from ``console.send``.
             board: what the board shall be like, for example ``gic=2``; by default as the image
                 expects it.
+            disks: virtio disks: ``FILE[,ro][,serial=TEXT]``.
+            devices: further virtio devices by name: ``rng``, ``console``.
 
         Raises:
             UsageError: if this cannot be; one line says why.
@@ -129,6 +133,8 @@ class Machine:
             initrd=None if initrd is None else os.fspath(initrd),
             environment=tuple((env or {}).items()),
             board=parse_board(board),
+            disks=tuple(disks),
+            devices=tuple(devices),
         )
         self._build(config.check())
         if stdin is not None:
@@ -191,12 +197,21 @@ class Machine:
             self.vcpu: Vcpu = vm.create_vcpu(0, self.bus)
             self._resources.append(self.vcpu)
             self.board.connect((self.vcpu,))
+            if config.attached:
+                self._attach_devices(config)
             self.loaded = load_image(config, image, self.board, self.memory)
             if self.loaded.foreign and vm.local_apic:
                 from vmm.machine.halt_watch import HaltWatch
 
                 self._watch = HaltWatch(self.vcpu, self.memory, self.clock)
             self.vcpu.set_registers(self.loaded.registers)
+
+    def _attach_devices(self, config: MachineConfig) -> None:
+        from vmm.machine.attachments import Attachments
+
+        attachments = Attachments(self.board, self.memory)
+        self._resources.append(attachments)
+        attachments.attach(config)
 
     # ---- Life cycle ----
 

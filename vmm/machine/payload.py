@@ -102,6 +102,7 @@ def _load_calypso(
 ) -> Payload:
     from vmm.boot.calypso import load
 
+    command_line = _join(config.command_line, board.kernel_words())
     loaded = load(
         memory,
         board.arch,
@@ -110,8 +111,8 @@ def _load_calypso(
         arguments=(config.image, *config.arguments),
         environment=tuple(f"{name}={content}" for name, content in config.environment),
         initrd=config.initrd,
-        command_line=config.command_line,
-        device_tree=board.device_tree(config.command_line, None) or b"",
+        command_line=command_line,
+        device_tree=board.device_tree(command_line, None) or b"",
         device_regions=board.device_regions,
         doorbell=board.doorbell,
         console=board.serial,
@@ -134,11 +135,13 @@ def _load_foreign(
     if config.environment:
         raise UsageError(f"{image.path}: --env is for programs, this is a kernel")
     words = [config.command_line, *config.arguments]
+    if image.linux:
+        words.append(board.kernel_words())
     if image.linux and board.arch == X86_64 and "console=" not in config.command_line:
         words.insert(0, LINUX_X86_CONSOLE)
     request = BootRequest(
         name=os.path.basename(image.path),
-        command_line=" ".join([word for word in words if word]),
+        command_line=_join(*words),
         initrd=config.initrd,
         board=board,
         cpus=config.cpus,
@@ -147,3 +150,7 @@ def _load_foreign(
     # Without ACPI, Linux halts a PC where it would switch it off.
     halts = image.linux and board.arch == X86_64
     return Payload(registers, (image.path,), foreign=True, halts_when_done=halts)
+
+
+def _join(*words: str) -> str:
+    return " ".join([word for word in words if word])

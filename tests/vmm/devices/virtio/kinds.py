@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from tests.vmm.devices.virtio.echo import Echo
 from vmm.devices.virtio.block import Block
+from vmm.devices.virtio.console import ConsoleDevice
 from vmm.devices.virtio.device import VirtioDevice
 from vmm.devices.virtio.disk import Disk
 from vmm.devices.virtio.rng import Rng
@@ -20,10 +21,18 @@ def rng(memory: GuestMemory) -> Rng:
     return Rng(memory, source=bytes)
 
 
+# One for all, as nothing here depends on what is on it.
+with tempfile.NamedTemporaryFile() as _file:
+    os.truncate(_file.name, 1 << 20)
+    DISK = Disk(_file.name)
+
+
 def block(memory: GuestMemory) -> Block:
-    with tempfile.NamedTemporaryFile() as file:
-        os.truncate(file.name, 1 << 20)
-        return Block(memory, disk=Disk(file.name))
+    return Block(memory, disk=DISK)
 
 
-KINDS: tuple[Make, ...] = (Echo, rng, block)
+def console(memory: GuestMemory) -> ConsoleDevice:
+    return ConsoleDevice(memory, sink=bytearray().extend)
+
+
+KINDS: tuple[Make, ...] = (Echo, rng, block, console)

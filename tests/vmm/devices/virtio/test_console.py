@@ -1,0 +1,114 @@
+"""The console device: output, input with and without buffers, emergency writes."""
+
+from __future__ import annotations
+
+from tests.vmm.devices.parts import Screen
+from tests.vmm.devices.virtio import driver as d
+from tests.vmm.devices.virtio.driver import Guest
+from vmm.devices.virtio.console import INPUT_ROOM, MAX_OUTPUT, ConsoleDevice
+
+RECEIVE, TRANSMIT = 0, 1
+
+
+class Terminal:
+    """A driver and the host's end."""
+
+    def __init__(self) -> None:
+        memory = d.ram()
+        self.screen = Screen()
+        self.waiting = b""
+        self.starts = 0
+        self.device = ConsoleDevice(
+            memory, sink=self.screen, on_room=self.feed, on_start=self.started
+        )
+        self.guest = Guest(self.device, memory)
+
+    def started(self) -> None:
+        self.starts += 1
+
+    def feed(self) -> None:
+        self.waiting = self.waiting[self.device.receive(self.waiting) :]
+
+    def offer(self, length: int) -> int:
+        queue = self.guest.queues[RECEIVE]
+        address = queue.allocate(length)
+        queue.offer([(address, length, True)])
+        return address
+
+    def received(self, address: int) -> bytes:
+        used = self.guest.queues[RECEIVE].take()
+        assert used is not None
+        return self.guest.memory.read(d.Gpa(address), used.length)
+
+
+def started() -> Terminal:
+    terminal = Terminal()
+    terminal.guest.start()
+    return terminal
+
+
+def test_output_reaches_the_host() -> None:
+    terminal = started()
+    assert terminal.guest.read(d.DEVICE_ID) == 3
+    terminal.guest.request(TRANSMIT, b"hello, ", 0)
+    terminal.guest.request(TRANSMIT, b"world\n", 0, indirect=True)
+    assert terminal.screen.text == b"hello, world\n"
+
+
+def test_endless_output_is_cut() -> None:
+    terminal = started()
+    queue = terminal.guest.queues[TRANSMIT]
+    queue.offer([(d.RAM, 2 << 20, False)] * 4)
+    terminal.guest.kick(TRANSMIT)
+    assert queue.take() is not None
+    assert len(terminal.screen.text) == MAX_OUTPUT
+
+
+def test_input_fills_waiting_buffers() -> None:
+    terminal = started()
+    first, second = terminal.offer(4), terminal.offer(8)
+    terminal.guest.kick(RECEIVE)
+    terminal.guest.acknowledge()
+    assert terminal.device.receive(b"abcdef") == 6
+    assert terminal.guest.irq.level
+    assert terminal.received(first) == b"abcd"
+    assert terminal.received(second) == b"ef"
+
+
+def test_input_waits_for_buffers() -> None:
+    terminal = started()
+    assert terminal.device.receive(b"early") == 5
+    assert terminal.guest.queues[RECEIVE].take() is None
+    address = terminal.offer(16)
+    terminal.guest.kick(RECEIVE)
+    assert terminal.received(address) == b"early"
+
+
+def test_input_is_bounded_and_goes_on() -> None:
+    terminal = started()
+    terminal.waiting = bytes(range(256)) * 20
+    whole = terminal.waiting
+    terminal.feed()
+    assert len(terminal.waiting) == len(whole) - INPUT_ROOM
+    got = b""
+    while len(got) < len(whole):
+        address = terminal.offer(1000)
+        terminal.guest.kick(RECEIVE)
+        got += terminal.received(address)
+    assert got == whole
+
+
+def test_no_input_is_taken_before_a_driver_is_ready() -> None:
+    terminal = Terminal()
+    assert terminal.device.room() == 0
+    assert terminal.device.receive(b"lost?") == 0
+    assert terminal.starts == 0
+    terminal.guest.start()
+    assert terminal.starts == 1
+    assert terminal.device.room() == INPUT_ROOM
+
+
+def test_emergency_writes_need_no_driver() -> None:
+    terminal = Terminal()
+    terminal.guest.transport.write(d.CONFIG + 8, 4, ord("!"))
+    assert terminal.screen.text == b"!"

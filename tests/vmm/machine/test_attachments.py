@@ -1,0 +1,78 @@
+"""Options of virtio devices, and what happens when the host does not have what they name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmm.errors import UsageError
+from vmm.machine.attachments import DiskOption, parse_disk
+from vmm.machine.machine import Machine
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("disk.img", DiskOption("disk.img")),
+        ("disk.img,ro", DiskOption("disk.img", read_only=True)),
+        ("disk.img,serial=a b", DiskOption("disk.img", serial="a b")),
+        ("disk.img,serial=x,ro", DiskOption("disk.img", read_only=True, serial="x")),
+        ("a,b.img,ro", DiskOption("a,b.img", read_only=True)),
+    ],
+)
+def test_disks(text: str, option: DiskOption) -> None:
+    assert parse_disk(text) == option
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_disk_or_a_usage_error(text: str) -> None:
+    try:
+        assert text.startswith(parse_disk(text).path)
+    except UsageError:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"disks": ["/nowhere/disk"]}, "disk /nowhere/disk: No such file"),
+        ({"disks": [",ro"]}, "write FILE"),
+        ({"disks": ["/dev/null"]}, "neither a file nor a block device"),
+        ({"disks": ["a\0b"]}, "NUL"),
+        ({"devices": ["toaster"]}, "no such device; there are rng"),
+    ],
+)
+def test_what_cannot_be_is_one_line(fields: dict[str, list[str]], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint) as caught:
+        Machine("hello", backend="unicorn", **fields)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_disks_are_closed_with_the_machine(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(512))
+    with Machine("hello", backend="unicorn", disks=[str(path)]):
+        assert str(path) in _open_files()
+    assert str(path) not in _open_files()
+    with pytest.raises(UsageError):
+        Machine("hello", backend="unicorn", disks=[str(path), "/nowhere"])
+    assert str(path) not in _open_files()
+
+
+def _open_files() -> set[str]:
+    names = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            names.add(os.readlink(f"/proc/self/fd/{fd}"))
+        except OSError:
+            pass  # the one of this very directory
+    return names
+
+
+def test_a_guest_with_devices_runs(arch: str, backend: str) -> None:
+    with Machine("hello", arch=arch, backend=backend, devices=["rng"]) as machine:
+        assert machine.run(timeout=30) == 0

@@ -1,0 +1,132 @@
+"""The loop that tells devices of the host's descriptors."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from vmm.machine.events import EventLoop
+
+
+@pytest.fixture
+def lock() -> threading.RLock:
+    return threading.RLock()
+
+
+@pytest.fixture
+def loop(lock: threading.RLock) -> Iterator[EventLoop]:
+    loop = EventLoop(lock)
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+class Bell:
+    """Counts calls, and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.rung = threading.Semaphore(0)
+
+    def __call__(self) -> None:
+        self.rung.release()
+
+    def wait(self, seconds: float = 10) -> bool:
+        return self.rung.acquire(timeout=seconds)
+
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+def test_it_calls_once_for_each_time_it_is_armed(
+    loop: EventLoop, pair: Pair, lock: threading.RLock
+) -> None:
+    bell = Bell()
+    with lock:
+        watch = loop.watch(pair[0].fileno(), bell)
+    pair[1].send(b"x")
+    assert not bell.wait(0.05)
+    for _ in range(2):
+        with lock:
+            watch.arm(read=True)
+        assert bell.wait()
+        assert not bell.wait(0.05)
+
+
+def test_it_tells_of_room_to_write(loop: EventLoop, pair: Pair, lock: threading.RLock) -> None:
+    bell = Bell()
+    with lock:
+        watch = loop.watch(pair[0].fileno(), bell)
+        watch.arm(write=True)
+    assert bell.wait()
+
+
+def test_it_tells_of_the_other_ends_end(loop: EventLoop, pair: Pair, lock: threading.RLock) -> None:
+    bell = Bell()
+    with lock:
+        loop.watch(pair[0].fileno(), bell).arm(read=True)
+    pair[1].close()
+    assert bell.wait()
+
+
+def test_the_lock_is_held(loop: EventLoop, pair: Pair, lock: threading.RLock) -> None:
+    bell = Bell()
+    with lock:
+        loop.watch(pair[0].fileno(), bell).arm(read=True)
+        pair[1].send(b"x")
+        assert not bell.wait(0.1)
+    assert bell.wait()
+
+
+def test_nothing_is_called_after_close(pair: Pair, lock: threading.RLock) -> None:
+    bell = Bell()
+    loop = EventLoop(lock)
+    with lock:
+        watch = loop.watch(pair[0].fileno(), bell)
+        watch.arm(read=True)
+    loop.close()
+    pair[1].send(b"x")
+    assert not bell.wait(0.05)
+    loop.close()
+    watch.close()
+
+
+def test_a_closed_watch_is_silent(loop: EventLoop, pair: Pair, lock: threading.RLock) -> None:
+    bell = Bell()
+    with lock:
+        watch = loop.watch(pair[0].fileno(), bell)
+        watch.arm(read=True)
+        pair[1].send(b"x")
+        watch.close()
+        watch.close()
+    assert not bell.wait(0.05)
+
+
+def test_an_unused_loop_has_no_thread(lock: threading.RLock) -> None:
+    before = len(os.listdir("/proc/self/task"))
+    loop = EventLoop(lock)
+    assert len(os.listdir("/proc/self/task")) == before
+    loop.close()
+
+
+def test_close_ends_the_thread(pair: Pair, lock: threading.RLock) -> None:
+    before = len(os.listdir("/proc/self/task"))
+    loop = EventLoop(lock)
+    with lock:
+        loop.watch(pair[0].fileno(), Bell())
+    loop.close()
+    deadline = time.monotonic() + 5
+    while len(os.listdir("/proc/self/task")) > before and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert len(os.listdir("/proc/self/task")) <= before
