@@ -1,7 +1,7 @@
 """Debian's busybox in the guest against the same program on the host, command line by command line.
 
-The host runs the amd64 binary, in a chroot of a directory with the same files as the guest's
-initrd. Standard output and error are compared as one stream, with the exit status.
+The host runs the binary of its own architecture, in a chroot of a directory with the same files as
+the guest's initrd. Standard output and error are compared as one stream, with the exit status.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scripts.debian import DebianError
 from tests.guest.comparison import Line, run_in_guest, run_on_host
 from tests.guest.tree import directory, hard_link, make_archive, make_directory, regular
 from tests.guest.tree import symlink as link
-from vmm.arch import host_arch
+from vmm.arch import X86_64, host_arch
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may chroot")
 
@@ -264,7 +264,7 @@ DEVICES = re.compile(rb"^.*[ /](dev|proc)(/.*)?\n", re.MULTILINE)
 @pytest.fixture(scope="session")
 def host_busybox() -> Path:
     try:
-        return inputs.busybox("x86_64")
+        return inputs.busybox(host_arch() or X86_64)
     except DebianError as error:
         pytest.skip(str(error))
 
