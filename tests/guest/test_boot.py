@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,22 @@ SECONDS = 60
 
 @pytest.fixture(scope="session")
 def kernels() -> dict[str, Path]:
-    """The kernel of tests/guest/kernel, for each architecture."""
+    """The kernel of tests/guest/kernel, for each architecture.
+
+    Where there is no compiler, in the KVM lab, they are what the host built in the same checkout.
+    """
     folder = Path(__file__).parent / "kernel"
-    products = {}
+    products = {
+        architecture.name: folder.parents[2] / f"build/test-kernel-{architecture.name}.elf"
+        for architecture in ARCHITECTURES
+    }
+    if find_spec("ziglang") is None:
+        if not all(product.exists() for product in products.values()):
+            pytest.skip("needs the package ziglang, or kernels built with it")
+        return products
     steps = []
     for architecture in ARCHITECTURES:
-        output = folder.parents[2] / f"build/test-kernel-{architecture.name}.elf"
-        steps += kernel_steps(architecture, output, (*LOWER_HALF, folder))
-        products[architecture.name] = output
+        steps += kernel_steps(architecture, products[architecture.name], (*LOWER_HALF, folder))
     assert build(steps) == []
     return products
 
