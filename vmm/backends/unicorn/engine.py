@@ -24,6 +24,7 @@ PROT_EXEC: Final = 4
 PROT_ALL: Final = 7
 HOOK_INTR: Final = 1 << 0
 HOOK_INSN: Final = 1 << 1
+HOOK_CODE: Final = 1 << 2
 HOOK_BLOCK: Final = 1 << 3
 
 ERR_FETCH_UNMAPPED: Final = 8

@@ -7,7 +7,8 @@ faults), which must not cross Python's frames. A few instructions each do it ins
 * ``dispatch``, an exception hook, hands most exceptions to the engine's own delivery and a chosen
   few to Python;
 * ``stop``, a block hook, ends the run before the block if somebody has asked for that;
-* ``count``, an instruction hook, counts.
+* ``count``, an instruction hook, counts;
+* ``nothing``, for what must have a hook.
 
 The code is position independent. What it needs is in the hook's user data::
 
@@ -60,6 +61,7 @@ _X86_64_COUNT: Final = (
     "48ff01"  #       inc  qword [rcx]
     "c3"  #           ret
 )
+_X86_64_NOTHING: Final = "c3"  # ret
 
 # dispatch(x0 = engine, w1 = exception, x2 = struct dispatch *)
 # stop and count(x0 = engine, x1 = address, w2 = size, x3 = user data)
@@ -91,11 +93,14 @@ _AARCH64_COUNT: Final = (
     "640000f9"  #     str  x4, [x3]
     "c0035fd6"  #     ret
 )
+_AARCH64_NOTHING: Final = "c0035fd6"  # ret
 
 _CODE: Final = {
-    "x86_64": (_X86_64_DISPATCH, _X86_64_STOP, _X86_64_COUNT),
-    "aarch64": (_AARCH64_DISPATCH, _AARCH64_STOP, _AARCH64_COUNT),
+    "x86_64": (_X86_64_DISPATCH, _X86_64_STOP, _X86_64_COUNT, _X86_64_NOTHING),
+    "aarch64": (_AARCH64_DISPATCH, _AARCH64_STOP, _AARCH64_COUNT, _AARCH64_NOTHING),
 }
+
+_HOST: Final = os.uname().machine
 
 # Bytes between the starts of two routines.
 _SPACING: Final = 64
@@ -108,6 +113,7 @@ class Shims:
     dispatch: int
     stop: int
     count: int
+    nothing: int
 
 
 # The page that they are in, kept for the life of the process because engines hold its address.
@@ -117,14 +123,14 @@ _pages: list[mmap.mmap] = []
 def load_shims(library: Library) -> Shims | None:
     """Return the routines, or None where this host cannot run them or does not allow it."""
     if not _pages:
-        routines = _CODE.get(os.uname().machine, ())
+        routines = _CODE.get(_HOST, ())
         page = map_code(b"".join(bytes.fromhex(code).ljust(_SPACING, b"\0") for code in routines))
         if page is None:
             return None
         _pages.append(page)
     ffi = library.ffi
     base = int(ffi.cast("uintptr_t", ffi.from_buffer(_pages[0])))
-    return Shims(base, base + _SPACING, base + 2 * _SPACING)
+    return Shims(*(base + number * _SPACING for number in range(len(_CODE[_HOST]))))
 
 
 def map_code(code: bytes) -> mmap.mmap | None:

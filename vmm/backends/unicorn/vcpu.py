@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from vmm.backends.api import AccessHandler, Exit
+    from vmm.backends.unicorn.counting import InstructionCounter
     from vmm.backends.unicorn.engine import Engine
     from vmm.backends.unicorn.library import CData
     from vmm.memory import GuestMemory
@@ -84,6 +85,18 @@ class EngineVcpu:
     def invalidate_code(self, address: int, length: int) -> None:
         """See `UnicornMachine.invalidate_code`."""
         self._engine.invalidate_code(address, length)
+
+    def count_instructions(self) -> InstructionCounter:
+        """Count the instructions that the guest begins from now on, until the counter is closed.
+
+        Costs a few nanoseconds an instruction. Not during a run.
+
+        Raises:
+            VmmError: if this host does not let us run native code.
+        """
+        from vmm.backends.unicorn.counting import InstructionCounter
+
+        return InstructionCounter(self._engine)
 
     def close(self) -> None:
         self._bell.silence()

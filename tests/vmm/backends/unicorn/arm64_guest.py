@@ -37,9 +37,10 @@ MACROS = """
 .macro power_off
     psci 0x84000008
 .endm
-/* Sixteen vectors that all go to one handler. */
+/* Sixteen vectors that all go to one handler, at the label `vectors`. */
 .macro vectors handler
     .balign 2048
+vectors:
     .rept 16
     b \\handler
     .balign 128

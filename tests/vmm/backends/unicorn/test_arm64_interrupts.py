@@ -22,7 +22,6 @@ handler:
     add x28, x28, #1
     msr s3_0_c12_c12_1, x27
     eret
-vectors:
     vectors handler
 """
 
@@ -171,7 +170,6 @@ def test_the_level_is_seen_until_it_falls(arm64_guest: Boot) -> None:
         str xzr, [x9]
     2:  msr s3_0_c12_c12_1, x27
         eret
-    vectors:
         vectors handler
         """
     )
@@ -217,7 +215,6 @@ def test_no_interrupt_is_lost_in_a_storm(arm64_guest: Boot, core: str) -> None:
             add x24, x24, #4
             msr elr_el1, x24
             eret
-        vectors:
             vectors handler
         """
     )
@@ -313,7 +310,6 @@ def test_timers_interrupt_on_time(arm64_guest: Boot) -> None:
             msr {timer}_ctl_el0, xzr
             msr s3_0_c12_c12_1, x27
             eret
-        vectors:
             vectors handler
             """
         )
@@ -348,7 +344,6 @@ def test_a_timer_interrupts_a_busy_loop(arm64_guest: Boot) -> None:
         msr cntv_tval_el0, x1
         msr s3_0_c12_c12_1, x27
         eret
-    vectors:
         vectors handler
         """
     )
@@ -376,7 +371,6 @@ def test_device_registers_are_undefined_at_el0(arm64_guest: Boot) -> None:
     handler:
         mrs x20, esr_el1
         power_off
-    vectors:
         vectors handler
         """
     )

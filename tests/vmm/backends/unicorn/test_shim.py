@@ -10,7 +10,9 @@ import pytest
 from tests.vmm.backends.assemble import assemble
 from vmm.backends.unicorn import shim
 
-LISTING = re.compile(r"^(_\w+): Final = \(\n(.*?)^\)", re.MULTILINE | re.DOTALL)
+LISTING = re.compile(
+    r"^(_(?:X86_64|AARCH64)_\w+): Final = (\(\n.*?^\)|\".*?)$", re.MULTILINE | re.DOTALL
+)
 LINE = re.compile(r'^ *"([0-9a-f]*)" *# *(?:(\w+:) )? *(.*?)(?: {2,}\(.*)?$', re.MULTILINE)
 
 
@@ -29,7 +31,7 @@ def test_bytes_and_comments_agree(name: str) -> None:
         )
         text = text.replace("inc  qword", "inc qword ptr").replace("jmp  [", "jmp qword ptr [")
     assert assemble(arch, text, 0).code.hex() == getattr(shim, name)
-    assert len(lines) > 1
+    assert lines
 
 
 def test_all_routines_fit() -> None:
@@ -37,7 +39,7 @@ def test_all_routines_fit() -> None:
     assert names == {
         f"_{host}_{routine}"
         for host in ("X86_64", "AARCH64")
-        for routine in ("DISPATCH", "STOP", "COUNT")
+        for routine in ("DISPATCH", "STOP", "COUNT", "NOTHING")
     }
     assert all(len(getattr(shim, name)) // 2 <= shim._SPACING for name in names)
 
