@@ -5,7 +5,6 @@
 void kernel_main(physical_t bootinfo_address)
 {
 	bootinfo_initialize(bootinfo_address);
-	arch_initialize();
 	early_devices();
 	frames_initialize();
 	paging_initialize();

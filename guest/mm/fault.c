@@ -43,6 +43,9 @@ bool fault_resolve(struct trap_frame *frame, uint64_t address, unsigned access)
 {
 	if (frame_is_user(frame))
 		return resolve_program(frame, address, access);
+	/* The initial tables may lack what the kernel's have. */
+	if (paging_activate())
+		return true;
 	/* The kernel reaches the program's memory only where it may fault. */
 	if (address < USER_END && find_fixup(frame_pc(frame)))
 		return space_fault(address, access) == FAULT_RESOLVED || fault_fix(frame);
@@ -50,18 +53,10 @@ bool fault_resolve(struct trap_frame *frame, uint64_t address, unsigned access)
 	return false;
 }
 
-static bool is_in_page(uint64_t address, const char *page)
-{
-	return address - (uintptr_t)page < PAGE_SIZE;
-}
-
 void fault_check_stacks(const struct trap_frame *frame, uint64_t address)
 {
-	if (is_in_page(address, boot_stack_guard))
+	if (address - (uintptr_t)boot_stack_guard < PAGE_SIZE)
 		panic_at(frame, "stack overflow in the boot thread, guard at 0x%016lx", address);
-	if (is_in_page(address, fatal_stack_guard))
-		panic_at(frame, "stack overflow while reporting a fault, guard at 0x%016lx",
-			 address);
 }
 
 const char *fault_access_name(unsigned access)

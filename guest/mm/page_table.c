@@ -1,6 +1,7 @@
 /* Page tables: what both halves of the address space share. */
 #include "mm/page_table.h"
 
+#include <calypso/boot.h>
 #include <calypso/lib.h>
 
 #define INDEX_BITS 9
@@ -184,6 +185,6 @@ void user_tables_prune(user_t start, user_t end, user_t floor, user_t ceiling)
 	struct prune prune = {start, end, floor, ceiling, false};
 
 	prune_level(table_at(page_roots.user), PAGE_TABLE_ROOT, 0, &prune);
-	if (prune.freed)
+	if (prune.freed && paging_is_active())
 		arch_flush_all();
 }

@@ -1,6 +1,7 @@
 /* Pages of the program: bringing them in, copying them before they change, letting them go. */
 #include "mm/space.h"
 
+#include <calypso/boot.h>
 #include <calypso/errno.h>
 #include <calypso/fault.h>
 #include <calypso/lib.h>
@@ -22,6 +23,20 @@ static user_t table_end(user_t at, user_t end)
 static void *frame_content(pte_t entry)
 {
 	return phys_to_virt(pte_address(entry));
+}
+
+/* Make translations of [start, end) that have changed take effect. Before the tables are in use
+ * there is nothing to be done. */
+static void flush_range(user_t start, user_t end, uint64_t changed)
+{
+	if (changed == 0 || !paging_is_active())
+		return;
+	if (end - start > FLUSH_SINGLE_MAX * PAGE_SIZE) {
+		arch_flush_all();
+		return;
+	}
+	for (; start < end; start += PAGE_SIZE)
+		arch_flush_page(start);
 }
 
 /* ---- Bringing pages in ---- */
@@ -124,7 +139,7 @@ static int copy_before_write(const struct area *area, pte_t *entry, user_t page)
 {
 	int result = page_in_copy(area, entry, frame_content(*entry));
 
-	arch_flush_page(page);
+	flush_range(page, page + PAGE_SIZE, 1);
 	return result;
 }
 
@@ -145,7 +160,7 @@ int space_fault(user_t address, unsigned access)
 		if (access == PROT_WRITE && !pte_is_writable(*entry))
 			return copy_before_write(area, entry, page);
 		/* The translation cache had something older. */
-		arch_flush_page(page);
+		flush_range(page, page + PAGE_SIZE, 1);
 		return FAULT_RESOLVED;
 	}
 	int result = page_in(area, entry, page, access);
@@ -155,19 +170,20 @@ int space_fault(user_t address, unsigned access)
 	return result;
 }
 
-/* ---- Letting pages go, and changing them ---- */
-
-static void flush_range(user_t start, user_t end, uint64_t changed)
+void *page_content(user_t address, unsigned access)
 {
-	if (changed == 0)
-		return;
-	if (end - start > FLUSH_SINGLE_MAX * PAGE_SIZE) {
-		arch_flush_all();
-		return;
+	pte_t *entry = user_entry(address, false);
+
+	if (!entry || !pte_is_present(*entry) ||
+	    (access == PROT_WRITE && !pte_is_writable(*entry))) {
+		if (space_fault(address, access) != FAULT_RESOLVED)
+			return NULL;
+		entry = user_entry(address, false);
 	}
-	for (; start < end; start += PAGE_SIZE)
-		arch_flush_page(start);
+	return (char *)frame_content(*entry) + address % PAGE_SIZE;
 }
+
+/* ---- Letting pages go, and changing them ---- */
 
 /* Call `change` for each entry of [start, end) that is not empty; the number of calls. */
 typedef void entry_change(pte_t *entry, user_t page, void *context);
@@ -240,6 +256,6 @@ int pages_move(user_t from, user_t to, uint64_t length)
 		*new = *old;
 		*old = 0;
 	}
-	arch_flush_all();
+	flush_range(from, from + length, 1);
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* The kernel's own page table: built from bootinfo's regions, switched to once.
+/* The kernel's own page table: built from bootinfo's regions, switched to once, when boot is over.
  *
  * Memory that nobody needs yet and that would have to be mapped page by page is mapped when the
  * frame allocator asks for it: crumbs of FREE regions, and BOOT memory.
@@ -21,22 +21,6 @@ static void map_part(const struct calypso_region *region, struct span part)
 	    !page_table_map(page_roots.kernel, virtual, part.start, part.end - part.start,
 			    region->flags, device))
 		panic("no memory for the kernel's page tables");
-}
-
-/* Map a region of the kernel's image, leaving out the guard pages of the stacks in it. */
-static void map_image(const struct calypso_region *region)
-{
-	const physical_t guards[] = {virt_to_phys(boot_stack_guard),
-				     virt_to_phys(fatal_stack_guard)};
-	struct span rest = {region->physical, region->physical + region->length};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(guards); i++) {
-		if (guards[i] < rest.start || guards[i] >= rest.end)
-			continue;
-		map_part(region, (struct span){rest.start, guards[i]});
-		rest.start = guards[i] + PAGE_SIZE;
-	}
-	map_part(region, rest);
 }
 
 /* ---- What is needed at once, and the reserve ---- */
@@ -108,13 +92,18 @@ static void add_boot_memory(const struct calypso_region *region, struct span res
 		frames_add(rest);
 }
 
+static bool built, active;
+static bool everything_is_mapped;
+
 /* The allocator has opened its last whole chunk: there is enough for page tables, and the time has
  * come for what costs a page table entry for each page. */
 static void add_reserve(void)
 {
 	for_each_rest(map_part);
 	for_each_rest(add_crumb);
-	for_each_rest(add_boot_memory);
+	everything_is_mapped = true;
+	if (active)
+		for_each_rest(add_boot_memory);
 }
 
 /* ---- Boot ---- */
@@ -137,13 +126,11 @@ static void map_regions(void)
 	for (unsigned i = 0; i < bootinfo.region_count; i++) {
 		const struct calypso_region *region = &bootinfo_regions[i];
 
-		if (region->type == CALYPSO_REGION_RESERVED)
+		/* A guard, or memory that the kernel must not touch. */
+		if (region->flags == 0 || region->type == CALYPSO_REGION_RESERVED)
 			continue;
 		check_region(region);
-		if (region->type == CALYPSO_REGION_KERNEL)
-			map_image(region);
-		else
-			map_part(region, first_part(region));
+		map_part(region, first_part(region));
 	}
 }
 
@@ -163,14 +150,34 @@ void paging_initialize(void)
 	find_kept();
 	map_regions();
 	if (frames_have_whole_chunks()) {
-		arch_switch_tables(page_roots);
 		frames_set_reserve(add_reserve);
-		return;
+	} else {
+		/* The allocator uses its crumbs already, and so do the tables. */
+		for_each_rest(map_part);
+		everything_is_mapped = true;
 	}
-	/* The allocator uses its crumbs already, and so do the tables. */
-	for_each_rest(map_part);
+	built = true;
+}
+
+bool paging_activate(void)
+{
+	if (!built || active)
+		return false;
+	arch_require_privilege();
+	/* That may have come here by itself. */
+	if (active)
+		return true;
 	arch_switch_tables(page_roots);
-	for_each_rest(add_boot_memory);
+	active = true;
+	/* The initial tables, which lie in it, are out of use. */
+	if (everything_is_mapped)
+		for_each_rest(add_boot_memory);
+	return true;
+}
+
+bool paging_is_active(void)
+{
+	return active;
 }
 
 int device_map(physical_t address, uint64_t length)

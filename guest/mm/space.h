@@ -53,6 +53,10 @@ static inline unsigned page_rights(const struct area *area, bool owned)
 
 /* ---- Pages (pages.c) ---- */
 
+/* Where the kernel finds what the program has at `address`, brought in for this access: the rest of
+ * the page from there on. NULL where the program has no right to it. */
+void *page_content(user_t address, unsigned access);
+
 /* Drop the pages of [start, end). */
 void pages_unmap(user_t start, user_t end);
 

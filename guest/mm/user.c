@@ -1,6 +1,10 @@
 /* Copies between the kernel and the program: the checks; arch/.../user.S does the work. */
+#include "mm/space.h"
+
 #include <calypso/arch.h>
+#include <calypso/boot.h>
 #include <calypso/errno.h>
+#include <calypso/lib.h>
 #include <calypso/user.h>
 
 /* 0, or -EFAULT or -ENAMETOOLONG. Addresses of the program are checked by the caller. */
@@ -13,10 +17,41 @@ static bool is_user_range(user_t start, size_t length)
 	return start <= USER_END && length <= USER_END - start;
 }
 
+/* ---- While boot builds the address space, which is not in use yet: page by page ---- */
+
+enum action { COPY_IN, COPY_OUT, CLEAR };
+
+static int act_on_pages(enum action action, user_t address, char *kernel, size_t length)
+{
+	while (length != 0) {
+		size_t part = PAGE_SIZE - address % PAGE_SIZE;
+		void *content = page_content(address, action == COPY_IN ? PROT_READ : PROT_WRITE);
+
+		if (!content)
+			return -EFAULT;
+		if (part > length)
+			part = length;
+		if (action == COPY_IN)
+			memcpy(kernel, content, part);
+		else if (action == COPY_OUT)
+			memcpy(content, kernel, part);
+		else
+			memset(content, 0, part);
+		address += part;
+		kernel = kernel ? kernel + part : NULL;
+		length -= part;
+	}
+	return 0;
+}
+
+/* ---- The interface ---- */
+
 int user_copy_in(void *to, user_t from, size_t length)
 {
 	if (!is_user_range(from, length))
 		return -EFAULT;
+	if (unlikely(!paging_is_active()))
+		return act_on_pages(COPY_IN, from, to, length);
 	return arch_user_copy(to, (const void *)(uintptr_t)from, length);
 }
 
@@ -24,6 +59,8 @@ int user_copy_out(user_t to, const void *from, size_t length)
 {
 	if (!is_user_range(to, length))
 		return -EFAULT;
+	if (unlikely(!paging_is_active()))
+		return act_on_pages(COPY_OUT, to, (char *)(uintptr_t)from, length);
 	return arch_user_copy((void *)(uintptr_t)to, from, length);
 }
 
@@ -31,6 +68,8 @@ int user_clear(user_t to, size_t length)
 {
 	if (!is_user_range(to, length))
 		return -EFAULT;
+	if (unlikely(!paging_is_active()))
+		return act_on_pages(CLEAR, to, NULL, length);
 	return arch_user_clear((void *)(uintptr_t)to, length);
 }
 

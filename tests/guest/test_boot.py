@@ -103,8 +103,9 @@ def test_a_program_counter_outside_both_halves_is_the_programs_fault(
     assert re.match(r"program fault \d at 0x8000000000000000\n", experiments.panic("enter-hole"))
 
 
-def test_a_stack_overflow_is_named(experiments: Experiments) -> None:
-    message = experiments.panic("overflow-stack")
+@pytest.mark.parametrize("name", ["overflow-stack", "overflow-boot-stack"])
+def test_a_stack_overflow_is_named(experiments: Experiments, name: str) -> None:
+    message = experiments.panic(name)
     assert message.startswith("stack overflow in the boot thread, guard at 0xffff")
 
 

@@ -36,7 +36,7 @@ def test_segments_are_where_the_vmm_puts_them(kernel: ELFFile, arch: str) -> Non
     physical, direct_map = KERNEL_ADDRESSES[arch]
     loads = [s for s in kernel.iter_segments() if s["p_type"] == "PT_LOAD"]
     assert loads[0]["p_paddr"] == physical
-    assert [segment["p_flags"] for segment in loads] == [5, 4, 6]  # R X, R, R W
+    assert [segment["p_flags"] for segment in loads] == [5, 4, 6, 0, 6]  # RX, R, RW, guard, RW
     end = 0
     for segment in loads:
         assert segment["p_vaddr"] == segment["p_paddr"] + direct_map

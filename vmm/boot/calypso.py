@@ -54,6 +54,7 @@ _KERNEL_NAMES: Final = {
     READ | EXECUTE: "kernel text",
     READ: "kernel rodata",
     READ | WRITE: "kernel data",
+    0: "kernel guard",
 }
 
 _FIRMWARE: Final = "entry-arm64.bin"
@@ -259,14 +260,14 @@ class _Ram:
         return gpa
 
     def mappings(self) -> list[Mapping]:
-        """Return what the initial tables map: all but RAM behind the first GiB and firmware."""
+        """Return what the initial tables map: not RAM behind the first GiB, guards, firmware."""
         early_end = self.map.ram + EARLY_RAM
         mappings = []
         for region in self.layout.regions():
             length = region.length
             if region.type == abi.REGION_FREE:
                 length = min(region.end, early_end) - region.physical
-            if length > 0 and region.type != abi.REGION_BOOT:
+            if length > 0 and region.flags and region.type != abi.REGION_BOOT:
                 mappings.append(Mapping(region.virtual, region.physical, length, region.flags))
         return mappings
 

@@ -64,10 +64,10 @@ def _check_addresses(file: ImageFile, elf: Elf) -> None:
                 f"{file.path}: p_paddr {segment.physical:#x} is not a multiple of 4096, so that"
                 " two segments could need different rights to one page"
             )
-        if segment.flags & (PF_W | PF_X) == PF_W | PF_X or not segment.flags & PF_R:
+        if segment.flags not in (0, PF_R, PF_R | PF_W, PF_R | PF_X):
             raise UsageError(
                 f"{file.path}: p_flags of the segment at {segment.virtual:#x} are none of"
-                " R, RW and RX"
+                " R, RW, RX and 0 (a guard that is not mapped)"
             )
         if segment.physical < memory_map.kernel:
             raise UsageError(

@@ -26,6 +26,7 @@
 #define CNTKCTL_EL0VCTEN (1ull << 1) /* the program may read the virtual counter */
 
 extern const char trap_stubs[];
+noreturn void enter_user(user_t pc, user_t sp);
 
 void arch_initialize(void)
 {
@@ -35,6 +36,12 @@ void arch_initialize(void)
 	write_register("cpacr_el1", CPACR_FPEN);
 	write_register("cntkctl_el1", CNTKCTL_EL0VCTEN);
 	__asm__ volatile("msr daifclr, #4; isb" ::: "memory"); /* SError is never a surprise */
+}
+
+void arch_enter_user(user_t pc, user_t sp)
+{
+	paging_activate();
+	enter_user(pc, sp);
 }
 
 void arch_sync_code(const void *code, size_t length)

@@ -9,5 +9,8 @@ _start:
 	add	sp, x1, :lo12:boot_stack_top
 	mov	x29, xzr		/* the end of every backtrace */
 	mov	x30, xzr
+	mov	x19, x0
+	bl	arch_initialize
+	mov	x0, x19
 	bl	kernel_main
 	.size	_start, . - _start

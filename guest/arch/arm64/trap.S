@@ -162,10 +162,10 @@ stack_overflow:
 	bl	trap_stack_overflow
 	.size	stack_overflow, . - stack_overflow
 
-/* noreturn void arch_enter_user(user_t pc, user_t sp) */
-	.globl	arch_enter_user
-	.type	arch_enter_user, @function
-arch_enter_user:
+/* noreturn void enter_user(user_t pc, user_t sp): to the program, with all other registers zero. */
+	.globl	enter_user
+	.type	enter_user, @function
+enter_user:
 	msr	daifset, #0xf
 	msr	elr_el1, x0
 	msr	sp_el0, x1
@@ -182,4 +182,4 @@ arch_enter_user:
 	mov	x\n, xzr
 	.endr
 	eret
-	.size	arch_enter_user, . - arch_enter_user
+	.size	enter_user, . - enter_user

@@ -7,6 +7,9 @@
 #include <calypso/errno.h>
 #include <calypso/user.h>
 
+/* Boot, which runs in ring 3, may use these ports: the doorbell and the serial ports are there. */
+#define BOOT_PORTS 4096
+
 /* 64-bit task state: only the stacks in it are used (SDM volume 3, 8.7). */
 struct task_state {
 	uint32_t reserved0;
@@ -15,10 +18,12 @@ struct task_state {
 	uint64_t ist[7];
 	uint64_t reserved2;
 	uint16_t reserved3;
-	uint16_t io_bitmap; /* beyond the limit: no port for the program */
+	uint16_t io_bitmap; /* offset of the ports below; beyond the limit: no ports */
+	uint8_t denied_ports[BOOT_PORTS / 8];
+	uint8_t end_of_ports; /* all ones */
 } __attribute__((packed));
 
-static_assert(sizeof(struct task_state) == 104, "SDM");
+static_assert(offsetof(struct task_state, denied_ports) == 104, "SDM");
 
 /* What SYSCALL needs, reached through GS: trap.S knows the offsets. */
 struct syscall_context {
@@ -49,6 +54,7 @@ static struct syscall_context syscall_context;
 
 extern const char interrupt_table[], interrupt_table_end[];
 extern const char syscall_entry[];
+noreturn void enter_user(user_t pc, user_t sp);
 
 static void load_segments(void)
 {
@@ -98,12 +104,22 @@ static void enable_floating_point(void)
 void arch_initialize(void)
 {
 	task_state.ist[0] = (uintptr_t)fatal_stack_top;
-	task_state.io_bitmap = sizeof(task_state);
-	set_kernel_stack(boot_stack_top);
+	task_state.io_bitmap = offsetof(struct task_state, denied_ports);
+	task_state.end_of_ports = 0xff;
+	/* The boot stack is in use when boot traps. */
+	set_kernel_stack(fatal_stack_top);
 	load_segments();
 	load_interrupt_table();
 	enable_syscalls();
 	enable_floating_point();
+}
+
+void arch_enter_user(user_t pc, user_t sp)
+{
+	paging_activate();
+	set_kernel_stack(boot_stack_top);
+	task_state.io_bitmap = sizeof(task_state);
+	enter_user(pc, sp);
 }
 
 bool arch_has_gigabyte_pages(void)

@@ -123,10 +123,10 @@ syscall_entry:
 	sysretq
 	.size	syscall_entry, . - syscall_entry
 
-/* noreturn void arch_enter_user(user_t pc, user_t sp) */
-	.globl	arch_enter_user
-	.type	arch_enter_user, @function
-arch_enter_user:
+/* noreturn void enter_user(user_t pc, user_t sp): to the program, with all other registers zero. */
+	.globl	enter_user
+	.type	enter_user, @function
+enter_user:
 	push	$USER_SS
 	push	%rsi
 	push	$2			/* flags: only the bit that is always set */
@@ -148,7 +148,7 @@ arch_enter_user:
 	xor	%r14d, %r14d
 	xor	%r15d, %r15d
 	jmp	return_to_interrupted
-	.size	arch_enter_user, . - arch_enter_user
+	.size	enter_user, . - enter_user
 
 	.section .rodata
 	.balign	16

@@ -1,6 +1,8 @@
 /* x86_64: what the processor traps for, and who answers. */
+#include <arch/selectors.h>
 #include <arch/x86.h>
 #include <calypso/arch.h>
+#include <calypso/boot.h>
 #include <calypso/fault.h>
 #include <calypso/log.h>
 
@@ -122,10 +124,27 @@ static noreturn void kernel_exception(const struct trap_frame *frame)
 		 frame->error);
 }
 
+/* Boot runs in ring 3 (entry.S) until this. */
+static bool privileged;
+
+/* Boot has come to what needs ring 0, or a mapping that only the kernel's own tables have: repeat the
+ * instruction with both. If that does not help it will fault again, as the kernel. */
+static void become_privileged(struct trap_frame *frame)
+{
+	privileged = true;
+	frame->cs = KERNEL_CS;
+	frame->ss = KERNEL_SS;
+	paging_activate();
+}
+
 void trap_dispatch(struct trap_frame *frame);
 
 void trap_dispatch(struct trap_frame *frame)
 {
+	if (unlikely(!privileged)) {
+		become_privileged(frame);
+		return;
+	}
 	if (likely(frame->vector == PAGE_FAULT)) {
 		page_fault(frame);
 		return;

@@ -29,7 +29,7 @@ enum calypso_feature {
 enum calypso_region_type {
 	CALYPSO_REGION_FREE = 1,       /* RAM nobody uses */
 	CALYPSO_REGION_RESERVED = 2,   /* RAM the kernel must not touch */
-	CALYPSO_REGION_KERNEL = 3,     /* one per loaded segment of the kernel */
+	CALYPSO_REGION_KERNEL = 3,     /* one per segment of the kernel; without flags: a guard */
 	CALYPSO_REGION_BOOT = 4,       /* boot tables, bootinfo, stack: free once boot is over */
 	CALYPSO_REGION_PROGRAM = 5,    /* the program's ELF file, page-aligned, whole */
 	CALYPSO_REGION_INITRD = 6,     /* cpio archive, page-aligned */

@@ -4,14 +4,14 @@
 
 #include <calypso/types.h>
 
+/* Processor state that lasts: traps, system calls, floating point for the program. From entry.S. */
+void arch_initialize(void);
+
 /* Entered from entry.S with the initial page tables, on the boot stack. */
 noreturn void kernel_main(physical_t bootinfo_address);
 
 /* Check bootinfo and copy it. Nothing before may use it. */
 void bootinfo_initialize(physical_t address);
-
-/* Processor state that lasts: traps, system calls, floating point for the program. */
-void arch_initialize(void);
 
 /* Devices that the kernel itself needs add their registers to bootinfo's regions. The last step
  * before the new page table. */
@@ -20,13 +20,20 @@ void early_devices(void);
 /* Take all free memory. Only what the initial tables map is touched. */
 void frames_initialize(void);
 
-/* Build the kernel's page table from bootinfo's regions and switch to it. BOOT memory is free from
- * then on, except what bootinfo points to. */
+/* Build the kernel's page table from bootinfo's regions. */
 void paging_initialize(void);
+
+/* Switch from the initial tables to the kernel's, once; BOOT memory is free from then on, except what
+ * bootinfo points to. The last step before the program runs, or earlier when something is touched
+ * that the initial tables lack. False where there was nothing to switch. */
+bool paging_activate(void);
+
+/* Whether that has happened. Before, the program's half is built but not in use. */
+bool paging_is_active(void);
 
 /* The image and the stacks of boot, from kernel.ld. */
 extern char kernel_start[], kernel_end[];
 extern char boot_stack_guard[], boot_stack[], boot_stack_top[];
-extern char fatal_stack_guard[], fatal_stack[], fatal_stack_top[];
+extern char fatal_stack[], fatal_stack_top[];
 
 #endif

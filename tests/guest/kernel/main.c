@@ -244,8 +244,17 @@ static const struct {
 	{"enter-hole", enter_hole},
 };
 
+/* Before the kernel's tables are in use, where the stack's guard must be, too. */
+static void overflow_boot_stack(void)
+{
+	recurse(0);
+}
+
 noreturn void program_start(void)
 {
+	if (command_line_is("test", "overflow-boot-stack"))
+		overflow_boot_stack();
+	paging_activate();
 	for (unsigned i = 0; i < ARRAY_SIZE(experiments); i++)
 		if (command_line_is("test", experiments[i].name))
 			experiments[i].run();

@@ -105,8 +105,8 @@ def change_kernel(index: int, **changes: int) -> bytes:
     ("changes", "problem"),
     [
         pytest.param({"physical": 0x20_0000}, "is not 0xffff900000000000 . p_paddr", id="place"),
-        pytest.param({"flags": R | W | X}, "none of R, RW and RX", id="writable-code"),
-        pytest.param({"flags": X}, "none of R, RW and RX", id="unreadable"),
+        pytest.param({"flags": R | W | X}, "none of R, RW, RX and 0", id="writable-code"),
+        pytest.param({"flags": X}, "none of R, RW, RX and 0", id="unreadable"),
         pytest.param(
             {"virtual": DIRECT_MAP["x86_64"] + 0x10_3010, "physical": 0x10_3010},
             "p_paddr 0x103010 is not a multiple of 4096",

@@ -19,6 +19,9 @@ static inline bool arch_has_block(unsigned level)
 	return level == 1 || level == 2;
 }
 
+/* Boot runs with the kernel's privilege from the start. */
+static inline void arch_require_privilege(void) {}
+
 /* The image is mapped by pages in the old and the new table alike, and nothing but code of the
  * image is touched before the old translations are gone: so no break before make is needed. */
 static inline void arch_switch_tables(struct page_roots roots)

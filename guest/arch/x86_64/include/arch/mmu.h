@@ -22,6 +22,12 @@ static inline bool arch_has_block(unsigned level)
 	return level == 1 || (level == 2 && arch_has_gigabyte_pages());
 }
 
+/* End what entry.S says of boot: a trap on CLI in ring 3 (trap.c), nothing in ring 0. */
+static inline void arch_require_privilege(void)
+{
+	__asm__ volatile("cli" ::: "memory");
+}
+
 static inline void arch_switch_tables(struct page_roots roots)
 {
 	__asm__ volatile("mov %0, %%cr3" ::"r"(roots.kernel) : "memory");
