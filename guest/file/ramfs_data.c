@@ -65,7 +65,6 @@ static int regular_read(struct file *file, struct io *io, uint64_t offset, unsig
 {
 	(void)flags;
 	struct ramfs_regular *regular = regular_of(file);
-	file_accessed(file);
 	while (offset < file->size && io->remaining > 0) {
 		uint64_t left = smaller(io->remaining, file->size - offset);
 		uint64_t index = offset >> PAGE_SHIFT;
@@ -220,7 +219,9 @@ static int find_page(struct ramfs_regular *regular, uint64_t index, bool own, ph
 	uint64_t start = index << PAGE_SHIFT;
 	if (start >= regular->file.size)
 		return -EIO;
-	const uint8_t *found = page_map_find(&regular->pages, index);
+	const uint8_t *found = NULL;
+	if (regular->pages.count > 0)
+		found = page_map_find(&regular->pages, index);
 	if (found == NULL && !own && start + PAGE_SIZE <= regular->image_length &&
 	    ((uintptr_t)(regular->image + start) & PAGE_MASK) == 0)
 		found = regular->image + start;

@@ -1,0 +1,69 @@
+/* execve: what a program gets from the one before it, and what it does not. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void show(const char *what, long result)
+{
+	if (result < 0)
+		printf("%s: %s\n", what, strerror(errno));
+	else
+		printf("%s: %ld\n", what, result);
+}
+
+#define SHOW(call) show(#call, (long)(call))
+
+static void second(int argc, char **argv)
+{
+	struct sigaction ignored, handled;
+	for (int i = 0; i < argc; i++)
+		printf("second argv[%d] %s\n", i, argv[i]);
+	printf("environment %s\n", getenv("NEW"));
+	SHOW(fcntl(10, F_GETFD));
+	SHOW(fcntl(11, F_GETFD));
+	sigaction(SIGUSR1, NULL, &ignored);
+	sigaction(SIGUSR2, NULL, &handled);
+	printf("%d %d\n", ignored.sa_handler == SIG_IGN, handled.sa_handler == SIG_DFL);
+	printf("working directory %s\n", strrchr(getcwd(NULL, 0), '/'));
+}
+
+static void handler(int signal) { (void)signal; }
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "second") == 0) {
+		second(argc, argv);
+		return 9;
+	}
+	char *const words[] = {"renamed", "second", "with blanks ", "", NULL};
+	char *const environment[] = {"NEW=variable", NULL};
+	mkdir("elsewhere", 0755);
+	FILE *file = fopen("elsewhere/text", "w");
+	fputs("not a program", file);
+	fclose(file);
+	file = fopen("elsewhere/script", "w");
+	fputs("#! /nosuch/interpreter\n", file);
+	fclose(file);
+	SHOW(execve("elsewhere/nothing", words, environment));
+	SHOW(execve("elsewhere", words, environment));
+	SHOW(execve("elsewhere/text", words, environment));
+	SHOW(chmod("elsewhere/text", 0755));
+	SHOW(chmod("elsewhere/script", 0755));
+	SHOW(execve("elsewhere/text", words, environment));
+	SHOW(execve("elsewhere/script", words, environment));
+	SHOW(execve("/proc/self/exe", (char *const *)16, environment));
+	SHOW(dup2(1, 10));
+	SHOW(dup3(1, 11, O_CLOEXEC));
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, handler);
+	SHOW(chdir("elsewhere"));
+	fflush(stdout);
+	execve("/proc/self/exe", words, environment);
+	return 1;
+}

@@ -1,0 +1,82 @@
+"""Small C programs: what each prints in the guest is what it prints on the host's Linux."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from guest.build import ROOT
+from vmm import Machine
+from vmm.arch import host_arch
+
+SOURCES = sorted(Path(__file__).parent.glob("programs/*.c"))
+TARGETS = {"x86_64": "x86_64-linux-musl", "arm64": "aarch64-linux-musl"}
+KINDS = {"static": ("-static",), "static-pie": ("-static-pie", "-fPIE")}
+
+ARGUMENTS = ["one", "two words", ""]
+ENVIRONMENT = {"GREETING": "hello there", "EMPTY": ""}
+STDIN = b"first line\nsecond\n\nwithout an end"
+
+# What only positions itself in memory anew needs each kind of file; the rest needs one.
+PIE = {"start", "storage"}
+CASES = [
+    pytest.param(source, kind, id=f"{source.stem}-{kind}")
+    for source in SOURCES
+    for kind in KINDS
+    if kind == "static" or source.stem in PIE
+]
+
+
+@cache
+def build(source: Path, arch: str, kind: str) -> Path:
+    """Compile a program for Linux where it is not compiled yet."""
+    flags = [*KINDS[kind], "-O1", "-std=gnu11", "-fno-sanitize=all", "-w", "-lm"]
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", TARGETS[arch], *flags]
+    digest = hashlib.sha256("\0".join(command).encode() + source.read_bytes()).hexdigest()
+    program = ROOT / "build/guest-tests" / f"{source.stem}-{arch}-{digest[:16]}"
+    if not program.exists():
+        program.parent.mkdir(parents=True, exist_ok=True)
+        temporary = program.with_suffix(f".{os.getpid()}")
+        subprocess.run([*command, str(source), "-o", str(temporary)], check=True, timeout=300)
+        temporary.replace(program)
+    return program
+
+
+def run_on_host(program: Path) -> tuple[int, bytes]:
+    """Run in an empty directory of a tmpfs; exit status as a shell tells it, and output."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        result = subprocess.run(
+            [program, *ARGUMENTS],
+            env=ENVIRONMENT,
+            input=STDIN,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            umask=0o022,
+            check=False,
+        )
+    status = result.returncode
+    return status if status >= 0 else 128 - status, result.stdout
+
+
+def run_in_guest(program: Path, arch: str, backend: str) -> tuple[int, bytes]:
+    with Machine(
+        program, ARGUMENTS, arch=arch, backend=backend, env=ENVIRONMENT, stdin=STDIN
+    ) as machine:
+        return machine.run(timeout=60), machine.console.output
+
+
+@pytest.mark.skipif(host_arch() != "x86_64", reason="the oracle is the x86_64 program")
+@pytest.mark.parametrize(("source", "kind"), CASES)
+def test_like_on_the_host(source: Path, kind: str, arch: str, backend: str) -> None:
+    expected = run_on_host(build(source, "x86_64", kind))
+    status, output = run_in_guest(build(source, arch, kind), arch, backend)
+    assert output.decode().splitlines() == expected[1].decode().splitlines()
+    assert status == expected[0]
