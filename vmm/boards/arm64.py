@@ -7,7 +7,6 @@ from time import time_ns
 from vmm.arch import ARM64
 from vmm.boards import arm64_map as at
 from vmm.boards.lazy import LazyRegion
-from vmm.boards.options import FIRECRACKER, NO_OPTIONS
 from vmm.boards.serial import SerialWire
 from vmm.devices.gicv3_encodings import ENCODINGS
 from vmm.errors import BackendUnavailable
@@ -51,10 +50,10 @@ class Arm64Board:
         clock: Clock,
         console: Console,
         host: Host,
-        options: BoardOptions = NO_OPTIONS,
+        options: BoardOptions | None = None,
     ) -> None:
-        self.gic_version = options.gic or DEFAULT_GIC
-        self._firecracker = options.model == FIRECRACKER
+        self.gic_version = (options and options.gic) or DEFAULT_GIC
+        self._firecracker = options is not None and options.is_firecracker
         self.serial = at.FIRECRACKER_SERIAL if self._firecracker else at.PL011
         self.counter_hz = vm.counter_hz
         self._vm = vm
@@ -77,9 +76,10 @@ class Arm64Board:
         attach(at.PL031, at.PAGE, "pl031", LazyRegion(self._build_pl031))
 
     @staticmethod
-    def ram_ranges(size: int, options: BoardOptions = NO_OPTIONS) -> Sequence[tuple[Gpa, int]]:
+    def ram_ranges(size: int, options: BoardOptions | None = None) -> Sequence[tuple[Gpa, int]]:
         """Return where RAM lies: in one piece."""
-        base = at.FIRECRACKER_RAM if options.model == FIRECRACKER else at.RAM
+        firecracker = options is not None and options.is_firecracker
+        base = at.FIRECRACKER_RAM if firecracker else at.RAM
         return ((Gpa(base), size),)
 
     def connect(self, vcpus: Sequence[Arm64Vcpu]) -> None:

@@ -61,11 +61,11 @@ class Board(Protocol):
         clock: Clock,
         console: Console,
         host: Host,
-        options: BoardOptions = ...,
+        options: BoardOptions | None = ...,
     ) -> None: ...
 
     @staticmethod
-    def ram_ranges(size: int, options: BoardOptions = ...) -> Sequence[tuple[Gpa, int]]:
+    def ram_ranges(size: int, options: BoardOptions | None = ...) -> Sequence[tuple[Gpa, int]]:
         """Return where ``size`` bytes of RAM lie."""
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmm.arch import X86_64
 from vmm.errors import UsageError
 from vmm.value import value
 
@@ -34,12 +35,10 @@ class BoardOptions:
         words = [self.model] if self.model else []
         return ",".join([*words, *([f"gic={self.gic}"] if self.gic else [])])
 
-    def over(self, expected: BoardOptions) -> BoardOptions:
-        """Return these options, and those of ``expected`` where these leave the choice."""
-        return BoardOptions(self.model or expected.model, self.gic or expected.gic)
-
-
-NO_OPTIONS: Final = BoardOptions()
+    @property
+    def is_firecracker(self) -> bool:
+        """Whether the model is `FIRECRACKER`."""
+        return self.model == FIRECRACKER
 
 
 def parse_board(text: str) -> BoardOptions:
@@ -61,7 +60,15 @@ def parse_board(text: str) -> BoardOptions:
     return BoardOptions(model, gic)
 
 
-def check_options(options: BoardOptions, arch: Arch) -> None:
-    """Raise a `UsageError` if boards of ``arch`` have no such options."""
-    if arch == "x86_64" and options != NO_OPTIONS:
+def choose(text: str, expected: BoardOptions | None, arch: Arch) -> BoardOptions:
+    """Return the options of ``text``, and those that an image expects where it leaves the choice.
+
+    Raises:
+        UsageError: if ``text`` means none, or boards of ``arch`` have none.
+    """
+    if arch == X86_64:
         raise UsageError("the x86_64 board has no options: leave out --board")
+    options = parse_board(text)
+    if expected is None:
+        return options
+    return BoardOptions(options.model or expected.model, options.gic or expected.gic)

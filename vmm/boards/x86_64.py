@@ -7,7 +7,6 @@ from time import time_ns
 from vmm.arch import X86_64
 from vmm.boards import x86_map as at
 from vmm.boards.lazy import LazyRegion
-from vmm.boards.options import NO_OPTIONS
 from vmm.boards.serial import SerialWire
 from vmm.boards.x86_interrupts import Interrupts
 from vmm.hypercall.doorbell import WIDTH as DOORBELL_WIDTH
@@ -47,7 +46,7 @@ class X86Board:
         clock: Clock,
         console: Console,
         host: Host,
-        options: BoardOptions = NO_OPTIONS,
+        options: BoardOptions | None = None,
     ) -> None:
         self.counter_hz = vm.counter_hz
         # The APICs are where every PC has them: a kernel maps them when it comes to drive them.
@@ -67,7 +66,7 @@ class X86Board:
         self._attach_ports(bus)
 
     @staticmethod
-    def ram_ranges(size: int, options: BoardOptions = NO_OPTIONS) -> Sequence[tuple[Gpa, int]]:
+    def ram_ranges(size: int, options: BoardOptions | None = None) -> Sequence[tuple[Gpa, int]]:
         """Return where RAM lies: below the hole, and the rest from 4 GiB."""
         if size <= at.HOLE_START:
             return ((Gpa(0), size),)

@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 
-from vmm.boards.options import parse_board
 from vmm.errors import UsageError, VmmError
 from vmm.machine import outcome
 from vmm.machine.config import DEFAULT_MEMORY, MachineConfig, parse_size
@@ -83,7 +82,7 @@ def _configure(
         command_line=str(get("cmdline") or ""),
         initrd=None if get("initrd") is None else str(get("initrd")),
         environment=tuple(environment),
-        board=parse_board(str(get("board") or "")),
+        board=str(get("board") or ""),
         disks=_texts(get("disk")),
         devices=_texts(get("device")),
     ).check()

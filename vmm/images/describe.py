@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmm.boards.arm64_map import FIRECRACKER_RAM, RAM
-from vmm.boards.options import FIRECRACKER, NO_OPTIONS, VIRT
+from vmm.boards.options import FIRECRACKER, VIRT
 from vmm.boot.layout import round_up
 from vmm.boot.memory_map import MEMORY_MAPS
 from vmm.images.bundled import kernel_path
@@ -73,8 +73,9 @@ def _describe_foreign(image: ForeignKernel) -> dict[str, object]:
     facts = image.facts()
     if image.elf is not None:
         end = max(segment.physical + segment.memory_size for segment in image.elf.loads)
-        facts["memory_minimum"] = round_up(end - RAM_STARTS.get(image.board.model, 0))
-    if image.board != NO_OPTIONS:
+        start = 0 if image.board is None else RAM_STARTS[image.board.model]
+        facts["memory_minimum"] = round_up(end - start)
+    if image.board is not None:
         facts["board"] = str(image.board)
     return facts
 

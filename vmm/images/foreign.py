@@ -5,7 +5,6 @@ Imported only for files that are neither a program nor our kernel.
 
 from __future__ import annotations
 
-from vmm.boards.options import NO_OPTIONS
 from vmm.errors import UsageError
 from vmm.images.elf import CLASS_32, MAGIC
 from vmm.images.image import Image
@@ -32,7 +31,7 @@ class ForeignKernel(Image):
 
     KIND: ClassVar[str]
     PROTOCOL: ClassVar[str]
-    BOARD: ClassVar[BoardOptions] = NO_OPTIONS
+    BOARD: ClassVar[BoardOptions | None] = None
     linux = False
 
     def __init__(self, file: ImageFile, arch: Arch, elf: Elf | None = None) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from vmm.boards.options import NO_OPTIONS
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Final
 
     from vmm.arch import Arch
+    from vmm.boards.options import BoardOptions
     from vmm.images.elf import Elf
     from vmm.images.file import ImageFile
     from vmm.images.symbols import Symbols
@@ -38,7 +37,7 @@ class Image:
         protocol: how it is started, in words; empty for `UNKNOWN`.
         arch: the guest's architecture, None where the kind does not fix one.
         elf: its headers, None for what is no 64-bit ELF file.
-        board: what it expects of the board.
+        board: what it expects of the board; None where any will do.
         complaint: for `UNKNOWN`, the one line to tell the user: what it is and what to do.
     """
 
@@ -48,7 +47,7 @@ class Image:
         self.file = file
         self.path = file.path
         self.kind = kind
-        self.board = NO_OPTIONS
+        self.board: BoardOptions | None = None
         self.protocol = "" if kind == UNKNOWN else "calypso"
         self.arch: Arch | None = elf.arch if elf else None
         self.elf = elf

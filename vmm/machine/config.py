@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from vmm.arch import ARCHITECTURES
-from vmm.boards.options import NO_OPTIONS, parse_board
 from vmm.errors import UsageError
 from vmm.value import value
 
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
     from typing import Final
 
     from vmm.arch import Arch
-    from vmm.boards.options import BoardOptions
 
 BACKENDS: Final = ("auto", "kvm", "unicorn")
 
@@ -38,7 +36,8 @@ class MachineConfig:
         command_line: of the kernel.
         initrd: path of a cpio archive for the root file system, or None.
         environment: of the program.
-        board: what the board shall be like; what it leaves open is as the image expects it.
+        board: what the board shall be like, in the words of `vmm.boards.options.parse_board`; what
+            they leave open is as the image expects it.
         disks: virtio disks, each as ``--disk`` says it.
         devices: the names of virtio devices that need no options.
     """
@@ -52,7 +51,7 @@ class MachineConfig:
     command_line: str = ""
     initrd: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
-    board: BoardOptions = NO_OPTIONS
+    board: str = ""
     disks: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
 
@@ -165,10 +164,6 @@ def _table(content: object) -> tuple[tuple[str, str], ...]:
     return tuple((str(key), _text(item)) for key, item in content.items())
 
 
-def _board(content: object) -> BoardOptions:
-    return parse_board(_text(content))
-
-
 _FROM_TOML: Final = {
     "image": _text,
     "arguments": _texts,
@@ -179,7 +174,7 @@ _FROM_TOML: Final = {
     "command_line": _text,
     "initrd": _text,
     "environment": _table,
-    "board": _board,
+    "board": _text,
     "disks": _texts,
     "devices": _texts,
 }

@@ -21,7 +21,6 @@ from vmm.backends.exits import (
 )
 from vmm.backends.select import open_backend
 from vmm.boards import board_for
-from vmm.boards.options import check_options, parse_board
 from vmm.bus import Bus
 from vmm.console import Console
 from vmm.errors import UsageError, VmmError
@@ -132,7 +131,7 @@ class Machine:
             command_line=cmdline,
             initrd=None if initrd is None else os.fspath(initrd),
             environment=tuple((env or {}).items()),
-            board=parse_board(board),
+            board=board,
             disks=tuple(disks),
             devices=tuple(devices),
         )
@@ -182,8 +181,11 @@ class Machine:
             self.clock = MachineClock(self.bus.lock)
             self._resources.append(self.clock)
             board_type = board_for(self.arch)
-            check_options(config.board, self.arch)
-            options = config.board.over(image.board)
+            options = image.board
+            if config.board:
+                from vmm.boards.options import choose
+
+                options = choose(config.board, image.board, self.arch)
             self.title = (
                 f"{image.kind}, {image.protocol} protocol, {_board_name(self.arch, options)}"
             )
@@ -478,8 +480,8 @@ def _judge(exit_: Exit, halts_when_done: bool) -> Outcome:
             raise AssertionError(f"{exit_} does not end a run")
 
 
-def _board_name(arch: Arch, options: BoardOptions) -> str:
-    return f"{arch} board ({options})" if str(options) else f"{arch} board"
+def _board_name(arch: Arch, options: BoardOptions | None) -> str:
+    return f"{arch} board" if options is None else f"{arch} board ({options})"
 
 
 def _parse_arch(name: str | None) -> Arch | None:
