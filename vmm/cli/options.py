@@ -76,6 +76,14 @@ RUN_OPTIONS: Final = (
         "Virtio disk with the content of a raw file or block device.",
         repeated=True,
     ),
+    Option(
+        "--net",
+        TEXT,
+        "tap=NAME[,...]",
+        "Virtio network interface at a TAP interface; mac=M sets its MAC address; address=IP/LENGTH"
+        " and bridge=NAME configure the TAP.",
+        repeated=True,
+    ),
     Option("--device", TEXT, "NAME", "Virtio device: rng or console.", repeated=True),
     Option("--timeout", SECONDS, "S", "Stop the guest after S seconds, with exit status 124."),
     Option("--quiet", FLAG, "", "Do not say which backend was chosen."),

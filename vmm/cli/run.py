@@ -84,6 +84,7 @@ def _configure(
         environment=tuple(environment),
         board=str(get("board") or ""),
         disks=_texts(get("disk")),
+        nets=_texts(get("net")),
         devices=_texts(get("device")),
     ).check()
 

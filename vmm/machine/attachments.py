@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vmm.boards.board import Board
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.machine.config import MachineConfig
+    from vmm.machine.events import EventLoop, Lock
     from vmm.memory import GuestMemory
 
     class Closeable(Protocol):
@@ -60,13 +61,72 @@ def parse_disk(text: str) -> DiskOption:
     return DiskOption(path, read_only, serial)
 
 
+@value
+class NetOption:
+    """What ``--net`` says: ``tap=NAME[,mac=MAC][,address=IP/LENGTH][,bridge=NAME]``."""
+
+    tap: str
+    mac: bytes
+    address: str = ""
+    bridge: str = ""
+
+
+def parse_net(text: str) -> NetOption:
+    """Return what ``text`` means; without one, the MAC address follows from the TAP's name.
+
+    Raises:
+        UsageError: if it means nothing.
+    """
+    words = _parse_words(text, "--net", ("tap", "mac", "address", "bridge"))
+    tap = words.get("tap", "")
+    if not tap:
+        raise UsageError(f"--net {text}: write tap=NAME")
+    address = words.get("address", "")
+    length = address.rpartition("/")[2] if "/" in address else ""
+    if address and not (length.isascii() and length.isdigit()):
+        raise UsageError(f"--net {text}: write the address as 192.0.2.1/24")
+    mac = _parse_mac(text, words["mac"]) if "mac" in words else _mac_of(tap)
+    return NetOption(tap, mac, address, words.get("bridge", ""))
+
+
+def _parse_words(text: str, option: str, known: tuple[str, ...]) -> dict[str, str]:
+    words = {}
+    for word in text.split(","):
+        name, equals, content = word.partition("=")
+        if not equals or name not in known:
+            raise UsageError(
+                f"{option} {text}: {word!r} is not one of {', '.join(k + '=' for k in known)}"
+            )
+        words[name] = content
+    return words
+
+
+def _parse_mac(text: str, mac: str) -> bytes:
+    try:
+        address = bytes.fromhex(mac.replace(":", ""))
+    except ValueError:
+        address = b""
+    if len(address) != 6 or len(mac) != 17 or address[0] & 1:
+        raise UsageError(f"--net {text}: {mac!r} is not the MAC address of an interface")
+    return address
+
+
+def _mac_of(name: str) -> bytes:
+    """Return an address of the locally administered kind that is the same at every start."""
+    from zlib import crc32
+
+    return b"\x02\x00" + crc32(name.encode()).to_bytes(4, "big")
+
+
 class Attachments:
     """Puts devices on a board; holds what they use of the host until `close`."""
 
-    def __init__(self, board: Board, memory: GuestMemory) -> None:
+    def __init__(self, board: Board, memory: GuestMemory, lock: Lock) -> None:
         self._board = board
         self._memory = memory
+        self._lock = lock
         self._held: list[Closeable] = []
+        self._loop: EventLoop | None = None
 
     def attach(self, config: MachineConfig) -> None:
         """Attach all that ``config`` asks for.
@@ -76,11 +136,15 @@ class Attachments:
         """
         for text in config.disks:
             self._attach_disk(parse_disk(text))
+        for text in config.nets:
+            self._attach_net(parse_net(text))
         for name in config.devices:
             self._attach_plain(name)
 
     def close(self) -> None:
         """Give back what the devices used; the guest no longer runs."""
+        if self._loop is not None:
+            self._loop.close()
         for resource in reversed(self._held):
             resource.close()
         self._held.clear()
@@ -95,6 +159,26 @@ class Attachments:
         disk = Disk(option.path, read_only=option.read_only)
         self._held.append(disk)
         self._add(Block(self._memory, disk=disk, serial=option.serial))
+
+    def _attach_net(self, option: NetOption) -> None:
+        from vmm.devices.virtio.net import NetDevice
+        from vmm.devices.virtio.tap import Tap, configure
+
+        tap = Tap(option.tap, self._events)
+        self._held.append(tap)
+        if option.address or option.bridge:
+            configure(option.tap, option.address, option.bridge)
+        device = NetDevice(self._memory, link=tap, mac=option.mac)
+        tap.on_frame = device.on_frame
+        self._add(device)
+
+    @property
+    def _events(self) -> EventLoop:
+        if self._loop is None:
+            from vmm.machine.events import EventLoop
+
+            self._loop = EventLoop(self._lock)
+        return self._loop
 
     def _attach_plain(self, name: str) -> None:
         if name == RNG:

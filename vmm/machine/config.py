@@ -39,6 +39,7 @@ class MachineConfig:
         board: what the board shall be like, in the words of `vmm.boards.options.parse_board`; what
             they leave open is as the image expects it.
         disks: virtio disks, each as ``--disk`` says it.
+        nets: virtio network interfaces, each as ``--net`` says it.
         devices: the names of virtio devices that need no options.
     """
 
@@ -53,12 +54,13 @@ class MachineConfig:
     environment: tuple[tuple[str, str], ...] = ()
     board: str = ""
     disks: tuple[str, ...] = ()
+    nets: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
 
     @property
     def attached(self) -> bool:
         """Tell whether there is any virtio device."""
-        return bool(self.disks or self.devices)
+        return bool(self.disks or self.nets or self.devices)
 
     def check(self) -> MachineConfig:
         """Return the same value.
@@ -82,7 +84,7 @@ class MachineConfig:
                     "a NUL character cannot be in the image's name, its arguments"
                     " or the kernel's command line"
                 )
-        for text in (*self.disks, *self.devices):
+        for text in (*self.disks, *self.nets, *self.devices):
             if "\0" in text:
                 raise UsageError(f"a NUL character cannot be in a device's option: {text!r}")
         for name, content in self.environment:
@@ -176,5 +178,6 @@ _FROM_TOML: Final = {
     "environment": _table,
     "board": _text,
     "disks": _texts,
+    "nets": _texts,
     "devices": _texts,
 }

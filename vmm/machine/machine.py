@@ -98,6 +98,7 @@ class Machine:
         stdin: bytes | None = None,
         board: str = "",
         disks: Sequence[str] = (),
+        nets: Sequence[str] = (),
         devices: Sequence[str] = (),
     ) -> None:
         """Make a machine that will boot ``image``.
@@ -116,6 +117,7 @@ class Machine:
             board: what the board shall be like, for example ``gic=2``; by default as the image
                 expects it.
             disks: virtio disks: ``FILE[,ro][,serial=TEXT]``.
+            nets: virtio network interfaces: ``tap=NAME[,mac=MAC]``.
             devices: further virtio devices by name: ``rng``, ``console``.
 
         Raises:
@@ -133,6 +135,7 @@ class Machine:
             environment=tuple((env or {}).items()),
             board=board,
             disks=tuple(disks),
+            nets=tuple(nets),
             devices=tuple(devices),
         )
         self._build(config.check())
@@ -211,7 +214,7 @@ class Machine:
     def _attach_devices(self, config: MachineConfig) -> None:
         from vmm.machine.attachments import Attachments
 
-        attachments = Attachments(self.board, self.memory)
+        attachments = Attachments(self.board, self.memory, self.bus.lock)
         self._resources.append(attachments)
         attachments.attach(config)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmm.errors import UsageError
-from vmm.machine.attachments import DiskOption, parse_disk
+from vmm.machine.attachments import DiskOption, NetOption, parse_disk, parse_net
 from vmm.machine.machine import Machine
 
 
@@ -34,6 +34,33 @@ def test_any_text_is_a_disk_or_a_usage_error(text: str) -> None:
         assert text.startswith(parse_disk(text).path)
     except UsageError:
         pass
+
+
+def test_networks() -> None:
+    mac = bytes.fromhex("0200deadbeef")
+    option = parse_net("tap=t0,mac=02:00:de:ad:be:ef,address=192.0.2.1/24,bridge=br0")
+    assert option == NetOption("t0", mac, "192.0.2.1/24", "br0")
+    automatic = parse_net("tap=t1").mac
+    assert automatic == parse_net("tap=t1").mac != parse_net("tap=t2").mac
+    assert automatic[0] & 3 == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "tap=",
+        "user",
+        "tap=t,speed=9",
+        "tap=t,mac=01:00:00:00:00:00",
+        "tap=t,mac=02:00:00:00:00",
+        "tap=t,mac=zz:00:00:00:00:00",
+        "tap=t,address=192.0.2.1",
+    ],
+)
+def test_networks_that_cannot_be(text: str) -> None:
+    with pytest.raises(UsageError, match="--net"):
+        parse_net(text)
 
 
 @pytest.mark.parametrize(

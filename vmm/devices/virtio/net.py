@@ -1,0 +1,177 @@
+"""Network device (section 5.1) with one pair of queues.
+
+The header before each frame (5.1.6) is the same on both sides of a TAP interface, so frames that
+the guest left unfinished (checksums, segments) are finished by the host's kernel, or not at all
+where they end in another guest.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from vmm.devices.device import internal
+from vmm.devices.virtio.chain import copy_to
+from vmm.devices.virtio.device import VirtioDevice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Final, Protocol
+
+    from vmm.devices.virtio.chain import Chain
+    from vmm.memory import GuestMemory
+
+    class Link(Protocol):
+        """The network behind the device; frames have the header in front of them.
+
+        Neither call blocks or raises.
+        """
+
+        def send(self, frame: list[memoryview]) -> None:
+            """Send a frame, or lose it."""
+            ...
+
+        def receive(self) -> bytes:
+            """Return the next frame; b"" if there is none now."""
+            ...
+
+        def set_offloads(self, features: int) -> None:
+            """Say by feature bits which unfinished frames may be received."""
+            ...
+
+        def wait(self) -> None:
+            """Have `NetDevice.on_frame` called when there is a frame."""
+            ...
+
+
+RECEIVE: Final = 0
+TRANSMIT: Final = 1
+
+# Feature bits (5.1.3).
+F_CSUM: Final = 1 << 0
+F_GUEST_CSUM: Final = 1 << 1
+F_MAC: Final = 1 << 5
+F_GUEST_TSO4: Final = 1 << 7
+F_GUEST_TSO6: Final = 1 << 8
+F_HOST_TSO4: Final = 1 << 11
+F_HOST_TSO6: Final = 1 << 12
+F_MRG_RXBUF: Final = 1 << 15
+F_STATUS: Final = 1 << 16
+
+OFFLOADS: Final = (
+    F_CSUM | F_GUEST_CSUM | F_GUEST_TSO4 | F_GUEST_TSO6 | F_HOST_TSO4 | F_HOST_TSO6 | F_MRG_RXBUF
+)
+
+# struct virtio_net_hdr; its last field, num_buffers, is the device's when it receives.
+HEADER_SIZE: Final = 12
+_NUM_BUFFERS: Final = Struct("<H")
+_NUM_BUFFERS_AT: Final = 10
+
+# The longest frame: 64 KiB of IP packet behind Ethernet and virtio headers (5.1.6.3.1).
+MAX_FRAME: Final = HEADER_SIZE + 14 + 65536
+
+# Frames received in a row before others have their turn at the bus.
+BUDGET: Final = 64
+
+# struct virtio_net_config up to status (5.1.4).
+_CONFIG: Final = Struct("<6sH")
+LINK_UP: Final = 1
+
+
+class NetDevice(VirtioDevice):
+    """A network interface.
+
+    Args:
+        memory: the guest's RAM.
+        link: the network.
+        mac: the interface's address, 6 bytes.
+    """
+
+    DEVICE_ID: ClassVar[int] = 1
+    QUEUE_SIZES: ClassVar[tuple[int, ...]] = (256, 256)
+
+    # A frame that was received when there was no room for it.
+    _frame = internal(b"")
+
+    def __init__(self, memory: GuestMemory, *, link: Link, mac: bytes) -> None:
+        self._link = link
+        self._mac = mac
+        super().__init__(memory, F_MAC | F_STATUS | OFFLOADS)
+
+    def reset(self) -> None:
+        super().reset()
+        self._link.set_offloads(0)
+
+    def loaded(self) -> None:
+        self._link.set_offloads(self.features)
+        self.on_frame()
+
+    def start(self) -> None:
+        self._link.set_offloads(self.features)
+        super().start()
+
+    def config(self) -> bytes:
+        return _CONFIG.pack(self._mac, LINK_UP)
+
+    def on_frame(self) -> None:
+        """Receive: the link has a frame."""
+        self.serve(RECEIVE)
+
+    def handle(self, index: int) -> None:
+        if index == TRANSMIT:
+            self._transmit()
+        else:
+            self._receive()
+
+    def _transmit(self) -> None:
+        queue = self.queues[TRANSMIT]
+        for chain in queue:
+            # What is too short or too long for a frame is not one.
+            if HEADER_SIZE < chain.readable.length <= MAX_FRAME:
+                self._link.send(chain.readable.take(MAX_FRAME))
+            queue.push(chain, 0)
+        self.notify(queue)
+
+    def _receive(self) -> None:
+        """Move frames from the link into the guest's buffers until either side has no more."""
+        for _ in range(BUDGET):
+            self._frame = self._frame or self._link.receive()
+            if not self._frame:
+                break
+            if not self._deliver(self._frame):
+                # The driver kicks when it has added buffers: no need to wait for frames.
+                self.notify(self.queues[RECEIVE])
+                return
+            self._frame = b""
+        self.notify(self.queues[RECEIVE])
+        self._link.wait()
+
+    def _deliver(self, frame: bytes) -> bool:
+        """Put ``frame`` into as many buffers as it takes; False if they are not there yet."""
+        queue = self.queues[RECEIVE]
+        most = queue.size if self.features & F_MRG_RXBUF else 1
+        chains: list[Chain] = []
+        room = 0
+        while room < len(frame) and len(chains) < most:
+            chain = queue.pop()
+            if chain is None:
+                break
+            chains.append(chain)
+            room += chain.writable.length
+        if room < len(frame):
+            for _ in chains:
+                queue.undo_pop()
+            # A frame that no buffers can hold is lost (5.1.6.3.2 asks for buffers that can).
+            return len(chains) == most
+        self._fill(chains, frame)
+        return True
+
+    def _fill(self, chains: list[Chain], frame: bytes) -> None:
+        queue = self.queues[RECEIVE]
+        content = bytearray(frame)
+        # 5.1.6.4.1: 1 if buffers are not merged.
+        _NUM_BUFFERS.pack_into(content, _NUM_BUFFERS_AT, len(chains))
+        rest = memoryview(content)
+        for chain in chains:
+            done = copy_to(chain.writable.views, rest)
+            rest = rest[done:]
+            queue.push(chain, done)
