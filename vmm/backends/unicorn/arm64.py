@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     class Core(Protocol):
         """How the vCPU deals with its engine; see `NativeCore` and `PublicCore`."""
 
+        def close(self) -> None: ...
         def program_counter(self) -> int: ...
         def argument(self, number: int) -> int: ...
         def set_result(self, value: int) -> None: ...
@@ -110,6 +111,12 @@ class Arm64Vcpu(EngineVcpu):
     def set_registers(self, registers: RegisterMapping) -> None:
         values = {name: value for name, value in registers.items() if isinstance(value, int)}
         self._registers.set(values)
+
+    def close(self) -> None:
+        self._bell.silence()
+        if self._engine.handle is not None:
+            self._core.close()
+        super().close()
 
     def irq_line(self) -> InterruptLine:
         return self._drive_irq

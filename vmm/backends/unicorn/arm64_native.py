@@ -45,7 +45,7 @@ class NativeCore:
     ) -> None:
         """Take over ``engine``; ``on_call`` is the hook for HVC and SMC."""
         self._engine = engine
-        self._internals = internals
+        self._layout = internals.layout
         self._state = state
         self._registers = state.field("uint64_t *", ARM_X0)
         self._pc = state.field("uint64_t *", ARM_PC)
@@ -56,6 +56,12 @@ class NativeCore:
         engine.keep(dispatch)
         hook = engine.ffi.cast("uintptr_t", internals.shims.dispatch)
         engine.add_hook(HOOK_INTR, hook, dispatch)
+        self._level_hooks = self._remove_level_hooks()
+
+    def close(self) -> None:
+        """Undo what would keep the engine from freeing all of its memory."""
+        lists = self._level_lists()
+        lists[0], lists[1] = self._level_hooks
 
     def program_counter(self) -> int:
         """Return PC; valid while the engine does not execute, and in exception hooks."""
@@ -124,10 +130,24 @@ class NativeCore:
         # The engine looks only at whether this pointer is null.
         self._state.field("uintptr_t *", ARM_GICV3_STATE)[0] = 1
 
+    def _remove_level_hooks(self) -> tuple[int, int]:
+        """Take away what is called at each exception and each return, and return it.
+
+        These functions stop and start the performance counters that count at one exception level
+        only, by the host's clock. They take half of the time of a system call.
+        """
+        lists = self._level_lists()
+        removed = lists[0], lists[1]
+        lists[0] = lists[1] = 0
+        return removed
+
+    def _level_lists(self) -> CData:
+        state = self._state
+        return state.pointer("uintptr_t *", state.cpu + self._layout.arm_level_hooks)
+
     def _find(self, encoding: Encoding) -> CData | None:
         state = self._state
-        offset = self._internals.layout.arm_registers
-        table = state.pointer("void **", state.cpu + offset)[0]
+        table = state.pointer("void **", state.cpu + self._layout.arm_registers)[0]
         op0, op1, crn, crm, op2 = encoding
         key = _SYSTEM_REGISTERS | op0 << 14 | op1 << 11 | crn << 7 | crm << 3 | op2
         found = self._engine.api.get_arm_cp_reginfo_aarch64(table, key)

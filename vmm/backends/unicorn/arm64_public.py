@@ -102,6 +102,9 @@ class PublicCore:
         self._hook_accesses(_INS_MSR, self._on_msr)
         engine.add_hook(HOOK_INTR, engine.callback("uc_cb_hookintr_t", self._on_exception))
 
+    def close(self) -> None:
+        pass
+
     def program_counter(self) -> int:
         return self._engine.read_register(REG_PC)
 

@@ -156,7 +156,7 @@ _CODE: Final = {
 }
 
 # More than any build of the library takes: what its own table points to is no further away.
-_LIBRARY_SPAN: Final = 64 << 20
+LIBRARY_SPAN: Final = 64 << 20
 
 _guard = allocate_lock()
 # By target, kept for the life of the process.
@@ -200,6 +200,6 @@ def _slots(library: Library, layout: Layout, target: str) -> list[int] | None:
     offsets = layout.got_aarch64 if target == "aarch64" else layout.got_x86_64
     slots = [base + offset for offset in offsets]
     for slot in slots:
-        if not base < library.ffi.cast("uintptr_t *", slot)[0] < base + _LIBRARY_SPAN:
+        if not base < library.ffi.cast("uintptr_t *", slot)[0] < base + LIBRARY_SPAN:
             return None
     return slots

@@ -37,6 +37,8 @@ class Layout:
         cpu_halted: in ``CPUState``: 32 bits; the guest waits for an interrupt.
         cpu_uc: in ``CPUState``: pointer back to ``struct uc_struct``.
         arm_registers: in ``ARMCPU``: pointer to the hash table of system registers.
+        arm_level_hooks: in ``ARMCPU``: heads of two lists of functions called around each change
+            of exception level.
         got_aarch64: where in the library it keeps the addresses of functions that `coherence`
             redirects, for targets of this architecture.
         got_x86_64: the same for the other.
@@ -59,6 +61,7 @@ class Layout:
     cpu_halted: int
     cpu_uc: int
     arm_registers: int
+    arm_level_hooks: int
     got_aarch64: tuple[int, ...]
     got_x86_64: tuple[int, ...]
 
@@ -83,6 +86,7 @@ LAYOUTS: Final = {
         cpu_halted=33176,
         cpu_uc=33192,
         arm_registers=54544,
+        arm_level_hooks=55072,
         got_aarch64=(0x14BFAC8, 0x14BD608, 0x14C0340, 0x14C9738),
         got_x86_64=(0x14C22D8, 0x14C4020, 0x14BFCE8, 0x14C67F8),
     ),
@@ -104,6 +108,7 @@ LAYOUTS: Final = {
         cpu_halted=33288,
         cpu_uc=33304,
         arm_registers=54656,
+        arm_level_hooks=55184,
         got_aarch64=(0x13339F8, 0x13315C0, 0x1334240, 0x133D408),
         got_x86_64=(0x1336188, 0x1337E50, 0x1333C00, 0x133A580),
     ),

@@ -14,7 +14,7 @@ from struct import Struct
 from zlib import crc32
 
 from vmm.backends.unicorn.arm64_registers import Registers
-from vmm.backends.unicorn.coherence import REDIRECTED
+from vmm.backends.unicorn.coherence import LIBRARY_SPAN, REDIRECTED
 from vmm.backends.unicorn.engine import (
     ARCH_ARM64,
     ARCH_X86,
@@ -286,6 +286,11 @@ def _test_registers(internals: Internals, engine: Engine, state: EngineState) ->
     table = state.pointer("uint32_t **", state.cpu + internals.layout.arm_registers)[0]
     size, mask, used = table[0], table[2], table[3]
     _expect(mask == size - 1 and size & mask == 0 and 100 < used <= size, "arm_registers")
+    lists = state.pointer("uintptr_t **", state.cpu + internals.layout.arm_level_hooks)
+    base = internals.library.base_address()
+    for number in range(2):
+        _expect(int(state.pointer("uintptr_t", lists[number])) != 0, "arm_level_hooks")
+        _expect(base < lists[number][0] < base + LIBRARY_SPAN, "arm_level_hooks")
 
 
 def _test_exception(internals: Internals, engine: Engine, state: EngineState) -> None:

@@ -137,3 +137,25 @@ def test_psci_ends_the_machine(
     guest = arm64_guest(f"load x0, {0x8400_0000 + function} \n {call} #0 \n mov x20, #1 \n b .")
     assert guest.run() == reason
     assert guest.register("x20") == 0
+
+
+def test_the_cycle_counter_counts_across_exceptions(arm64_guest: Boot) -> None:
+    guest = arm64_guest(
+        """
+        adr x0, vectors
+        msr vbar_el1, x0
+        mov x0, #1
+        msr pmcr_el0, x0
+        mov x0, #1 << 31
+        msr pmcntenset_el0, x0
+        mrs x20, pmccntr_el0
+        svc #0
+        mrs x21, pmccntr_el0
+        power_off
+    handler:
+        eret
+        vectors handler
+        """
+    )
+    assert guest.run() == Shutdown()
+    assert guest.register("x21") > guest.register("x20")
