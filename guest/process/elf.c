@@ -156,11 +156,20 @@ static int protection_of(const Elf64_Phdr *segment)
 	       ((segment->p_flags & PF_X) != 0 ? PROT_EXEC : 0);
 }
 
+/* Segments up to these sizes are mapped whole: an entry for a page costs much less than its fault.
+ * What can be written takes a frame for each page, so it had better be used. */
+#define POPULATE_READ_ONLY (16ull << 20)
+#define POPULATE_WRITABLE (64ull << 10)
+
 static int map_fixed(user_t start, user_t end, int protection, int flags,
 		     struct page_source *source, uint64_t offset)
 {
+	uint64_t populated = protection & PROT_WRITE ? POPULATE_WRITABLE : POPULATE_READ_ONLY;
+
 	if (start == end)
 		return 0;
+	if (end - start <= populated)
+		flags |= MAP_POPULATE;
 	int64_t mapped = space_map(start, end - start, protection, MAP_PRIVATE | MAP_FIXED | flags,
 				   source, offset);
 	return mapped < 0 ? (int)mapped : 0;
