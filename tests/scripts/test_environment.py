@@ -11,6 +11,8 @@ import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
+SOURCES = ("scripts/generate.py", "guest/arch", "guest/arch/trap.S")
+
 PYTHON = '#!/bin/sh\necho "python $*"\n'
 SET_UP = "#!/bin/sh\necho set up\n"
 
@@ -29,15 +31,16 @@ def checkout(tmp_path: Path) -> Path:
         shutil.copy(SCRIPTS / name, tmp_path / "scripts" / name)
     executable(tmp_path / "scripts/set-up", SET_UP)
     executable(tmp_path / ".venv/bin/python", PYTHON)
-    for source in ("scripts/generate.py", "pyproject.toml", "guest/arch/arm64/include/arch/cpu.h"):
-        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "guest/arch").mkdir(parents=True)
+    for source in ("pyproject.toml", *SOURCES):
         (tmp_path / source).touch()
     for path in sorted(tmp_path.rglob("*"), reverse=True):
         os.utime(path, (1000, 1000))
     (tmp_path / "vmm/artifacts").mkdir(parents=True)
-    for stamp in (".venv/installed", ".venv/generated"):
-        (tmp_path / stamp).touch()
-        os.utime(tmp_path / stamp, (2000, 2000))
+    (tmp_path / ".venv/installed").touch()
+    (tmp_path / ".venv/sources").write_text(f"set -- {' '.join(SOURCES)}\n")
+    for stamp in ("installed", "sources"):
+        os.utime(tmp_path / ".venv" / stamp, (2000, 2000))
     return tmp_path
 
 
@@ -59,26 +62,24 @@ def test_a_symlink_to_the_command_finds_the_checkout(checkout: Path, tmp_path: P
     assert f"{checkout}/scripts/launch.py" in result.stdout
 
 
-@pytest.mark.parametrize(
-    "changed", ["pyproject.toml", "scripts/generate.py", "guest/arch/arm64/include/arch/cpu.h"]
-)
+@pytest.mark.parametrize("changed", ["pyproject.toml", "scripts/generate.py", "guest/arch/trap.S"])
 def test_an_edited_source_is_noticed(checkout: Path, changed: str) -> None:
     os.utime(checkout / changed, (3000, 3000))
     assert vmm(checkout).stderr == "set up\n"
 
 
 def test_a_new_source_is_noticed(checkout: Path) -> None:
-    (checkout / "guest/arch/arm64/trap.S").touch()
+    (checkout / "guest/arch/cpu.S").touch()
     assert vmm(checkout).stderr == "set up\n"
 
 
 def test_a_removed_source_is_noticed(checkout: Path) -> None:
-    (checkout / "guest/arch/arm64/include/arch/cpu.h").unlink()
+    (checkout / "guest/arch/trap.S").unlink()
     assert vmm(checkout).stderr == "set up\n"
 
 
 @pytest.mark.parametrize(
-    "missing", [".venv/installed", ".venv/bin/python", ".venv/generated", "vmm/artifacts"]
+    "missing", [".venv/installed", ".venv/bin/python", ".venv/sources", "vmm/artifacts"]
 )
 def test_a_missing_product_is_noticed(checkout: Path, missing: str) -> None:
     (checkout / missing).rename(checkout / "elsewhere")
