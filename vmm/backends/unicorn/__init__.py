@@ -3,9 +3,25 @@
 Map of the package, from the bottom up:
 
 * `library`, `build_ffi`: the engine's shared library and its functions;
-* `layout`, `internals`, `shim`: its private state and functions, where known for certain;
+* `layout`, `internals`, `selftest`, `shim`: its private state and functions, where known for
+  certain; `coherence`: where these are corrected;
 * `engine`: one emulated processor; `doorbell`: how other threads interrupt it;
-* `vcpu`, `arm64`, `x86_64`: processors as machines use them; `hypervisor`: the backend's face.
+* `vcpu`, `arm64`, `x86_64`: processors as machines use them, each in two ways: with the engine's
+  inside open (``*_native``) and through its public interface alone (``*_public``);
+* `hypervisor`: the backend's face.
+
+The engine was made to analyse programs, not to run systems. What corrupts a guest silently if it
+is used as its manual says, by number, and where that is dealt with:
+
+1. A stop from another thread takes effect after an access to memory and repeats the instruction:
+   `EngineState.stop_only_between_blocks`, `Engine._stop_by_hook`.
+2. The address at which a run is to end is translated by the guest's page tables, which overwrites
+   the state of an x86 fault: `Engine` ends runs at no address.
+3. arm64 resets with AArch32 below EL3, and the walker misreads page tables: `arm64_registers`.
+4. An undefined x86 instruction never reaches the hook for exceptions:
+   `EngineState.deliver_all_exceptions`.
+5. Atomic instructions are plain ones between engines in different threads: `EngineVcpu.turn`.
+6. Writes to code through other mappings are missed: `coherence`.
 """
 
 from __future__ import annotations

@@ -76,13 +76,25 @@ class Arm64Vcpu(EngineVcpu):
         handler: AccessHandler,
         clock: Clock,
     ) -> None:
+        """Make a vCPU as firmware leaves it: at EL1h, everything masked, translation off.
+
+        Raises:
+            EngineError: if the engine refuses.
+        """
         engine = Engine(library, internals, ARCH_ARM64, MODE_LITTLE_ENDIAN, _MODEL_MAX)
-        super().__init__(index, engine, memory, handler)
-        self._lock = handler.lock
+        try:
+            super().__init__(index, engine, memory, handler)
+            self._assemble(internals, clock)
+        except BaseException:
+            engine.close()
+            raise
+
+    def _assemble(self, internals: Internals | None, clock: Clock) -> None:
+        self._lock = self._handler.lock
         self._clock = clock
         self._irq = False
-        self._registers = Registers(engine)
-        self._registers.reset(index)
+        self._registers = Registers(self._engine)
+        self._registers.reset(self.index)
         self._core: Core = self._open_core(internals)
         self._counter_offset = 0
         self._align_counter()

@@ -7,6 +7,7 @@ What `arm64_native` has the engine do, Python does here. Every exception costs 2
   the engine is stopped every millisecond to look; it cannot tell when the mask is lifted.
 * 8-byte accesses to devices arrive as two of 4 bytes.
 * WFI is noticed by the engine's return.
+* Performance counters are wrong once there was an exception.
 * Timers are EL1's: accesses from EL0, where CNTKCTL_EL1 lets them through, do nothing.
 """
 

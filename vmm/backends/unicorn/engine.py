@@ -28,9 +28,7 @@ HOOK_CODE: Final = 1 << 2
 HOOK_BLOCK: Final = 1 << 3
 
 ERR_FETCH_UNMAPPED: Final = 8
-ERR_INSN_INVALID: Final = 10
 ERR_FETCH_PROT: Final = 14
-ERR_EXCEPTION: Final = 21
 
 # uc_ctl: number | arguments << 26 | direction (1: set) << 30
 _SET_ONE: Final = 1 << 26 | 1 << 30

@@ -14,7 +14,9 @@ from tests.vmm.backends.unicorn.arm64_guest import Guest
 from vmm.arch import ARCHITECTURES
 from vmm.backends.exits import Shutdown
 from vmm.backends.unicorn import open_unicorn
+from vmm.backends.unicorn.engine import Engine
 from vmm.backends.unicorn.internals import SWITCH
+from vmm.backends.unicorn.library import EngineError
 from vmm.errors import VmmError
 from vmm.machine.clock import MachineClock
 from vmm.memory import Gpa, GuestMemory
@@ -129,4 +131,24 @@ def test_ram_may_be_given_back_before_the_machine() -> None:
     memory.close()
     vm.close()
     clock.close()
+    guest.close()
+
+
+def test_an_engine_that_cannot_be_used_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+    close = Engine.close
+
+    def note(engine: Engine) -> None:
+        closed.append(engine)
+        close(engine)
+
+    def refuse(engine: Engine, *_: object) -> None:
+        raise EngineError("cannot map devices", 11, "no")
+
+    guest = Guest("b .")
+    monkeypatch.setattr(Engine, "close", note)
+    monkeypatch.setattr(Engine, "map_devices", refuse)
+    with pytest.raises(EngineError):
+        guest.vm.create_vcpu(1, guest.devices)
+    assert len(closed) == 1
     guest.close()

@@ -1,7 +1,7 @@
 """The engine's traps that corrupt an arm64 guest silently: each fix, and what is without it.
 
-The numbers are those of the package's history: 1 and 5 are here, 3 (levels above EL1) in
-test_arm64_exceptions.py, 2 and 4 concern x86_64 only.
+The numbers are those of the package's description: 1 and 5 are here, 3 here and in
+test_arm64_exceptions.py, 6 in test_coherence.py; 2 and 4 concern x86_64 only.
 """
 
 from __future__ import annotations
