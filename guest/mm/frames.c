@@ -18,30 +18,17 @@
  */
 #include "mm/frames.h"
 
+#include "mm/chunk.h"
+
 #include <calypso/boot.h>
 #include <calypso/bootinfo.h>
 #include <calypso/lib.h>
 #include <calypso/log.h>
 
-#define CHUNK_ORDER 9
-#define CHUNK_FRAMES (1u << CHUNK_ORDER)
-#define CHUNK_SIZE (PAGE_SIZE << CHUNK_ORDER)
-#define ORDERS (CHUNK_ORDER + 1)
 #define ZONES_MAX 8
 
 /* A hole of this size starts another zone: below, the records of its chunks are unused memory. */
 #define ZONE_HOLE (1ull << 30)
-
-struct chunk {
-	bool ready; /* the record has been written */
-	/* Bit `1024 - (1024 >> order) + (frame >> order)`: that block is free. */
-	uint64_t free[16];
-	struct chunk *next, *previous; /* in the list of its largest free order */
-	physical_t base;
-	uint16_t blocks[ORDERS]; /* free ones of each order */
-	uint16_t orders;	 /* bit o: blocks[o] is not 0 */
-	uint64_t written[CHUNK_FRAMES / 64]; /* bit f: frame f may have been written to */
-};
 
 struct zone {
 	struct chunk *chunks;
@@ -54,7 +41,7 @@ struct zone {
 
 static struct zone zones[ZONES_MAX];
 static unsigned zone_count;
-static struct chunk *lists[ORDERS];
+static struct chunk *lists[CHUNK_ORDERS];
 static unsigned nonempty; /* bit o: lists[o] is not empty */
 static struct frame_statistics statistics;
 static bool no_whole_chunks;
@@ -69,116 +56,7 @@ static struct {
 	bool written; /* by an earlier owner */
 } open_block;
 
-/* ---- Blocks of one chunk ---- */
-
-static unsigned block_bit(unsigned frame, unsigned order)
-{
-	return 1024 - (1024 >> order) + (frame >> order);
-}
-
-static bool block_is_free(const struct chunk *chunk, unsigned frame, unsigned order)
-{
-	unsigned bit = block_bit(frame, order);
-
-	return (chunk->free[bit / 64] >> bit % 64 & 1) != 0;
-}
-
-static void mark_free(struct chunk *chunk, unsigned frame, unsigned order)
-{
-	unsigned bit = block_bit(frame, order);
-
-	chunk->free[bit / 64] |= 1ull << bit % 64;
-	chunk->blocks[order]++;
-	chunk->orders |= (uint16_t)(1u << order);
-}
-
-static void mark_used(struct chunk *chunk, unsigned frame, unsigned order)
-{
-	unsigned bit = block_bit(frame, order);
-
-	chunk->free[bit / 64] &= ~(1ull << bit % 64);
-	if (--chunk->blocks[order] == 0)
-		chunk->orders &= (uint16_t) ~(1u << order);
-}
-
-/* The lowest free block of an order that has one. */
-static unsigned first_free(const struct chunk *chunk, unsigned order)
-{
-	unsigned first = block_bit(0, order);
-	unsigned word = first / 64;
-	uint64_t bits = chunk->free[word] >> first % 64 << first % 64;
-
-	while (bits == 0)
-		bits = chunk->free[++word];
-	return (word * 64 + (unsigned)__builtin_ctzll(bits) - first) << order;
-}
-
-/* Take a block out of a chunk whose largest free block is sufficient. */
-static unsigned take_block(struct chunk *chunk, unsigned order)
-{
-	unsigned from = order + (unsigned)__builtin_ctz((unsigned)chunk->orders >> order);
-	unsigned frame = first_free(chunk, from);
-
-	mark_used(chunk, frame, from);
-	while (from > order) {
-		from--;
-		mark_free(chunk, frame + (1u << from), from);
-	}
-	return frame;
-}
-
-/* Free a block and unite it with its buddy as long as that is free too. */
-static void put_block(struct chunk *chunk, unsigned frame, unsigned order)
-{
-	assert_that(!block_is_free(chunk, frame, order));
-	for (; order < CHUNK_ORDER; order++) {
-		unsigned buddy = frame ^ (1u << order);
-
-		if (!block_is_free(chunk, buddy, order))
-			break;
-		mark_used(chunk, buddy, order);
-		frame &= ~(1u << order);
-	}
-	mark_free(chunk, frame, order);
-}
-
-/* The order of the largest aligned block that starts at `frame` and has at most `count` frames. */
-static unsigned fitting_order(unsigned frame, uint64_t count)
-{
-	unsigned order = CHUNK_ORDER;
-
-	if (frame != 0)
-		order = (unsigned)__builtin_ctz(frame);
-	if (count < 1u << order)
-		order = 63 - (unsigned)__builtin_clzll(count);
-	return order;
-}
-
-/* Note that frames are going to be written to; whether one of them may have been already. */
-static bool mark_written(struct chunk *chunk, unsigned frame, unsigned order)
-{
-	uint64_t before = 0;
-
-	if (order < 6) {
-		uint64_t bits = ((1ull << (1u << order)) - 1) << frame % 64;
-
-		before = chunk->written[frame / 64] & bits;
-		chunk->written[frame / 64] |= bits;
-		return before != 0;
-	}
-	for (unsigned word = frame / 64; word < (frame + (1u << order)) / 64; word++) {
-		before |= chunk->written[word];
-		chunk->written[word] = UINT64_MAX;
-	}
-	return before != 0;
-}
-
 /* ---- Lists of chunks ---- */
-
-static int largest_order(const struct chunk *chunk)
-{
-	return chunk->orders == 0 ? -1 : 31 - __builtin_clz(chunk->orders);
-}
 
 static void list_remove(struct chunk *chunk, int order)
 {
@@ -205,7 +83,7 @@ static void list_add(struct chunk *chunk, int order)
 /* Put the chunk where it belongs now; `before` was its largest order. */
 static void list_move(struct chunk *chunk, int before)
 {
-	int now = largest_order(chunk);
+	int now = chunk_largest_order(chunk);
 
 	if (now == before)
 		return;
@@ -250,9 +128,9 @@ static unsigned behind_records(const struct zone *zone, const struct chunk *chun
 static void mark_free_to_end(struct chunk *chunk, unsigned frame)
 {
 	while (frame < CHUNK_FRAMES) {
-		unsigned order = fitting_order(frame, CHUNK_FRAMES - frame);
+		unsigned order = chunk_fitting_order(frame, CHUNK_FRAMES - frame);
 
-		mark_free(chunk, frame, order);
+		chunk_mark_free(chunk, frame, order);
 		frame += 1u << order;
 	}
 }
@@ -338,12 +216,12 @@ static void put_span(struct span span, bool written)
 	while (span.start < span.end) {
 		struct chunk *chunk = chunk_of(span.start);
 		unsigned frame = (unsigned)((span.start - chunk->base) >> PAGE_SHIFT);
-		unsigned order = fitting_order(frame, (span.end - span.start) >> PAGE_SHIFT);
-		int before = largest_order(chunk);
+		unsigned order = chunk_fitting_order(frame, (span.end - span.start) >> PAGE_SHIFT);
+		int before = chunk_largest_order(chunk);
 
 		if (written)
-			mark_written(chunk, frame, order);
-		put_block(chunk, frame, order);
+			chunk_mark_written(chunk, frame, order);
+		chunk_put(chunk, frame, order);
 		list_move(chunk, before);
 		span.start += PAGE_SIZE << order;
 	}
@@ -483,9 +361,9 @@ static physical_t take_run(unsigned order, bool *written)
 			for (uint64_t n = index; n < index + count; n++) {
 				struct chunk *chunk = &zone->chunks[n];
 
-				mark_used(chunk, 0, CHUNK_ORDER);
+				chunk_mark_used(chunk, 0, CHUNK_ORDER);
 				list_move(chunk, CHUNK_ORDER);
-				*written |= mark_written(chunk, 0, CHUNK_ORDER);
+				*written |= chunk_mark_written(chunk, 0, CHUNK_ORDER);
 			}
 			return zone->base + index * CHUNK_SIZE;
 		}
@@ -501,11 +379,11 @@ static physical_t take_from_chunk(unsigned order, bool *written)
 
 	if (!chunk)
 		return FRAME_NONE;
-	int before = largest_order(chunk);
-	unsigned frame = take_block(chunk, order);
+	int before = chunk_largest_order(chunk);
+	unsigned frame = chunk_take(chunk, order);
 
 	list_move(chunk, before);
-	*written = mark_written(chunk, frame, order);
+	*written = chunk_mark_written(chunk, frame, order);
 	return chunk->base + ((uint64_t)frame << PAGE_SHIFT);
 }
 

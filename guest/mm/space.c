@@ -59,7 +59,7 @@ static struct area *area_below(user_t address)
 	return area_of(rank_node_previous(&above->node));
 }
 
-static void insert(struct area *area)
+void area_insert(struct area *area)
 {
 	struct rank_node **link = &space.areas.root, *parent = NULL;
 
@@ -71,7 +71,7 @@ static void insert(struct area *area)
 	space.count++;
 }
 
-static void acquire_source(struct area *area)
+void area_acquire_source(const struct area *area)
 {
 	if (area->source && area->source->operations->acquire)
 		area->source->operations->acquire(area->source);
@@ -99,8 +99,8 @@ static int split(struct area *area, user_t at)
 	rest->start = at;
 	rest->offset += at - area->start;
 	area->end = at;
-	acquire_source(rest);
-	insert(rest);
+	area_acquire_source(rest);
+	area_insert(rest);
 	return 0;
 }
 
@@ -131,8 +131,7 @@ static bool merge_with_next(struct area *area)
 	return true;
 }
 
-/* Unite an area with its neighbours where that can be. */
-static void merge_around(struct area *area)
+void area_merge_around(struct area *area)
 {
 	struct rank_node *before = rank_node_previous(&area->node);
 
@@ -163,7 +162,7 @@ static user_t end_below(const struct area *area)
 	return area->start > USER_START + STACK_GAP ? area->start - STACK_GAP : USER_START;
 }
 
-static bool is_free(user_t start, uint64_t length)
+bool space_is_free(user_t start, uint64_t length)
 {
 	const struct area *above = area_at_or_above(start);
 
@@ -190,7 +189,7 @@ static user_t find_room_below(user_t limit, uint64_t length)
 	}
 }
 
-static user_t find_room(uint64_t length)
+user_t space_find_room(uint64_t length)
 {
 	user_t found = find_room_below(space.hint, length);
 
@@ -238,9 +237,9 @@ static int64_t place(user_t address, uint64_t length, int flags)
 		return error ? error : (int64_t)address;
 	}
 	address = ALIGN_DOWN(address, PAGE_SIZE);
-	if (address >= USER_START && address <= USER_END - length && is_free(address, length))
+	if (address >= USER_START && address <= USER_END - length && space_is_free(address, length))
 		return (int64_t)address;
-	address = find_room(length);
+	address = space_find_room(length);
 	return address ? (int64_t)address : -ENOMEM;
 }
 
@@ -270,20 +269,18 @@ int64_t space_map(user_t address, uint64_t length, int protection, int flags,
 		.source = source,
 		.offset = source ? offset : 0,
 	};
-	acquire_source(area);
-	insert(area);
+	area_acquire_source(area);
+	area_insert(area);
 	if (flags & MAP_POPULATE)
 		pages_populate(area, area->start, area->end,
 			       (protection & PROT_WRITE) ? PROT_WRITE : PROT_READ);
-	merge_around(area);
+	area_merge_around(area);
 	return start;
 }
 
 /* ---- munmap, mprotect, madvise ---- */
 
-/* The range that a system call names, rounded to pages. False where it leaves the program's half
- * or is not aligned. */
-static bool check_range(user_t start, uint64_t *length)
+bool space_check_range(user_t start, uint64_t *length)
 {
 	if ((start & PAGE_MASK) != 0 || *length > USER_END || start > USER_END - *length)
 		return false;
@@ -291,8 +288,7 @@ static bool check_range(user_t start, uint64_t *length)
 	return true;
 }
 
-/* Cut areas so that [start, end) holds whole ones only. */
-static int cut_range(user_t start, user_t end)
+int space_cut_range(user_t start, user_t end)
 {
 	int error = cut(start);
 
@@ -301,13 +297,13 @@ static int cut_range(user_t start, user_t end)
 
 int space_unmap(user_t start, uint64_t length)
 {
-	if (length == 0 || !check_range(start, &length))
+	if (length == 0 || !space_check_range(start, &length))
 		return -EINVAL;
 	user_t end = start + length;
 	struct area *area = area_at_or_above(start);
 	if (!area || area->start >= end)
 		return 0;
-	int error = cut_range(start, end);
+	int error = space_cut_range(start, end);
 	if (error)
 		return error;
 
@@ -334,7 +330,7 @@ int space_protect(user_t start, uint64_t length, int protection)
 		return -EINVAL;
 	if (length == 0)
 		return 0;
-	if (!check_range(start, &length))
+	if (!space_check_range(start, &length))
 		return -ENOMEM;
 
 	user_t at = start, end = start + length;
@@ -346,7 +342,7 @@ int space_protect(user_t start, uint64_t length, int protection)
 			error = -ENOMEM;
 		else if (!may_protect(area, protection))
 			error = -EACCES;
-		else if (!(error = cut_range(at, area->end < end ? area->end : end))) {
+		else if (!(error = space_cut_range(at, area->end < end ? area->end : end))) {
 			area = area_at(at);
 			area->protection = protection;
 			pages_protect(area, area->start, area->end);
@@ -418,93 +414,9 @@ int space_advise(user_t start, uint64_t length, int advice)
 	default:
 		return -EINVAL;
 	}
-	if (!check_range(start, &length))
+	if (!space_check_range(start, &length))
 		return -EINVAL;
 	return advise_range(start, start + length, advice);
-}
-
-/* ---- mremap ---- */
-
-/* Move [from, from + length), one whole area by now, to `to`, where `new_length` bytes are free. */
-static int64_t move(struct area *area, user_t to, uint64_t new_length)
-{
-	uint64_t length = area->end - area->start;
-	struct area *moved = kmalloc(sizeof(*moved));
-
-	if (!moved)
-		return -ENOMEM;
-	*moved = *area;
-	moved->start = to;
-	moved->end = to + new_length;
-	acquire_source(moved);
-	insert(moved);
-	if (pages_move(area->start, to, length < new_length ? length : new_length)) {
-		pages_move(to, area->start, length);
-		space_unmap(to, new_length);
-		return -ENOMEM;
-	}
-	space_unmap(area->start, length);
-	merge_around(moved);
-	return (int64_t)to;
-}
-
-static int64_t grow(struct area *area, user_t start, uint64_t length, uint64_t new_length,
-		    int flags)
-{
-	if (area->end == start + length && start <= USER_END - new_length &&
-	    is_free(area->end, new_length - length)) {
-		area->end = start + new_length;
-		merge_around(area);
-		return (int64_t)start;
-	}
-	if (!(flags & MREMAP_MAYMOVE))
-		return -ENOMEM;
-	int error = cut_range(start, start + length);
-	if (error)
-		return error;
-	user_t to = find_room(new_length);
-	return to ? move(area_at(start), to, new_length) : -ENOMEM;
-}
-
-/* MREMAP_FIXED: to where the program says, whatever is there. */
-static int64_t move_to(user_t start, uint64_t length, user_t to, uint64_t new_length)
-{
-	if ((to & PAGE_MASK) != 0 || to < USER_START || new_length > USER_END ||
-	    to > USER_END - new_length)
-		return -EINVAL;
-	if (start < to + new_length && to < start + length)
-		return -EINVAL;
-	int error = space_unmap(to, new_length);
-	if (!error && new_length < length) {
-		error = space_unmap(start + new_length, length - new_length);
-		length = new_length;
-	}
-	if (!error)
-		error = cut_range(start, start + length);
-	return error ? error : move(area_at(start), to, new_length);
-}
-
-int64_t space_remap(user_t start, uint64_t length, uint64_t new_length, int flags, user_t to)
-{
-	if ((flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)) != 0 || new_length == 0 ||
-	    ((flags & MREMAP_FIXED) && !(flags & MREMAP_MAYMOVE)) || new_length > USER_END ||
-	    !check_range(start, &length) || length == 0)
-		return -EINVAL;
-	new_length = ALIGN_UP(new_length, PAGE_SIZE);
-	struct area *area = area_at(start);
-	if (!area || area->end < start + length)
-		return -EFAULT;
-	if (flags & MREMAP_FIXED)
-		return move_to(start, length, to, new_length);
-	if (new_length > length)
-		return grow(area, start, length, new_length, flags);
-	if (new_length < length) {
-		int error = space_unmap(start + new_length, length - new_length);
-
-		if (error)
-			return error;
-	}
-	return (int64_t)start;
 }
 
 /* ---- brk ---- */

@@ -51,6 +51,27 @@ static inline unsigned page_rights(const struct area *area, bool owned)
 	return rights;
 }
 
+/* ---- Areas (space.c) ---- */
+
+/* Put an area into the tree. Its source, if any, has been acquired. */
+void area_insert(struct area *area);
+void area_acquire_source(const struct area *area);
+
+/* Unite an area with its neighbours where that can be. */
+void area_merge_around(struct area *area);
+
+/* Cut areas so that [start, end) holds whole ones only. 0 or -ENOMEM. */
+int space_cut_range(user_t start, user_t end);
+
+/* The range that a system call names, rounded to pages. False where it leaves the program's half or
+ * is not aligned. */
+bool space_check_range(user_t start, uint64_t *length);
+
+bool space_is_free(user_t start, uint64_t length);
+
+/* The highest free range of this length, preferably where the last one was found; 0: none. */
+user_t space_find_room(uint64_t length);
+
 /* ---- Pages (pages.c) ---- */
 
 /* Where the kernel finds what the program has at `address`, brought in for this access: the rest of

@@ -23,23 +23,21 @@ enum action { COPY_IN, COPY_OUT, CLEAR };
 
 static int act_on_pages(enum action action, user_t address, char *kernel, size_t length)
 {
-	while (length != 0) {
-		size_t part = PAGE_SIZE - address % PAGE_SIZE;
-		void *content = page_content(address, action == COPY_IN ? PROT_READ : PROT_WRITE);
+	for (size_t done = 0, part; done < length; done += part) {
+		user_t at = address + done;
+		void *content = page_content(at, action == COPY_IN ? PROT_READ : PROT_WRITE);
 
 		if (!content)
 			return -EFAULT;
-		if (part > length)
-			part = length;
+		part = PAGE_SIZE - at % PAGE_SIZE;
+		if (part > length - done)
+			part = length - done;
 		if (action == COPY_IN)
-			memcpy(kernel, content, part);
+			memcpy(kernel + done, content, part);
 		else if (action == COPY_OUT)
-			memcpy(content, kernel, part);
+			memcpy(content, kernel + done, part);
 		else
 			memset(content, 0, part);
-		address += part;
-		kernel = kernel ? kernel + part : NULL;
-		length -= part;
 	}
 	return 0;
 }

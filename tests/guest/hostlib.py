@@ -20,7 +20,15 @@ HOST = Path(__file__).parent / "host"
 
 SOURCES = (
     *("lib/string.c", "lib/format.c", "lib/rank_tree.c"),
-    *("mm/frames.c", "mm/heap.c", "mm/page_table.c", "mm/pages.c", "mm/space.c"),
+    *(
+        "mm/chunk.c",
+        "mm/frames.c",
+        "mm/heap.c",
+        "mm/page_table.c",
+        "mm/pages.c",
+        "mm/space.c",
+        "mm/remap.c",
+    ),
     "mm/image_source.c",
     *("kernel/bootinfo.c", "drivers/device_tree.c"),
 )
