@@ -93,6 +93,26 @@ static bool begin_node(struct walk *walk)
 	return true;
 }
 
+/* Keep what is wanted of a property. Most names differ in their first letter. */
+static void keep_property(struct walk *walk, const char *name, const uint8_t *value,
+			  uint32_t length)
+{
+	struct cells *cells = &walk->cells[walk->depth - 1];
+
+	if (name[0] == 'r' && strcmp(name, "reg") == 0) {
+		walk->node.reg = value;
+		walk->node.reg_length = length;
+	} else if (name[0] == 'c' && strcmp(name, "compatible") == 0) {
+		walk->node.compatible = (const char *)value;
+		walk->node.compatible_length = length;
+	} else if (name[0] == '#' && length == sizeof(uint32_t)) {
+		if (strcmp(name, "#address-cells") == 0)
+			cells->address = big_endian(value);
+		else if (strcmp(name, "#size-cells") == 0)
+			cells->size = big_endian(value);
+	}
+}
+
 static bool read_property(struct walk *walk)
 {
 	uint32_t length, name_offset;
@@ -103,18 +123,7 @@ static bool read_property(struct walk *walk)
 	if (!value || !walk->open || name_offset >= walk->strings_size)
 		return false;
 
-	const char *name = walk->strings + name_offset;
-	if (strcmp(name, "reg") == 0) {
-		walk->node.reg = value;
-		walk->node.reg_length = length;
-	} else if (strcmp(name, "compatible") == 0) {
-		walk->node.compatible = (const char *)value;
-		walk->node.compatible_length = length;
-	} else if (length == sizeof(uint32_t) && strcmp(name, "#address-cells") == 0) {
-		walk->cells[walk->depth - 1].address = big_endian(value);
-	} else if (length == sizeof(uint32_t) && strcmp(name, "#size-cells") == 0) {
-		walk->cells[walk->depth - 1].size = big_endian(value);
-	}
+	keep_property(walk, walk->strings + name_offset, value, length);
 	return true;
 }
 

@@ -14,6 +14,8 @@ static const char *const wanted[] = {
 static void visit(const struct device_node *node, void *context)
 {
 	(void)context;
+	if (!node->reg || !node->compatible)
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
 		if (!device_node_is(node, wanted[i]))
 			continue;
