@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 
 TYPE_CHECKING = False
@@ -31,10 +30,6 @@ def _run(command: RunCommand) -> int:
     """Start the machine of a well-formed `vmm run`, as fast as can be."""
     # Start-up makes no garbage that matters, and looking for it is a twentieth of the time.
     gc.disable()
-    if command.options.get("backend") == "unicorn" or not os.path.exists("/dev/kvm"):
-        from vmm.backends.unicorn.library import load_ahead
-
-        load_ahead()
     from vmm.cli.run import main as run
 
     return run(command.options, command.image, command.arguments)

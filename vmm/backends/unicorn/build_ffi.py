@@ -43,7 +43,6 @@ typedef struct {
     void *dli_saddr;
 } Dl_info;
 int dladdr(const void *, Dl_info *);
-void *dlopen(const char *, int);
 
 /* A translated block, as the block hook sees it. */
 typedef struct {

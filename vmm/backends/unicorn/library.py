@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock
 
 from vmm.errors import BackendUnavailable, VmmError
 
@@ -186,25 +186,6 @@ def open_library() -> Library:
         if not _opened:
             _opened.append(Library(_bindings(), _find(sys.path)))
         return _opened[0]
-
-
-def load_ahead() -> None:
-    """Begin to load the library in another thread, for an `open_library` to come soon.
-
-    Half of the time it takes is the dynamic linker's, which needs no interpreter: meanwhile the
-    modules of the rest of the machine are imported. A failure is `open_library`'s to report.
-    """
-    start_new_thread(_load, ())
-
-
-def _load() -> None:
-    try:
-        ffi = _bindings()
-        path = _find(sys.path)
-    except BackendUnavailable:
-        return
-    # Called as a C function, dlopen runs without the interpreter's lock; ffi.dlopen keeps it.
-    ffi.dlopen(None).dlopen(path.encode(), _RTLD_LAZY | _RTLD_DEEPBIND)
 
 
 def _bindings() -> CData:
