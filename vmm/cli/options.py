@@ -84,6 +84,13 @@ RUN_OPTIONS: Final = (
         " and bridge=NAME configure the TAP.",
         repeated=True,
     ),
+    Option(
+        "--share",
+        TEXT,
+        "DIR:TAG[:rw]",
+        "Directory that the guest can mount as TAG by 9P, read-only without rw.",
+        repeated=True,
+    ),
     Option("--device", TEXT, "NAME", "Virtio device: rng or console.", repeated=True),
     Option("--timeout", SECONDS, "S", "Stop the guest after S seconds, with exit status 124."),
     Option("--quiet", FLAG, "", "Do not say which backend was chosen."),

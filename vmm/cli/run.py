@@ -85,6 +85,7 @@ def _configure(
         board=str(get("board") or ""),
         disks=_texts(get("disk")),
         nets=_texts(get("net")),
+        shares=_texts(get("share")),
         devices=_texts(get("device")),
     ).check()
 

@@ -30,6 +30,9 @@ RNG: Final = "rng"
 CONSOLE: Final = "console"
 PLAIN_DEVICES: Final = (RNG, CONSOLE)
 
+# Longer tags do not fit the configuration space; guests take no longer ones than this.
+MAX_TAG: Final = 31
+
 
 @value
 class DiskOption:
@@ -59,6 +62,29 @@ def parse_disk(text: str) -> DiskOption:
     if not path:
         raise UsageError(f"--disk {text}: write FILE, FILE,ro or FILE,serial=TEXT")
     return DiskOption(path, read_only, serial)
+
+
+@value
+class ShareOption:
+    """What ``--share`` says: ``DIR:TAG[:rw]``."""
+
+    directory: str
+    tag: str
+    writable: bool = False
+
+
+def parse_share(text: str) -> ShareOption:
+    """Return what ``text`` means; colons before the tag belong to the directory's name.
+
+    Raises:
+        UsageError: if it names no directory or no tag.
+    """
+    front, colon, last = text.rpartition(":")
+    writable = colon != "" and last in ("rw", "ro")
+    directory, _, tag = (front if writable else text).rpartition(":")
+    if not directory or not 0 < len(tag.encode()) <= MAX_TAG:
+        raise UsageError(f"--share {text}: write DIR:TAG, or DIR:TAG:rw to let the guest write")
+    return ShareOption(directory, tag, writable and last == "rw")
 
 
 @value
@@ -138,6 +164,8 @@ class Attachments:
             self._attach_disk(parse_disk(text))
         for text in config.nets:
             self._attach_net(parse_net(text))
+        for text in config.shares:
+            self._attach_share(parse_share(text))
         for name in config.devices:
             self._attach_plain(name)
 
@@ -170,6 +198,16 @@ class Attachments:
             configure(option.tap, option.address, option.bridge)
         device = NetDevice(self._memory, link=tap, mac=option.mac)
         tap.on_frame = device.on_frame
+        self._add(device)
+
+    def _attach_share(self, option: ShareOption) -> None:
+        from vmm.devices.virtio.p9 import P9Device
+        from vmm.devices.virtio.share import Share
+
+        share = Share(option.directory, writable=option.writable)
+        self._held.append(share)
+        device = P9Device(self._memory, share=share, tag=option.tag)
+        self._held.append(device)
         self._add(device)
 
     @property

@@ -39,6 +39,7 @@ class MachineConfig:
         board: what the board shall be like, in the words of `vmm.boards.options.parse_board`; what
             they leave open is as the image expects it.
         disks: virtio disks, each as ``--disk`` says it.
+        shares: directories for the guest to mount by 9P, each as ``--share`` says it.
         nets: virtio network interfaces, each as ``--net`` says it.
         devices: the names of virtio devices that need no options.
     """
@@ -55,12 +56,13 @@ class MachineConfig:
     board: str = ""
     disks: tuple[str, ...] = ()
     nets: tuple[str, ...] = ()
+    shares: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
 
     @property
     def attached(self) -> bool:
         """Tell whether there is any virtio device."""
-        return bool(self.disks or self.nets or self.devices)
+        return bool(self.disks or self.nets or self.shares or self.devices)
 
     def check(self) -> MachineConfig:
         """Return the same value.
@@ -84,7 +86,7 @@ class MachineConfig:
                     "a NUL character cannot be in the image's name, its arguments"
                     " or the kernel's command line"
                 )
-        for text in (*self.disks, *self.nets, *self.devices):
+        for text in (*self.disks, *self.nets, *self.shares, *self.devices):
             if "\0" in text:
                 raise UsageError(f"a NUL character cannot be in a device's option: {text!r}")
         for name, content in self.environment:
@@ -179,5 +181,6 @@ _FROM_TOML: Final = {
     "board": _text,
     "disks": _texts,
     "nets": _texts,
+    "shares": _texts,
     "devices": _texts,
 }

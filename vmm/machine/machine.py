@@ -99,6 +99,7 @@ class Machine:
         board: str = "",
         disks: Sequence[str] = (),
         nets: Sequence[str] = (),
+        shares: Sequence[str] = (),
         devices: Sequence[str] = (),
     ) -> None:
         """Make a machine that will boot ``image``.
@@ -118,6 +119,7 @@ class Machine:
                 expects it.
             disks: virtio disks: ``FILE[,ro][,serial=TEXT]``.
             nets: virtio network interfaces: ``tap=NAME[,mac=MAC]``.
+            shares: directories for the guest to mount by 9P: ``DIR:TAG[:rw]``.
             devices: further virtio devices by name: ``rng``, ``console``.
 
         Raises:
@@ -136,6 +138,7 @@ class Machine:
             board=board,
             disks=tuple(disks),
             nets=tuple(nets),
+            shares=tuple(shares),
             devices=tuple(devices),
         )
         self._build(config.check())

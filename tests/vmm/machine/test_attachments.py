@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmm.errors import UsageError
-from vmm.machine.attachments import DiskOption, NetOption, parse_disk, parse_net
+from vmm.machine.attachments import (
+    DiskOption,
+    NetOption,
+    ShareOption,
+    parse_disk,
+    parse_net,
+    parse_share,
+)
 from vmm.machine.machine import Machine
 
 
@@ -34,6 +41,25 @@ def test_any_text_is_a_disk_or_a_usage_error(text: str) -> None:
         assert text.startswith(parse_disk(text).path)
     except UsageError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("/srv:data", ShareOption("/srv", "data")),
+        ("/srv:data:ro", ShareOption("/srv", "data")),
+        ("/srv:data:rw", ShareOption("/srv", "data", writable=True)),
+        ("/a:b:c:rw", ShareOption("/a:b", "c", writable=True)),
+    ],
+)
+def test_shares(text: str, option: ShareOption) -> None:
+    assert parse_share(text) == option
+
+
+@pytest.mark.parametrize("text", ["", "/srv", ":tag", "/srv:", "/srv:" + 32 * "x", "data:rw"])
+def test_shares_that_cannot_be(text: str) -> None:
+    with pytest.raises(UsageError, match="write DIR:TAG"):
+        parse_share(text)
 
 
 def test_networks() -> None:
@@ -70,6 +96,8 @@ def test_networks_that_cannot_be(text: str) -> None:
         ({"disks": [",ro"]}, "write FILE"),
         ({"disks": ["/dev/null"]}, "neither a file nor a block device"),
         ({"disks": ["a\0b"]}, "NUL"),
+        ({"shares": ["/nowhere:x"]}, "share /nowhere: No such file"),
+        ({"shares": ["/dev/null:x"]}, "share /dev/null: Not a directory"),
         ({"devices": ["toaster"]}, "no such device; there are rng"),
     ],
 )

@@ -12,7 +12,9 @@ from vmm.devices.virtio.console import ConsoleDevice
 from vmm.devices.virtio.device import VirtioDevice
 from vmm.devices.virtio.disk import Disk
 from vmm.devices.virtio.net import NetDevice
+from vmm.devices.virtio.p9 import P9Device
 from vmm.devices.virtio.rng import Rng
+from vmm.devices.virtio.share import Share
 from vmm.memory import GuestMemory
 
 Make = Callable[[GuestMemory], VirtioDevice]
@@ -56,4 +58,13 @@ def net(memory: GuestMemory) -> NetDevice:
     return NetDevice(memory, link=Flood(), mac=bytes(6))
 
 
-KINDS: tuple[Make, ...] = (Echo, rng, block, console, net)
+# Read-only: what one device made there, another would find.
+with tempfile.TemporaryDirectory() as _directory:
+    SHARE = Share(_directory)
+
+
+def p9(memory: GuestMemory) -> P9Device:
+    return P9Device(memory, share=SHARE, tag="tag")
+
+
+KINDS: tuple[Make, ...] = (Echo, rng, block, console, net, p9)
