@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from scripts.debian import DebianError, cache_directory, extract, open_release
+from scripts.debian import DebianError, Release, cache_directory, extract, open_release
 
 # One release for all, so that output can be compared byte for byte wherever the tests run.
 SUITE = "bookworm"
@@ -24,12 +25,30 @@ def busybox(arch: str) -> Path:
     return package("busybox-static", arch) / "bin/busybox"
 
 
+def linux(arch: str) -> Path:
+    """Return Debian's kernel for virtual machines, a bzImage (``x86_64``) or an Image (``arm64``).
+
+    Raises:
+        DebianError: where it is not in the cache and cannot be fetched.
+    """
+    name = f"linux-image-cloud-{ARCHITECTURES[arch]}"
+    # The package of this name only depends on the one of the newest version.
+    unpacked = _unpacked(name, arch, lambda release: release.dependencies(name)[:1])
+    [kernel] = unpacked.glob("boot/vmlinuz-*")
+    return kernel
+
+
 def package(name: str, arch: str) -> Path:
     """Return the directory with the unpacked files of a package, fetched on first use.
 
     Raises:
         DebianError: where it is not in the cache and cannot be fetched.
     """
+    return _unpacked(name, arch, lambda _: [name])
+
+
+def _unpacked(name: str, arch: str, choose: Callable[[Release], list[str]]) -> Path:
+    """Return the directory ``name`` of the cache, filled with the packages that were chosen."""
     architecture = ARCHITECTURES[arch]
     inputs = cache_directory() / "inputs"
     unpacked = inputs / f"{SUITE}-{architecture}" / name
@@ -41,7 +60,7 @@ def package(name: str, arch: str) -> Path:
             files = Path(scratch, "files")
             files.mkdir()
             with open_release(SUITE, architecture) as release:
-                extract(release.download([name]), files)
+                extract(release.download(choose(release)), files)
             # Whoever fetches the same at the same time may have been first: both are alike.
             if not unpacked.exists():
                 files.rename(unpacked)
