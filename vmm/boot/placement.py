@@ -37,9 +37,9 @@ class BootRequest:
 
 @value
 class Piece:
-    """A part of RAM that is taken: [start, end)."""
+    """A part of RAM that is taken: [physical, end)."""
 
-    start: int
+    physical: int
     end: int
     name: str
 
@@ -66,10 +66,10 @@ class Placement:
         if not self.memory.contains(gpa, length):
             raise UsageError(f"the {name} at {gpa:#x}..{end:#x} is not in RAM: {self._ram()}")
         for piece in self.pieces:
-            if gpa < piece.end and piece.start < end:
+            if gpa < piece.end and piece.physical < end:
                 raise UsageError(
                     f"the {name} at {gpa:#x}..{end:#x} overlaps the {piece.name}"
-                    f" at {piece.start:#x}..{piece.end:#x}"
+                    f" at {piece.physical:#x}..{piece.end:#x}"
                 )
         self.pieces.append(Piece(gpa, end, name))
         return gpa
@@ -91,7 +91,7 @@ class Placement:
                 obstacle = self._obstacle(gpa, gpa + length)
                 if obstacle is None:
                     return self.take(gpa, length, name)
-                end = obstacle.start
+                end = obstacle.physical
         raise UsageError(
             f"no room for the {name} of {length} bytes in one piece of RAM: {self._ram()}"
         )
@@ -158,7 +158,7 @@ class Placement:
 
     def _obstacle(self, start: int, end: int) -> Piece | None:
         for piece in self.pieces:
-            if start < piece.end and piece.start < end:
+            if start < piece.end and piece.physical < end:
                 return piece
         return None
 

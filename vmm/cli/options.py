@@ -93,7 +93,10 @@ RUN_OPTIONS: Final = (
     ),
     Option("--device", TEXT, "NAME", "Virtio device: rng or console.", repeated=True),
     Option("--timeout", SECONDS, "S", "Stop the guest after S seconds, with exit status 124."),
-    Option("--quiet", FLAG, "", "Do not say which backend was chosen."),
+    Option("--quiet", FLAG, "", "Do not say what is booted how, by which backend."),
+    Option("--verbose", FLAG, "", "Say also what is where in the machine at its start."),
+    Option("--dry-run", FLAG, "", "Print what is where in the machine, and do not start it."),
+    Option("--dump-dtb", FILE, "FILE", "Write the guest's device tree to FILE."),
 )
 
 _BY_NAME: Final = {option.name: option for option in RUN_OPTIONS}

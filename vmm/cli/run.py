@@ -22,6 +22,9 @@ _STDIN: Final = 0
 _STDOUT: Final = 1
 _STDERR: Final = 2
 
+# Options that ask for something before the start.
+_REPORTS: Final = frozenset(("dry-run", "verbose", "dump-dtb"))
+
 
 def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> int:
     """Run ``image`` and return the exit status of `vmm run`.
@@ -38,6 +41,8 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
         gc.enable()
         if not options.get("quiet"):
             say(f"{machine.title}, {machine.backend} backend: {machine.backend_reason}")
+        if _REPORTS & options.keys() and not _show(machine, options):
+            return 0
         machine.console.attach_output(_STDOUT, _STDERR)
         if _is_terminal():
             from vmm.cli.terminal import terminal_input
@@ -49,6 +54,27 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
             status = _run(machine, timeout)
         _report(machine, timeout)
         return status
+
+
+def _show(machine: Machine, options: Mapping[str, object]) -> bool:
+    """Give what was asked for before the start; tell whether to start."""
+    from vmm.machine.plan import describe_plan, read_device_tree
+
+    path = options.get("dump-dtb")
+    if path is not None:
+        tree = read_device_tree(machine)
+        try:
+            with open(str(path), "wb") as file:
+                file.write(tree)
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from None
+    if options.get("dry-run"):
+        os.write(_STDOUT, "".join(f"{line}\n" for line in describe_plan(machine)).encode())
+        return False
+    if options.get("verbose"):
+        for line in describe_plan(machine):
+            say(line)
+    return True
 
 
 def say(text: str) -> None:

@@ -14,13 +14,25 @@ from vmm.images.recognise import open_image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from collections.abc import Sequence
+    from typing import Final, Protocol
 
     from vmm.backends.api import Registers
     from vmm.boards.board import Board
     from vmm.images.image import Image
     from vmm.machine.config import MachineConfig
     from vmm.memory import GuestMemory
+
+    class Place(Protocol):
+        """A part of RAM with something in it."""
+
+        @property
+        def physical(self) -> int: ...
+        @property
+        def end(self) -> int: ...
+        @property
+        def name(self) -> str: ...
+
 
 # On arm64 the device tree names the console.
 LINUX_X86_CONSOLE: Final = "console=ttyS0"
@@ -36,6 +48,7 @@ class Payload:
     Attributes:
         registers: the state in which vCPU 0 starts.
         paths: the ELF files in the machine whose symbols a crash report may name.
+        places: what is where in RAM.
         foreign: the kernel is one that others built.
         halts_when_done: a halt with interrupts disabled is how this guest powers off.
     """
@@ -44,12 +57,14 @@ class Payload:
         self,
         registers: Registers,
         paths: tuple[str, ...],
+        places: Sequence[Place],
         *,
         foreign: bool = False,
         halts_when_done: bool = False,
     ) -> None:
         self.registers = registers
         self.paths = paths
+        self.places = places
         self.foreign = foreign
         self.halts_when_done = halts_when_done
 
@@ -122,7 +137,7 @@ def _load_calypso(
         features=FEATURES,
     )
     paths = (kernel.path,) if program is None else (kernel.path, program.path)
-    return Payload(loaded.registers, paths)
+    return Payload(loaded.registers, paths, loaded.regions)
 
 
 def _load_foreign(
@@ -146,10 +161,11 @@ def _load_foreign(
         board=board,
         cpus=config.cpus,
     )
-    registers = image.load(Placement(memory), request)
+    placement = Placement(memory)
+    registers = image.load(placement, request)
     # Without ACPI, Linux halts a PC where it would switch it off.
     halts = image.linux and board.arch == X86_64
-    return Payload(registers, (image.path,), foreign=True, halts_when_done=halts)
+    return Payload(registers, (image.path,), placement.pieces, foreign=True, halts_when_done=halts)
 
 
 def _join(*words: str) -> str:
