@@ -127,6 +127,8 @@ _HINTS: Final = {
 def configure(name: str, address: str, bridge: str) -> None:
     """Give the interface an address (``192.0.2.1/24``), put it on a bridge, and switch it on.
 
+    What is "" is left as it is.
+
     Raises:
         UsageError: if the kernel refuses, or pyroute2 is not installed.
     """

@@ -188,7 +188,7 @@ def test_a_tap_carries_frames(tap_name: str, lock: threading.RLock, events: Even
     from vmm.devices.virtio.tap import configure
 
     tap = Tap(tap_name, events)
-    configure(tap_name, "192.0.2.1/30", "")
+    configure(tap_name, "", "")  # up, with no address that could be somebody's
     memory = d.ram()
     device = NetDevice(memory, link=tap, mac=MAC)
     guest = Guest(device, memory)
