@@ -53,6 +53,7 @@ void chacha20_block(const uint32_t *key, uint32_t counter, const uint32_t *nonce
 )
 
 PROGRAM, INITRD = 5, 6
+FEATURES = hostlib.ZEROED_RAM | 1  # and a doorbell
 AT_FDCWD = -100
 NOT_RETURNED = -(1 << 63)
 
@@ -296,7 +297,7 @@ def system(
     if initrd:
         regions.append((INITRD_AT, _pages(len(initrd)), INITRD))
     path = hostlib.library_path(SOURCES, ("host.c", "system.c"))
-    with hostlib.memory(regions, ffi=ffi, library=path) as lib:
+    with hostlib.memory(regions, FEATURES, ffi, path) as lib:
         kernel = System(lib)
         kernel.store(PROGRAM_AT, program)
         kernel.store(INITRD_AT, initrd)

@@ -243,3 +243,12 @@ def test_a_program_is_mapped_from_where_the_vmm_put_it() -> None:
         assert kernel.get(0x40_0000, 4) == b"\x7fELF"
         # No frame was needed but perhaps those of a page table.
         assert kernel.lib.frame_statistics().used - used <= 3
+
+
+def test_an_interpreter_must_be_there() -> None:
+    path = b"/lib/ld-nowhere.so.1\0"
+    interpreter = Segment(0, 8 * PAGE - len(path), len(path), len(path), kind=PT_INTERP)
+    program = replace(GOOD, segments=(interpreter, CODE, DATA)).build()
+    with system(program=program[: -len(path)] + path, arguments=[b"/bin/x"]) as kernel:
+        message = ffi.string(kernel.lib.host.message).decode()
+        assert message == "cannot run /bin/x: its interpreter is not in the initrd"

@@ -131,7 +131,7 @@ def test_trees(files: list[tuple[str, bytes, bool]]) -> None:
     expected: dict[str, bytes | None] = {}
     for path, content, is_directory in files:
         parents = ["/".join(path.split("/")[:i]) for i in range(1, path.count("/") + 1)]
-        if any(expected.get(parent, None) is not None for parent in parents):
+        if any(expected.get(parent) is not None for parent in parents):
             continue  # below a file
         existing = [known for known in expected if known == path or known.startswith(path + "/")]
         if existing and (is_directory or existing != [path] or expected[path] is None):

@@ -10,9 +10,24 @@ from hypothesis import strategies as st
 from tests.guest.systemlib import ARENA, System, ffi, system
 
 AT = {
-    **{"PHDR": 3, "PHENT": 4, "PHNUM": 5, "PAGESZ": 6, "BASE": 7, "FLAGS": 8, "ENTRY": 9},
-    **{"UID": 11, "EUID": 12, "GID": 13, "EGID": 14, "PLATFORM": 15, "HWCAP": 16, "CLKTCK": 17},
-    **{"SECURE": 23, "RANDOM": 25, "HWCAP2": 26, "EXECFN": 31},
+    "PHDR": 3,
+    "PHENT": 4,
+    "PHNUM": 5,
+    "PAGESZ": 6,
+    "BASE": 7,
+    "FLAGS": 8,
+    "ENTRY": 9,
+    "UID": 11,
+    "EUID": 12,
+    "GID": 13,
+    "EGID": 14,
+    "PLATFORM": 15,
+    "HWCAP": 16,
+    "CLKTCK": 17,
+    "SECURE": 23,
+    "RANDOM": 25,
+    "HWCAP2": 26,
+    "EXECFN": 31,
 }
 USER_END = 0x7FFF_FFFF_F000
 
