@@ -10,8 +10,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from scripts import inputs
 from scripts.debian import DebianError, install_tools
@@ -37,6 +39,8 @@ LAB_TIMEOUT = 900
 NO_TESTS = 5
 
 WIDTH = 100
+
+_printing = Lock()
 
 
 @dataclass
@@ -77,30 +81,35 @@ def run_check(name: str, arguments: Sequence[str]) -> Outcome:
     return Outcome(name, time.monotonic() - started, counts)
 
 
-def run_pytest(name: str, command: Sequence[str], *, may_be_empty: bool = False) -> Outcome:
+def run_pytest(name: str, command: Sequence[str]) -> Outcome:
     """Run a command that ends in pytest's closing line, and count what that says."""
     heading(name)
     started = time.monotonic()
-    last = ""
+    lines = []
     with subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
-            if re.search(r"\bin \d+\.\d+s\b", line):
-                last = line
-    outcome = Outcome(name, time.monotonic() - started)
-    for number, word in re.findall(r"(\d+) (\w+)", last.split(" in ")[0]):
-        outcome.counts["errors" if word == "error" else word] += int(number)
-    if process.returncode == NO_TESTS and may_be_empty:
-        outcome.note = ", nothing selected"
-    elif process.returncode != 0 and not outcome.failed:
-        outcome.counts["errors"] += 1
-        outcome.note = f", ended with status {process.returncode}"
-    return outcome
+            lines.append(line)
+    seconds = time.monotonic() - started
+    return Outcome(name, seconds, *read_verdict(lines, process.returncode))
+
+
+def read_verdict(lines: Sequence[str], status: int) -> tuple[Counter[str], str]:
+    """Return the counts in pytest's closing line, and a note on what they do not tell."""
+    closing = [line for line in lines if re.search(r"\bin \d+\.\d+s\b", line)]
+    counts: Counter[str] = Counter()
+    if closing:
+        for number, word in re.findall(r"(\d+) (\w+)", closing[-1].split(" in ")[0]):
+            counts["errors" if word == "error" else word] += int(number)
+    if status == 0 or counts["failed"] or counts["errors"]:
+        return counts, ""
+    counts["errors"] += 1
+    return counts, f", ended with status {status}"
 
 
 class Lab:
-    """The KVM lab's part: its images are built while the other checks run."""
+    """The KVM lab's part: images are built while other checks run, then both boot side by side."""
 
     def __init__(self) -> None:
         self._build = subprocess.Popen(
@@ -112,17 +121,35 @@ class Lab:
         problem = self._wait()
         if problem is not None:
             return [unavailable(f"lab {name}", problem) for name in ARCHITECTURES]
-        command = [*LAB, "run", "--timeout", str(LAB_TIMEOUT)]
-        # The last -m is the one that counts.
-        selection = [*LAB_PYTEST, *pytest_arguments, "-m", "kvm"]
-        return [
-            run_pytest(f"lab {name}", [*command, name, *selection], may_be_empty=True)
-            for name in ARCHITECTURES
-        ]
+        with ThreadPoolExecutor() as both:
+            return list(both.map(lambda name: run_in_lab(name, pytest_arguments), ARCHITECTURES))
 
     def _wait(self) -> str | None:
         messages, _ = self._build.communicate()
         return None if self._build.returncode == 0 else messages.strip()
+
+
+def run_in_lab(architecture: str, pytest_arguments: Sequence[str]) -> Outcome:
+    """Run the KVM tests of one architecture, and print what they say when they have ended."""
+    command = [*LAB, "run", "--timeout", str(LAB_TIMEOUT), architecture, *LAB_PYTEST]
+    started = time.monotonic()
+    result = subprocess.run(
+        # The last -m is the one that counts.
+        [*command, *pytest_arguments, "-m", "kvm"],
+        cwd=TOP,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    name = f"lab {architecture}"
+    with _printing:
+        heading(name)
+        print(result.stdout, end="", flush=True)
+    seconds = time.monotonic() - started
+    if result.returncode == NO_TESTS:
+        return Outcome(name, seconds, note="nothing selected")
+    return Outcome(name, seconds, *read_verdict(result.stdout.splitlines(), result.returncode))
 
 
 def unavailable(name: str, reason: str) -> Outcome:
