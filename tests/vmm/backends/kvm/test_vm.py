@@ -92,7 +92,7 @@ def test_wherever_descriptors_run_out_nothing_is_left_behind() -> None:
         before = open_files()
         next_free = os.dup(memory.fd)
         os.close(next_free)
-        for allowed in range(5):
+        for allowed in range(16):
             resource.setrlimit(resource.RLIMIT_NOFILE, (next_free + allowed, hard))
             try:
                 vm = kvm.create_vm(arch, memory)
@@ -106,8 +106,9 @@ def test_wherever_descriptors_run_out_nothing_is_left_behind() -> None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             assert open_files() == before
     kvm.close()
-    # The machine's, the vCPU's, and the one that its mapping holds.
-    assert [error.split(" (")[0] for error in errors] == [
+    # The machine's, the vCPU's, and the one that its mapping holds. Where other open files lie
+    # between the free numbers, one of them is missing more than once.
+    assert list(dict.fromkeys(error.split(" (")[0] for error in errors)) == [
         "KVM cannot make a machine: KVM_CREATE_VM",
         "KVM_CREATE_VCPU",
         "mmap",
