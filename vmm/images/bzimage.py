@@ -39,6 +39,9 @@ OLD_INITRD_MAX: Final = 0x37FF_FFFF
 # The header ends where the jump at 0x200 leads, one byte's reach at most.
 MAX_HEADER_END: Final = 0x202 + 0x7F
 
+# Bounds what is shown of a version's text; Linux's has some 120 characters.
+MAX_VERSION: Final = 200
+
 _U16: Final = Struct("<H")
 _U32: Final = Struct("<I")
 _U64: Final = Struct("<Q")
@@ -150,16 +153,14 @@ class BzImage(ForeignKernel):
         return int(_U32.unpack_from(self._head, fields.INITRD_ADDR_MAX)[0]) or OLD_INITRD_MAX
 
     def _kernel_version(self) -> str | None:
-        """Return the text that the header's ``kernel_version`` points to, if it does."""
-        offset = _U16.unpack_from(self._head, 0x20E)[0] + 0x200
-        if offset == 0x200 or offset >= min(self._setup_size(), len(self.file.head)):
-            content = b""
-            if 0x200 < offset < self._setup_size():
-                content = self.file.read(offset, min(200, self.file.size - offset), "the version")
-        else:
-            content = self.file.head[offset : offset + 200]
-        text = content.partition(b"\0")[0].decode("ascii", "backslashreplace")
-        return text or None
+        """Return the text that ``kernel_version`` points to, if there is one."""
+        pointer = _U16.unpack_from(self._head, fields.KERNEL_VERSION)[0]
+        start = pointer + fields.JUMP  # counted from the second sector
+        length = min(MAX_VERSION, self._setup_size() - start)
+        if not pointer or length <= 0:
+            return None
+        text = self.file.read(start, length, "the text of kernel_version")
+        return text.partition(b"\0")[0].decode("ascii", "backslashreplace")
 
 
 def recognise(file: ImageFile, elf: Elf | None) -> BzImage | None:
