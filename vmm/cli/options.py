@@ -91,6 +91,13 @@ RUN_OPTIONS: Final = (
         "Directory that the guest can mount as TAG by 9P, read-only without rw.",
         repeated=True,
     ),
+    Option(
+        "--vsock",
+        TEXT,
+        "CID=PATH",
+        "Virtio sockets: the guest is CID; its connections to port P of the host go to PATH_P.",
+        repeated=True,
+    ),
     Option("--device", TEXT, "NAME", "Virtio device: rng or console.", repeated=True),
     Option("--timeout", SECONDS, "S", "Stop the guest after S seconds, with exit status 124."),
     Option("--quiet", FLAG, "", "Do not say what is booted how, by which backend."),

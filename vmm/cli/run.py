@@ -112,6 +112,7 @@ def _configure(
         disks=_texts(get("disk")),
         nets=_texts(get("net")),
         shares=_texts(get("share")),
+        vsocks=_texts(get("vsock")),
         devices=_texts(get("device")),
     ).check()
 

@@ -30,6 +30,10 @@ RNG: Final = "rng"
 CONSOLE: Final = "console"
 PLAIN_DEVICES: Final = (RNG, CONSOLE)
 
+# Addresses of guests (virtio 1.2, 5.10.4).
+MIN_CID: Final = 3
+MAX_CID: Final = 0xFFFF_FFFF
+
 # Longer tags do not fit the configuration space; guests take no longer ones than this.
 MAX_TAG: Final = 31
 
@@ -62,6 +66,27 @@ def parse_disk(text: str) -> DiskOption:
     if not path:
         raise UsageError(f"--disk {text}: write FILE, FILE,ro or FILE,serial=TEXT")
     return DiskOption(path, read_only, serial)
+
+
+@value
+class VsockOption:
+    """What ``--vsock`` says: ``CID=PATH``."""
+
+    cid: int
+    path: str
+
+
+def parse_vsock(text: str) -> VsockOption:
+    """Return what ``text`` means.
+
+    Raises:
+        UsageError: if it has no address that a guest can have, or no path.
+    """
+    number, _, path = text.partition("=")
+    cid = int(number) if number.isascii() and number.isdigit() else 0
+    if not path or not MIN_CID <= cid < MAX_CID:
+        raise UsageError(f"--vsock {text}: write CID=PATH, with a number from {MIN_CID} on")
+    return VsockOption(cid, path)
 
 
 @value
@@ -166,6 +191,8 @@ class Attachments:
             self._attach_net(parse_net(text))
         for text in config.shares:
             self._attach_share(parse_share(text))
+        for text in config.vsocks:
+            self._attach_vsock(parse_vsock(text))
         for name in config.devices:
             self._attach_plain(name)
 
@@ -208,6 +235,17 @@ class Attachments:
         self._held.append(share)
         device = P9Device(self._memory, share=share, tag=option.tag)
         self._held.append(device)
+        self._add(device)
+
+    def _attach_vsock(self, option: VsockOption) -> None:
+        from vmm.devices.virtio.vsock import VsockDevice
+        from vmm.devices.virtio.vsock_host import VsockHost
+
+        host = VsockHost(option.path, self._events)
+        self._held.append(host)
+        device = VsockDevice(self._memory, cid=option.cid, host=host)
+        self._held.append(device)
+        host.on_connect = device.on_connect
         self._add(device)
 
     @property

@@ -40,6 +40,7 @@ class MachineConfig:
             they leave open is as the image expects it.
         disks: virtio disks, each as ``--disk`` says it.
         shares: directories for the guest to mount by 9P, each as ``--share`` says it.
+        vsocks: UNIX sockets for connections with the guest, each as ``--vsock`` says it.
         nets: virtio network interfaces, each as ``--net`` says it.
         devices: the names of virtio devices that need no options.
     """
@@ -57,12 +58,13 @@ class MachineConfig:
     disks: tuple[str, ...] = ()
     nets: tuple[str, ...] = ()
     shares: tuple[str, ...] = ()
+    vsocks: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
 
     @property
     def attached(self) -> bool:
         """Tell whether there is any virtio device."""
-        return bool(self.disks or self.nets or self.shares or self.devices)
+        return any((self.disks, self.nets, self.shares, self.vsocks, self.devices))
 
     def check(self) -> MachineConfig:
         """Return the same value.
@@ -86,7 +88,7 @@ class MachineConfig:
                     "a NUL character cannot be in the image's name, its arguments"
                     " or the kernel's command line"
                 )
-        for text in (*self.disks, *self.nets, *self.shares, *self.devices):
+        for text in (*self.disks, *self.nets, *self.shares, *self.vsocks, *self.devices):
             if "\0" in text:
                 raise UsageError(f"a NUL character cannot be in a device's option: {text!r}")
         for name, content in self.environment:
@@ -182,5 +184,6 @@ _FROM_TOML: Final = {
     "disks": _texts,
     "nets": _texts,
     "shares": _texts,
+    "vsocks": _texts,
     "devices": _texts,
 }

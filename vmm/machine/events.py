@@ -45,10 +45,11 @@ class Watch:
     def arm(self, *, read: bool = False, write: bool = False) -> None:
         """Call back once, soon, when the descriptor can be read, or written, or has failed.
 
-        Replaces what was asked for before; without either, nothing is waited for.
+        Replaces what was asked for before; without either, nothing is waited for. Harmless when
+        closed.
         """
         wanted = select.EPOLLIN * read | select.EPOLLOUT * write
-        if wanted != self._armed:
+        if wanted != self._armed and self.fd >= 0:
             self._armed = wanted
             self._loop.change(self.fd, wanted)
 

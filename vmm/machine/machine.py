@@ -100,6 +100,7 @@ class Machine:
         disks: Sequence[str] = (),
         nets: Sequence[str] = (),
         shares: Sequence[str] = (),
+        vsocks: Sequence[str] = (),
         devices: Sequence[str] = (),
     ) -> None:
         """Make a machine that will boot ``image``.
@@ -120,6 +121,7 @@ class Machine:
             disks: virtio disks: ``FILE[,ro][,serial=TEXT]``.
             nets: virtio network interfaces: ``tap=NAME[,mac=MAC]``.
             shares: directories for the guest to mount by 9P: ``DIR:TAG[:rw]``.
+            vsocks: UNIX sockets for connections with the guest: ``CID=PATH``.
             devices: further virtio devices by name: ``rng``, ``console``.
 
         Raises:
@@ -139,6 +141,7 @@ class Machine:
             disks=tuple(disks),
             nets=tuple(nets),
             shares=tuple(shares),
+            vsocks=tuple(vsocks),
             devices=tuple(devices),
         )
         self._build(config.check())

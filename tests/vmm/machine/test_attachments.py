@@ -14,9 +14,11 @@ from vmm.machine.attachments import (
     DiskOption,
     NetOption,
     ShareOption,
+    VsockOption,
     parse_disk,
     parse_net,
     parse_share,
+    parse_vsock,
 )
 from vmm.machine.machine import Machine
 
@@ -60,6 +62,16 @@ def test_shares(text: str, option: ShareOption) -> None:
 def test_shares_that_cannot_be(text: str) -> None:
     with pytest.raises(UsageError, match="write DIR:TAG"):
         parse_share(text)
+
+
+def test_vsocks() -> None:
+    assert parse_vsock("3=/run/a=b") == VsockOption(3, "/run/a=b")
+
+
+@pytest.mark.parametrize("text", ["", "3", "3=", "2=/run/x", "x=/run/x", "4294967295=/run/x"])
+def test_vsocks_that_cannot_be(text: str) -> None:
+    with pytest.raises(UsageError, match="write CID=PATH"):
+        parse_vsock(text)
 
 
 def test_networks() -> None:

@@ -89,6 +89,9 @@ class VirtioDevice(Device):
         for index in range(len(self.queues)):
             self.serve(index)
 
+    def resume(self) -> None:
+        """The device was restored, its transport too; for subclasses to fill."""
+
     def serve(self, index: int) -> None:
         """Serve a queue, because of a kick or because the host has something for it.
 

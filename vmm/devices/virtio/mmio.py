@@ -96,6 +96,7 @@ class VirtioMmio(RegisterDevice):
         self.irq(False)
 
     def loaded(self) -> None:
+        self.device.resume()
         self._update_irq()
 
     # Control registers take aligned accesses of 32 bits (4.2.2.2), the configuration space takes

@@ -101,7 +101,7 @@ class NetDevice(VirtioDevice):
         super().reset()
         self._link.set_offloads(0)
 
-    def loaded(self) -> None:
+    def resume(self) -> None:
         self._link.set_offloads(self.features)
         self.on_frame()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable
 
@@ -15,6 +16,8 @@ from vmm.devices.virtio.net import NetDevice
 from vmm.devices.virtio.p9 import P9Device
 from vmm.devices.virtio.rng import Rng
 from vmm.devices.virtio.share import Share
+from vmm.devices.virtio.vsock import VsockDevice
+from vmm.machine.events import Watch
 from vmm.memory import GuestMemory
 
 Make = Callable[[GuestMemory], VirtioDevice]
@@ -67,4 +70,18 @@ def p9(memory: GuestMemory) -> P9Device:
     return P9Device(memory, share=SHARE, tag="tag")
 
 
-KINDS: tuple[Make, ...] = (Echo, rng, block, console, net, p9)
+class Nobody:
+    """A host on which nobody listens."""
+
+    def connect(self, port: int) -> socket.socket:
+        raise ConnectionRefusedError
+
+    def watch(self, connection: socket.socket, callback: Callable[[], None]) -> Watch:
+        raise NotImplementedError
+
+
+def vsock(memory: GuestMemory) -> VsockDevice:
+    return VsockDevice(memory, cid=3, host=Nobody())
+
+
+KINDS: tuple[Make, ...] = (Echo, rng, block, console, net, p9, vsock)
