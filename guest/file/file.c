@@ -10,11 +10,12 @@
 
 void file_put(struct file *file)
 {
-	if (file == NULL || --file->references > 0)
-		return;
-	struct file *parent = file->parent == file ? NULL : file->parent;
-	file->system->release(file);
-	file_put(parent);
+	/* With a directory that nobody needs any more, the reference on its parent goes. */
+	while (file != NULL && --file->references == 0) {
+		struct file *parent = file->parent == file ? NULL : file->parent;
+		file->system->release(file);
+		file = parent;
+	}
 }
 
 int64_t file_now(void) { return (int64_t)time_realtime(); }

@@ -223,7 +223,8 @@ static int text_read(struct file *file, struct io *io, uint64_t offset, unsigned
 	int error = node_of(file)->show(&text);
 	if (error == 0 && offset < text.length) {
 		uint64_t left = text.length - offset;
-		error = io_put(io, text.buffer + offset, left < io->remaining ? left : io->remaining);
+		error = io_put(io, text.buffer + offset,
+			       left < io->remaining ? left : io->remaining);
 	}
 	frame_free(frames, TEXT_ORDER);
 	return error;
@@ -307,7 +308,8 @@ static int64_t descriptor_target(struct file *file, char *buffer, size_t size)
 	if (S_ISCHR(target->mode) && device_major(target->device) == 5)
 		text_add(&text, "/dev/console");
 	else
-		text_add(&text, "%s:[%lu]", S_ISFIFO(target->mode) ? "pipe" : "file", target->number);
+		text_add(&text, "%s:[%lu]", S_ISFIFO(target->mode) ? "pipe" : "file",
+			 target->number);
 	file_put(target);
 	return copy_target(bytes, buffer, size);
 }

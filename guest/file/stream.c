@@ -128,7 +128,8 @@ static const struct file_operations input_operations = {
 	.poll = input_poll,
 	.control = input_control,
 };
-static const struct file_operations output_operations = {.write = output_write, .poll = output_poll};
+static const struct file_operations output_operations = {.write = output_write,
+							 .poll = output_poll};
 static const struct file_operations error_operations = {.write = error_write, .poll = output_poll};
 
 /* Streams are there as long as the machine: their own reference never goes. */

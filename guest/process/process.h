@@ -29,7 +29,8 @@ extern struct process process;
 /* End the program by itself (exit_group). */
 noreturn void process_exit(int status);
 
-/* End it by a signal: with `frame`, and a fault's `reason` and `address`, the report tells where. */
+/* End it by a signal: with `frame`, and a fault's `reason` and `address`, the report tells where.
+ */
 noreturn void process_kill(int signal, const struct trap_frame *frame, const char *reason,
 			   user_t address);
 

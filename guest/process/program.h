@@ -7,20 +7,19 @@
 
 /* A program on its way: the file and, for dynamic ones, the interpreter that loads the rest. */
 struct program {
-	struct file *file;	  /* borrowed */
-	struct file *interpreter; /* NULL, or a reference that program_load gives back */
-	user_t entry;		  /* where to start; set by program_load */
+	struct elf elf;
+	struct elf interpreter; /* its file is a reference; NULL: the program is static */
+	user_t entry;		/* where to start; set by program_load, with the next */
 	user_t sp;
 };
 
 /* Whether this can be run at all, before anything is given up for it. 0, or an error with the
- * reason in words. */
+ * reason in words. program_close is due either way. */
 int program_check(struct file *file, struct program *program, const char **problem);
 
 /* Map a checked program into an empty address space, with its stack. */
 int program_load(struct program *program, const struct arguments *arguments, const char **problem);
 
-/* Forget a checked program instead. */
-void program_forget(struct program *program);
+void program_close(struct program *program);
 
 #endif

@@ -48,8 +48,8 @@ int stack_map(void)
 	int64_t guard = space_map(start - GUARD_SIZE, GUARD_SIZE, PROT_NONE, flags, NULL, 0);
 	if (guard < 0)
 		return (int)guard;
-	int64_t stack = space_map(start, STACK_SIZE, PROT_READ | PROT_WRITE, flags | MAP_STACK, NULL,
-				  0);
+	int64_t stack =
+		space_map(start, STACK_SIZE, PROT_READ | PROT_WRITE, flags | MAP_STACK, NULL, 0);
 	return stack < 0 ? (int)stack : 0;
 }
 
@@ -82,18 +82,18 @@ static const char *add_pointers(struct table *table, const char *string, unsigne
 	return string;
 }
 
-static void add_auxiliary_vector(struct table *table, const struct elf_image *image,
+static void add_auxiliary_vector(struct table *table, const struct elf *elf,
 				 user_t interpreter_base, const struct areas *areas)
 {
 	add_auxiliary(table, AT_HWCAP, arch_hwcap());
 	add_auxiliary(table, AT_PAGESZ, PAGE_SIZE);
 	add_auxiliary(table, AT_CLKTCK, CLOCKS_PER_SECOND);
-	add_auxiliary(table, AT_PHDR, image->headers);
+	add_auxiliary(table, AT_PHDR, elf_headers(elf));
 	add_auxiliary(table, AT_PHENT, sizeof(Elf64_Phdr));
-	add_auxiliary(table, AT_PHNUM, image->header_count);
+	add_auxiliary(table, AT_PHNUM, elf->header.e_phnum);
 	add_auxiliary(table, AT_BASE, interpreter_base);
 	add_auxiliary(table, AT_FLAGS, 0);
-	add_auxiliary(table, AT_ENTRY, image->entry);
+	add_auxiliary(table, AT_ENTRY, elf_entry(elf));
 	add_auxiliary(table, AT_UID, 0);
 	add_auxiliary(table, AT_EUID, 0);
 	add_auxiliary(table, AT_GID, 0);
@@ -114,7 +114,7 @@ static int64_t write_table(struct table *table, const struct areas *areas)
 	return user_copy_out(sp, table->words, size) != 0 ? -ENOMEM : (int64_t)sp;
 }
 
-int64_t stack_make(const struct elf_image *image, user_t interpreter_base,
+int64_t stack_make(const struct elf *elf, user_t interpreter_base,
 		   const struct arguments *arguments)
 {
 	uint64_t words = 1 + arguments->argc + 1 + (uint64_t)arguments->envc + 1 + AUXILIARY_WORDS;
@@ -135,7 +135,7 @@ int64_t stack_make(const struct elf_image *image, user_t interpreter_base,
 		add_pointers(&table, arguments->strings, arguments->argc, &process.environment);
 	process.strings_end = process.environment;
 	add_pointers(&table, environment, arguments->envc, &process.strings_end);
-	add_auxiliary_vector(&table, image, interpreter_base, &areas);
+	add_auxiliary_vector(&table, elf, interpreter_base, &areas);
 	int64_t sp = write_table(&table, &areas);
 	kfree(table.words);
 	return sp;

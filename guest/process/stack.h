@@ -25,7 +25,7 @@ int stack_map(void);
 
 /* Fill the mapped stack. `interpreter_base` is AT_BASE. The stack pointer to start with, or
  * -ENOMEM, -E2BIG. */
-int64_t stack_make(const struct elf_image *image, user_t interpreter_base,
+int64_t stack_make(const struct elf *elf, user_t interpreter_base,
 		   const struct arguments *arguments);
 
 #endif

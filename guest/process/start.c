@@ -58,7 +58,8 @@ static void set_limits(void)
 		process.limits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
 	process.limits[RLIMIT_STACK].rlim_cur = STACK_SIZE;
 	process.limits[RLIMIT_CORE].rlim_cur = 0;
-	process.limits[RLIMIT_NOFILE] = (struct rlimit){DESCRIPTORS_SOFT_LIMIT, DESCRIPTORS_HARD_LIMIT};
+	process.limits[RLIMIT_NOFILE] =
+		(struct rlimit){DESCRIPTORS_SOFT_LIMIT, DESCRIPTORS_HARD_LIMIT};
 	process.limits[RLIMIT_MEMLOCK] = (struct rlimit){LOCKED_MEMORY_LIMIT, LOCKED_MEMORY_LIMIT};
 }
 
@@ -101,5 +102,6 @@ void program_start(void)
 	arguments.strings = program_arguments(&arguments.length);
 	if (program_load(&program, &arguments, &problem) != 0)
 		refuse("%s", problem);
+	program_close(&program);
 	arch_enter_user(program.entry, program.sp);
 }

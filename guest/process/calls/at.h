@@ -25,7 +25,8 @@ bool at_path_is_empty(user_t path);
 /* The open file of a descriptor, borrowed; NULL: -EBADF. Those opened with O_PATH do not count. */
 struct open_file *at_open_file(int number);
 
-/* Make an entry of the type in what->mode, whose permissions umask has yet to cut. 0 or an error. */
+/* Make an entry of the type in what->mode, whose permissions umask has yet to cut. 0 or an error.
+ */
 int at_create(int directory, user_t path, struct creation *what);
 
 /* The same where a walk's last step found nothing; `*made` is the new file. */

@@ -113,7 +113,8 @@ static int64_t put_statx(struct file *file, user_t buffer)
 
 SYSCALL5(statx, int, directory, user_t, path, int, flags, uint32_t, mask, user_t, buffer)
 {
-	const int known = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
+	const int known =
+		AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
 	if ((flags & ~known) != 0 || (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE ||
 	    (mask & STATX__RESERVED) != 0)
 		return -EINVAL;
@@ -162,7 +163,8 @@ SYSCALL4(faccessat2, int, directory, user_t, path, int, mode, int, flags)
 
 typedef int64_t change(struct file *file, const void *argument);
 
-static int64_t change_at(int directory, user_t path, int flags, change *change, const void *argument)
+static int64_t change_at(int directory, user_t path, int flags, change *change,
+			 const void *argument)
 {
 	struct file *file;
 	int64_t result = at_find(directory, path, flags, &file);
@@ -398,7 +400,8 @@ SYSCALL4(fallocate, int, number, int, mode, int64_t, offset, int64_t, length)
 	if (mode == punch) {
 		if (open->file->operations->punch == NULL)
 			return -EOPNOTSUPP;
-		return open->file->operations->punch(open->file, (uint64_t)offset, (uint64_t)length);
+		return open->file->operations->punch(open->file, (uint64_t)offset,
+						     (uint64_t)length);
 	}
 	/* Memory is not set aside: what is missing comes with the writes. */
 	if (mode == 0 && (uint64_t)end > open->file->size)

@@ -78,8 +78,8 @@ SYSCALL3(getdents64, int, number, user_t, buffer, uint32_t, size)
 	};
 	int error = 0;
 	if (put_dots(&out, directory))
-		error = directory->operations->entries(directory, out.position - POSITION_OF_ENTRIES,
-						       &out.sink);
+		error = directory->operations->entries(
+			directory, out.position - POSITION_OF_ENTRIES, &out.sink);
 	open->position = out.position;
 	file_accessed(directory);
 	if (out.room < size)

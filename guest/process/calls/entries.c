@@ -96,7 +96,8 @@ static int link_here(struct path_walk *walk, struct file *file)
 		return -EXDEV;
 	if (S_ISDIR(file->mode) || directory->operations->link == NULL)
 		return -EPERM;
-	return file->links == 0 ? -ENOENT : directory->operations->link(directory, walk->last, file);
+	return file->links == 0 ? -ENOENT
+				: directory->operations->link(directory, walk->last, file);
 }
 
 static int64_t make_link(int from, user_t from_path, int to, user_t to_path, int flags)
@@ -141,7 +142,8 @@ static int64_t read_link(int directory, user_t path, user_t buffer, int size)
 	char *target = kmalloc(PATH_MAX);
 	int64_t length = target == NULL ? -ENOMEM : at_path_is_empty(path) ? -ENOENT : -EINVAL;
 	if (target != NULL && S_ISLNK(file->mode))
-		length = file->operations->target(file, target, size < PATH_MAX ? (size_t)size : PATH_MAX);
+		length = file->operations->target(file, target,
+						  size < PATH_MAX ? (size_t)size : PATH_MAX);
 	if (length > 0 && user_copy_out(buffer, target, (size_t)length) != 0)
 		length = -EFAULT;
 	kfree(target);

@@ -104,14 +104,15 @@ static int64_t add_vector(struct strings *strings, user_t vector, unsigned skip)
 struct execution {
 	char *path; /* as the program gave it */
 	struct file *file;
-	struct strings prefix; /* arguments that scripts put in front: all but the program's first */
+	struct strings
+		prefix; /* arguments that scripts put in front: all but the program's first */
 	uint32_t prefix_count;
 	struct program program;
 };
 
 static void end_execution(struct execution *execution)
 {
-	program_forget(&execution->program);
+	program_close(&execution->program);
 	file_put(execution->file);
 	kfree(execution->prefix.bytes);
 	kfree(execution->path);
@@ -210,6 +211,7 @@ static int prepare(struct execution *execution)
 		int error = program_check(execution->file, &execution->program, &problem);
 		if (error != -ENOEXEC)
 			return error;
+		program_close(&execution->program);
 		if (scripts == SCRIPTS_MAX)
 			return -ELOOP;
 		error = enter_script(execution);

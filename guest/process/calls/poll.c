@@ -110,14 +110,18 @@ struct selection {
 	unsigned words; /* of each set that count */
 };
 
-static bool is_set(const uint64_t *bits, unsigned number) { return bits[number / 64] >> number % 64 & 1; }
+static bool is_set(const uint64_t *bits, unsigned number)
+{
+	return bits[number / 64] >> number % 64 & 1;
+}
 
 static int read_sets(struct selection *selection, const user_t addresses[SET_COUNT])
 {
 	for (unsigned set = 0; set < SET_COUNT; set++) {
 		selection->addresses[set] = addresses[set];
 		size_t size = selection->words * sizeof(uint64_t);
-		if (addresses[set] != 0 && user_copy_in(selection->bits[set], addresses[set], size) != 0)
+		if (addresses[set] != 0 &&
+		    user_copy_in(selection->bits[set], addresses[set], size) != 0)
 			return -EFAULT;
 	}
 	return 0;

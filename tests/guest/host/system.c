@@ -113,7 +113,10 @@ int64_t user_string(char *to, user_t from, size_t size)
 
 uint64_t arch_hwcap(void) { return 0x1234; }
 uint64_t arch_hwcap2(void) { return 0x5678; }
-int64_t arch_prctl(uint64_t code, uint64_t address) { return code == 0 && address == 0 ? 0 : -EINVAL; }
+int64_t arch_prctl(uint64_t code, uint64_t address)
+{
+	return code == 0 && address == 0 ? 0 : -EINVAL;
+}
 void arch_set_thread_pointer(uint64_t pointer) { (void)pointer; }
 bool arch_random(uint64_t *value)
 {
@@ -246,12 +249,25 @@ int host_copy_out(user_t to, const void *from, size_t length)
 	return user_copy_out(to, from, length);
 }
 
+/* What elf.h tells of a loaded file. */
+struct elf_image {
+	uint64_t entry, base, end, headers;
+	uint16_t header_count;
+};
+
 /* Load an ELF file from anywhere in memory. */
 int host_load_elf(const void *data, size_t length, struct elf_image *image, const char **problem);
 int host_load_elf(const void *data, size_t length, struct elf_image *image, const char **problem)
 {
 	struct file *file = ramfs_make_image(data, length, 0755);
-	int error = elf_load(file, ELF_PROGRAM, image, problem);
+	struct elf elf;
+	int error = elf_open(&elf, file, problem);
+	if (error == 0)
+		error = elf_map(&elf, ELF_PROGRAM, problem);
+	if (error == 0)
+		*image = (struct elf_image){elf_entry(&elf), elf.base, elf.base + elf.end,
+					    elf_headers(&elf), elf.header.e_phnum};
+	elf_close(&elf);
 	file_put(file);
 	return error;
 }

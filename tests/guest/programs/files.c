@@ -32,8 +32,8 @@ static void show_stat(const char *path)
 		printf("%s: %s\n", path, strerror(errno));
 		return;
 	}
-	printf("%s: mode %o links %lu uid %u gid %u rdev %u:%u size %ld blocks %ld blksize %ld\n", path,
-	       stat.st_mode, (unsigned long)stat.st_nlink, stat.st_uid, stat.st_gid,
+	printf("%s: mode %o links %lu uid %u gid %u rdev %u:%u size %ld blocks %ld blksize %ld\n",
+	       path, stat.st_mode, (unsigned long)stat.st_nlink, stat.st_uid, stat.st_gid,
 	       major(stat.st_rdev), minor(stat.st_rdev), (long)stat.st_size, (long)stat.st_blocks,
 	       (long)stat.st_blksize);
 }

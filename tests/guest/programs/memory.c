@@ -33,7 +33,8 @@ static int readable(const void *address)
 
 static void anonymous(void)
 {
-	uint8_t *block = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *block =
+		mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	printf("zero %d, page aligned %d\n", block[0] | block[8 * PAGE - 1],
 	       (uintptr_t)block % PAGE == 0);
 	memset(block, 0x55, 8 * PAGE);
@@ -46,9 +47,11 @@ static void anonymous(void)
 	SHOW(mprotect(block, PAGE, PROT_READ));
 	printf("%d %x\n", readable(block), block[5]);
 	SHOW(mprotect(block, 3 * PAGE, PROT_READ));
-	TRIES(mmap(block + 2 * PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	TRIES(mmap(block + 2 * PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		   0));
 	printf("%x\n", block[2 * PAGE]);
-	TRIES(mmap(block, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
+	TRIES(mmap(block, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+		   0));
 	TRIES(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	TRIES(mmap(NULL, PAGE, PROT_READ, MAP_ANONYMOUS, -1, 0));
 	TRIES(mmap((void *)1, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));

@@ -32,12 +32,14 @@ int main(int argc, char **argv)
 		printf("environment: %s\n", *variable);
 	printf("AT_PAGESZ %lu, sysconf %ld\n", getauxval(AT_PAGESZ), sysconf(_SC_PAGESIZE));
 	printf("AT_CLKTCK %lu\n", getauxval(AT_CLKTCK));
-	printf("AT_SECURE %lu AT_UID %lu AT_EUID %lu AT_GID %lu AT_EGID %lu\n", getauxval(AT_SECURE),
-	       getauxval(AT_UID), getauxval(AT_EUID), getauxval(AT_GID), getauxval(AT_EGID));
+	printf("AT_SECURE %lu AT_UID %lu AT_EUID %lu AT_GID %lu AT_EGID %lu\n",
+	       getauxval(AT_SECURE), getauxval(AT_UID), getauxval(AT_EUID), getauxval(AT_GID),
+	       getauxval(AT_EGID));
 	printf("AT_PHENT %lu\n", getauxval(AT_PHENT));
 	printf("program headers: %s\n",
 	       yes(has_load((const Elf64_Phdr *)getauxval(AT_PHDR), getauxval(AT_PHNUM))));
-	printf("AT_EXECFN is argv[0]: %s\n", yes(strcmp((char *)getauxval(AT_EXECFN), argv[0]) == 0));
+	printf("AT_EXECFN is argv[0]: %s\n",
+	       yes(strcmp((char *)getauxval(AT_EXECFN), argv[0]) == 0));
 	printf("AT_RANDOM: %s\n", yes(memcmp(random, zeros, sizeof(zeros)) != 0));
 	printf("AT_PLATFORM: %s\n", yes(platform && strlen(platform) > 0));
 	printf("AT_BASE: %lu\n", getauxval(AT_BASE));

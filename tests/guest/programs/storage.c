@@ -22,8 +22,8 @@ static int all_zero(const void *start, size_t length)
 
 int main(void)
 {
-	printf("data %d %d %d %d %d\n", initialised[0], initialised[1], initialised[2], initialised[3],
-	       initialised[4999]);
+	printf("data %d %d %d %d %d\n", initialised[0], initialised[1], initialised[2],
+	       initialised[3], initialised[4999]);
 	printf("bss zero: %d\n", all_zero(zero, sizeof(zero)));
 	memset(zero, 1, sizeof(zero));
 	printf("bss written: %d\n", zero[49999] == 0x01010101);
