@@ -7,6 +7,7 @@
 #include <file/io.h>
 #include <file/path.h>
 #include <file/procfs.h>
+#include <file/tty.h>
 #include <process/process.h>
 
 /* One place in the tree. Nodes are there for good: their own reference never goes. */
@@ -292,26 +293,35 @@ static int descriptor_follow(struct file *file, struct file **found)
 	return 0;
 }
 
-/* As Linux names files that have no path; those that have one are not told by it. */
+/* The path of a directory, of the program and of the terminal; all else is named as Linux names
+ * what has no path, for no file knows its own. */
+static int64_t describe(struct file *file, char *path, size_t size)
+{
+	struct text text = {path, size, 0};
+	if (S_ISDIR(file->mode))
+		return path_of(file_context(), file, path, size);
+	if (file == process.executable)
+		text_add(&text, "%s", process.path);
+	else if (file->operations == &tty_operations)
+		text_add(&text, "/dev/%s", device_minor(file->device) == 0 ? "tty" : "console");
+	else
+		text_add(&text, "%s:[%lu]", S_ISFIFO(file->mode) ? "pipe" : "file", file->number);
+	return 0;
+}
+
 static int64_t descriptor_target(struct file *file, char *buffer, size_t size)
 {
-	char bytes[48];
-	struct text text = {bytes, sizeof(bytes), 0};
 	struct file *target;
-	int error = descriptor_follow(file, &target);
-	if (error != 0)
-		return error;
-	if (target == process.executable) {
-		file_put(target);
-		return copy_target(process.path, buffer, size);
-	}
-	if (S_ISCHR(target->mode) && device_major(target->device) == 5)
-		text_add(&text, "/dev/console");
-	else
-		text_add(&text, "%s:[%lu]", S_ISFIFO(target->mode) ? "pipe" : "file",
-			 target->number);
+	int64_t result = descriptor_follow(file, &target);
+	if (result != 0)
+		return result;
+	char *path = kmalloc(PATH_MAX);
+	result = path == NULL ? -ENOMEM : describe(target, path, PATH_MAX);
+	if (result >= 0)
+		result = copy_target(path, buffer, size);
+	kfree(path);
 	file_put(target);
-	return copy_target(bytes, buffer, size);
+	return result;
 }
 
 static const struct file_operations descriptor_operations = {

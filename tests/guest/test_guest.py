@@ -107,6 +107,8 @@ def test_random_numbers_differ_between_boots(arch: str, busybox: Path) -> None:
             r"console\nfd\nfull\nnull\nrandom\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n",
         ),
         ("ls /proc/self/fd", r"0\n1\n2\n3\n"),
+        ("readlink /proc/self/fd/0", r"pipe:\[1\]\n"),
+        ("sh -c exec\\ 5</dev;exec\\ readlink\\ /proc/self/fd/5", r"/dev\n"),
         ("head -c 3 /dev/zero", r"\0\0\0"),
         ("cat /dev/null", r""),
         ("cp /dev/zero /dev/full", r"cp: .*No space left on device\n"),
