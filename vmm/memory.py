@@ -151,6 +151,24 @@ class GuestMemory:
             done += count
         return done
 
+    def discard(self, gpa: int, length: int) -> None:
+        """Give the pages of a range back to the host; read again, they are zeros.
+
+        Where the host's pages are larger than what is asked for, nothing happens.
+        """
+        for region in self.regions:
+            if region.base <= gpa and gpa + length <= region.end:
+                try:
+                    self.mapping.madvise(
+                        mmap.MADV_REMOVE, gpa - region.base + region.offset, length
+                    )
+                except OSError:
+                    pass
+                return
+        raise GuestMemoryError(
+            f"guest-physical range {gpa:#x}..{gpa + length:#x} is not inside RAM"
+        )
+
     def close(self) -> None:
         """Give the memory back. The object must not be used afterwards; views of it stay valid."""
         if self.fd < 0:

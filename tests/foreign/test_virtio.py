@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,7 +16,14 @@ from vmm.devices.virtio.tap import open_tap
 from vmm.errors import UsageError
 from vmm.machine.machine import Machine
 
-MODULES = ["virtio_mmio", "virtio-rng", "virtio_blk", "virtio_console", "virtio_net"]
+MODULES = [
+    "virtio_mmio",
+    "virtio-rng",
+    "virtio_blk",
+    "virtio_console",
+    "virtio_net",
+    "virtio_balloon",
+]
 
 SCRIPT = """
 cat /sys/class/misc/hw_random/rng_current
@@ -77,7 +85,7 @@ def test_linux_drives_our_devices(
         initrd=ramdisk,
         disks=[f"{disk},serial=number one", f"{other},ro"],
         nets=[tap] if tap else [],
-        devices=["rng", "console"],
+        devices=["rng", "console", "balloon"],
     ) as machine:
         console = machine.console
         console.expect(rb"virtio_rng.0\r?\n(4\d\d\d)\r?\n", timeout=120)
@@ -86,6 +94,13 @@ def test_linux_drives_our_devices(
         console.expect(b"discarded", timeout=30)
         console.expect(b"read-only", timeout=30)
         console.expect(b"on the console", timeout=30)
+        before = os.fstat(machine.memory.fd).st_blocks
+        machine.set_balloon(128 << 20)
+        deadline = time.monotonic() + 60
+        while os.fstat(machine.memory.fd).st_blocks > before - (4 << 20) // 512:
+            assert time.monotonic() < deadline, "the balloon gives nothing back"
+            time.sleep(0.05)
+        machine.set_balloon(0)
         console.send(b"the host\n")
         console.expect(b"heard the host", timeout=30)
         if tap:

@@ -142,6 +142,17 @@ def test_views_outlive_the_memory() -> None:
     assert bytes(view) == b"data"
 
 
+def test_discarded_pages_go_back_to_the_host_and_are_zeros(memory: GuestMemory) -> None:
+    memory.write(HIGH, b"#" * SIZE)
+    before = os.fstat(memory.fd).st_blocks
+    memory.discard(HIGH + PAGE_SIZE, 2 * PAGE_SIZE)
+    assert os.fstat(memory.fd).st_blocks == before - 2 * PAGE_SIZE // 512
+    middle = bytes(2 * PAGE_SIZE)
+    assert memory.read(HIGH, SIZE) == b"#" * PAGE_SIZE + middle + b"#" * PAGE_SIZE
+    with pytest.raises(GuestMemoryError):
+        memory.discard(HIGH + SIZE - PAGE_SIZE, 2 * PAGE_SIZE)
+
+
 @pytest.mark.parametrize(
     "ranges",
     [

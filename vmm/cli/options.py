@@ -98,7 +98,7 @@ RUN_OPTIONS: Final = (
         "Virtio sockets: the guest is CID; its connections to port P of the host go to PATH_P.",
         repeated=True,
     ),
-    Option("--device", TEXT, "NAME", "Virtio device: rng or console.", repeated=True),
+    Option("--device", TEXT, "NAME", "Virtio device: rng, console or balloon.", repeated=True),
     Option("--timeout", SECONDS, "S", "Stop the guest after S seconds, with exit status 124."),
     Option("--quiet", FLAG, "", "Do not say what is booted how, by which backend."),
     Option("--verbose", FLAG, "", "Say also what is where in the machine at its start."),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Final, Protocol
 
     from vmm.boards.board import Board
+    from vmm.devices.virtio.balloon import Balloon
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.machine.config import MachineConfig
     from vmm.machine.events import EventLoop, Lock
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 RNG: Final = "rng"
 CONSOLE: Final = "console"
-PLAIN_DEVICES: Final = (RNG, CONSOLE)
+BALLOON: Final = "balloon"
+PLAIN_DEVICES: Final = (RNG, CONSOLE, BALLOON)
 
 # Addresses of guests (virtio 1.2, 5.10.4).
 MIN_CID: Final = 3
@@ -170,12 +172,17 @@ def _mac_of(name: str) -> bytes:
 
 
 class Attachments:
-    """Puts devices on a board; holds what they use of the host until `close`."""
+    """Puts devices on a board; holds what they use of the host until `close`.
+
+    Attributes:
+        balloon: the balloon, if there is one.
+    """
 
     def __init__(self, board: Board, memory: GuestMemory, lock: Lock) -> None:
         self._board = board
         self._memory = memory
         self._lock = lock
+        self.balloon: Balloon | None = None
         self._held: list[Closeable] = []
         self._loop: EventLoop | None = None
 
@@ -263,6 +270,11 @@ class Attachments:
             self._add(Rng(self._memory, source=os.urandom))
         elif name == CONSOLE:
             self._attach_console()
+        elif name == BALLOON:
+            from vmm.devices.virtio.balloon import Balloon
+
+            self.balloon = Balloon(self._memory)
+            self._add(self.balloon)
         else:
             known = ", ".join(PLAIN_DEVICES)
             raise UsageError(f"--device {name}: no such device; there are {known}")

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from vmm.arch import Arch
     from vmm.backends.api import Exit, RegisterValue, Vcpu
     from vmm.boards.options import BoardOptions
+    from vmm.machine.attachments import Attachments
     from vmm.machine.halt_watch import HaltWatch
 
     class Closeable(Protocol):
@@ -122,7 +123,7 @@ class Machine:
             nets: virtio network interfaces: ``tap=NAME[,mac=MAC]``.
             shares: directories for the guest to mount by 9P: ``DIR:TAG[:rw]``.
             vsocks: UNIX sockets for connections with the guest: ``CID=PATH``.
-            devices: further virtio devices by name: ``rng``, ``console``.
+            devices: further virtio devices by name: ``rng``, ``console``, ``balloon``.
 
         Raises:
             UsageError: if this cannot be; one line says why.
@@ -170,6 +171,7 @@ class Machine:
         self._watch: HaltWatch | None = None
         self._wake_fd = -1
         self._error: BaseException | None = None
+        self._attachments: Attachments | None = None
         self._resources: list[Closeable] = []
         try:
             self._assemble(config)
@@ -220,9 +222,9 @@ class Machine:
     def _attach_devices(self, config: MachineConfig) -> None:
         from vmm.machine.attachments import Attachments
 
-        attachments = Attachments(self.board, self.memory, self.bus.lock)
-        self._resources.append(attachments)
-        attachments.attach(config)
+        self._attachments = Attachments(self.board, self.memory, self.bus.lock)
+        self._resources.append(self._attachments)
+        self._attachments.attach(config)
 
     # ---- Life cycle ----
 
@@ -282,6 +284,18 @@ class Machine:
         """Let the guest's input come from ``fd``, read only as far as the guest asks for it."""
         self.console.attach_input(fd)
         self.board.on_input_attached()
+
+    def set_balloon(self, size: int) -> None:
+        """Ask the guest to do without ``size`` bytes of its RAM, which go back to the host.
+
+        Raises:
+            UsageError: if the machine has no device ``balloon``.
+        """
+        balloon = None if self._attachments is None else self._attachments.balloon
+        if balloon is None:
+            raise UsageError("the machine has no balloon: make it with devices=['balloon']")
+        with self.bus.lock:
+            balloon.set_target(size)
 
     def power_off(self, status: int = 0) -> None:
         """End the run because the guest switched its machine off."""

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 
 from tests.vmm.devices.virtio.echo import Echo
+from vmm.devices.virtio.balloon import Balloon
 from vmm.devices.virtio.block import Block
 from vmm.devices.virtio.console import ConsoleDevice
 from vmm.devices.virtio.device import VirtioDevice
@@ -84,4 +85,4 @@ def vsock(memory: GuestMemory) -> VsockDevice:
     return VsockDevice(memory, cid=3, host=Nobody())
 
 
-KINDS: tuple[Make, ...] = (Echo, rng, block, console, net, p9, vsock)
+KINDS: tuple[Make, ...] = (Echo, rng, block, console, net, p9, vsock, Balloon)
