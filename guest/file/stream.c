@@ -4,6 +4,7 @@
 #include <calypso/user.h>
 #include <file/stream.h>
 #include <file/tty.h>
+#include <process/thread.h>
 #include <uapi/poll.h>
 
 /* One exit to the host moves at most this much. */
@@ -31,6 +32,11 @@ static bool input_fill(void)
 
 bool stream_input_ready(void) { return input_fill(); }
 
+bool stream_input_arrived(void)
+{
+	return input.start == input.end && !input.ended && input_fill();
+}
+
 bool stream_input_ended(void) { return input.ended && input.start == input.end; }
 
 int stream_input_wait(uint64_t deadline)
@@ -38,7 +44,8 @@ int stream_input_wait(uint64_t deadline)
 	while (!input_fill()) {
 		if (deadline != TIME_FOREVER && time_monotonic() >= deadline)
 			return -EAGAIN;
-		time_idle(deadline);
+		if (thread_wait_for_input(deadline) == -EINTR)
+			return -ERESTARTSYS;
 	}
 	return 0;
 }

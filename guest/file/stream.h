@@ -17,7 +17,11 @@ bool stream_input_ready(void);
 /* The end was reached and all bytes before it were taken. */
 bool stream_input_ended(void);
 
-/* Wait for input until `deadline` (TIME_FOREVER: none). 0, or -EAGAIN when time is up. */
+/* Look for input where none was buffered: whether some has come, or the end. */
+bool stream_input_arrived(void);
+
+/* Wait for input until `deadline` (TIME_FOREVER: none). 0; -EAGAIN when time is up; -ERESTARTSYS for
+ * a signal. */
 int stream_input_wait(uint64_t deadline);
 
 /* Take the next byte of the input; -1 where none is there now. */

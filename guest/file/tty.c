@@ -5,6 +5,7 @@
 #include <file/ramfs.h>
 #include <file/stream.h>
 #include <file/tty.h>
+#include <process/signal.h>
 #include <uapi/poll.h>
 
 #define TENTH_OF_SECOND (NANOSECONDS_PER_SECOND / 10)
@@ -176,10 +177,19 @@ static int tty_read(struct file *file, struct io *io, uint64_t offset, unsigned 
 		}
 		if (now > before)
 			deadline = read_deadline(tty, true);
-		if (stream_input_wait(deadline) != 0)
+		int error = stream_input_wait(deadline);
+		if (error == -ERESTARTSYS && available(tty) == 0)
+			return error;
+		if (error != 0)
 			break;
 	}
 	return deliver(tty, io);
+}
+
+void tty_input_arrived(void)
+{
+	if (host_known && host.input_is_terminal && (terminal.termios.c_lflag & ISIG) != 0)
+		tty_receive(&terminal);
 }
 
 static unsigned tty_poll(struct file *file)

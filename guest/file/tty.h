@@ -21,6 +21,9 @@ struct file *tty_console(void);
 /* Open the terminal for reading and writing. */
 int tty_open(const struct console_status *status, struct open_file **made);
 
+/* Nobody reads, but the host has sent something: there may be a signal in it. */
+void tty_input_arrived(void);
+
 /* ---- Inside the terminal ---- */
 
 #define TTY_BUFFER 4096 /* bytes of input that wait to be read; Linux's N_TTY_BUF_SIZE */

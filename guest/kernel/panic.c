@@ -10,6 +10,7 @@
 #include <calypso/fault.h>
 #include <calypso/host.h>
 #include <calypso/log.h>
+#include <calypso/stack.h>
 #include <calypso/text.h>
 
 #define REPORT_SIZE 2048
@@ -37,7 +38,8 @@ static bool is_record(const struct frame_record *record)
 
 	return address % sizeof(uint64_t) == 0 &&
 	       (is_in_stack(address, boot_stack, boot_stack_top) ||
-		is_in_stack(address, fatal_stack, fatal_stack_top));
+		is_in_stack(address, fatal_stack, fatal_stack_top) ||
+		(stack_contains(address) && stack_contains(address + sizeof(*record) - 1)));
 }
 
 static void add_backtrace(struct text *text, const struct frame_record *record)

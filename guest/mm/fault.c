@@ -3,6 +3,7 @@
 #include <calypso/boot.h>
 #include <calypso/fault.h>
 #include <calypso/log.h>
+#include <calypso/stack.h>
 
 /* An instruction of the kernel that may fault on the program's memory, and where to go then. */
 struct fixup {
@@ -57,6 +58,8 @@ void fault_check_stacks(const struct trap_frame *frame, uint64_t address)
 {
 	if (address - (uintptr_t)boot_stack_guard < PAGE_SIZE)
 		panic_at(frame, "stack overflow in the boot thread, guard at 0x%016lx", address);
+	if (stack_is_guard(address))
+		panic_at(frame, "stack overflow in a thread, guard at 0x%016lx", address);
 }
 
 const char *fault_access_name(unsigned access)

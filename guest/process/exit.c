@@ -1,4 +1,5 @@
 /* The end of the program. */
+#include <arch/uapi.h>
 #include <calypso/arch.h>
 #include <calypso/fault.h>
 #include <calypso/host.h>
@@ -29,23 +30,28 @@ void process_kill(int signal, const struct trap_frame *frame, const char *reason
 	host_exit(128 + signal, CALYPSO_EXIT_SIGNAL, report);
 }
 
-/* What a fault is for the program: the signal, and the words for the report. */
+/* What a fault is for the program: the signal with its code, and the words for the report. */
 static const struct fault {
 	int signal;
+	int code;
 	const char *reason;
 } faults[] = {
-	[FAULT_NOT_MAPPED] = {SIGSEGV, "nothing is mapped there"},
-	[FAULT_PROTECTION] = {SIGSEGV, "the mapping does not allow that access"},
-	[FAULT_PAST_END] = {SIGBUS, "beyond the end of the mapped file"},
-	[FAULT_NO_MEMORY] = {SIGKILL, "memory is exhausted"},
-	[FAULT_ALIGNMENT] = {SIGBUS, "unaligned access"},
-	[FAULT_INSTRUCTION] = {SIGILL, "illegal instruction"},
-	[FAULT_ARITHMETIC] = {SIGFPE, "arithmetic exception"},
-	[FAULT_BREAKPOINT] = {SIGTRAP, "breakpoint"},
-	[FAULT_OTHER] = {SIGSEGV, "forbidden operation"},
+	[FAULT_NOT_MAPPED] = {SIGSEGV, SEGV_MAPERR, "nothing is mapped there"},
+	[FAULT_PROTECTION] = {SIGSEGV, SEGV_ACCERR, "the mapping does not allow that access"},
+	[FAULT_PAST_END] = {SIGBUS, BUS_ADRERR, "beyond the end of the mapped file"},
+	[FAULT_NO_MEMORY] = {SIGKILL, SI_KERNEL, "memory is exhausted"},
+	[FAULT_ALIGNMENT] = {SIGBUS, BUS_ADRALN, "unaligned access"},
+	[FAULT_INSTRUCTION] = {SIGILL, ARCH_ILLEGAL_CODE, "illegal instruction"},
+	[FAULT_ARITHMETIC] = {SIGFPE, FPE_INTDIV, "arithmetic exception"},
+	[FAULT_BREAKPOINT] = {SIGTRAP, ARCH_BREAKPOINT_CODE, "breakpoint"},
+	[FAULT_OTHER] = {SIGSEGV, SI_KERNEL, "forbidden operation"},
 };
 
 void program_fault(struct trap_frame *frame, enum fault_reason reason, user_t address)
 {
-	process_kill(faults[reason].signal, frame, faults[reason].reason, address);
+	const struct fault *fault = &faults[reason];
+	struct siginfo info = {.signal = fault->signal, .code = fault->code};
+	if (fault->code != SI_KERNEL)
+		info.address = address;
+	signal_fault(frame, &info, fault->reason, address);
 }

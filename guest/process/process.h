@@ -4,6 +4,7 @@
 
 #include <file/context.h>
 #include <process/signal.h>
+#include <process/thread.h>
 #include <uapi/system.h>
 
 struct trap_frame;
@@ -12,7 +13,8 @@ struct trap_frame;
 
 struct process {
 	struct file_context files;
-	struct signals signals;
+	struct sigaction actions[SIGNAL_COUNT]; /* of signal n at n - 1 */
+	struct pending_signals pending;		/* for whichever thread takes them first */
 	struct rlimit limits[RLIM_NLIMITS];
 	struct file *executable;
 	const char *path;	     /* of the executable, as /proc/self/exe tells it */

@@ -71,7 +71,6 @@ static void initialize_process(void)
 	process.path = absolute_path(given);
 	strlcpy(process.name, strrchr(process.path, '/') + 1, sizeof(process.name));
 	process.files.umask = 022;
-	process.signals.stack.flags = SS_DISABLE;
 	set_limits();
 	descriptors_initialize(&process.files.descriptors, DESCRIPTORS_SOFT_LIMIT);
 	if (stream_open_standard(&process.files.descriptors) != 0)

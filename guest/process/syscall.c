@@ -38,6 +38,15 @@ static int64_t missing(uint64_t number)
 	return -ENOSYS;
 }
 
+/* What is to be done before the return to the program. Others may have run meanwhile. */
+static void finish(struct trap_frame *frame, int64_t result)
+{
+	bool restartable = signal_is_restart(result);
+	thread_check_time();
+	if (unlikely(restartable || signal_is_ready(current_thread) || current_thread->has_mask_before))
+		signal_deliver(frame, restartable);
+}
+
 void syscall_dispatch(struct trap_frame *frame)
 {
 	uint64_t number = frame_syscall_number(frame);
@@ -50,5 +59,7 @@ void syscall_dispatch(struct trap_frame *frame)
 	for (unsigned i = 0; i < ARRAY_SIZE(argument); i++)
 		argument[i] = frame_syscall_argument(frame, i);
 	process.frame = frame;
-	frame_set_result(frame, call->handler(argument));
+	int64_t result = call->handler(argument);
+	frame_set_result(frame, result);
+	finish(frame, result);
 }

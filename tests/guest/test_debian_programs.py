@@ -83,6 +83,13 @@ CASES = [
     python("import sqlite3; print(sqlite3.connect(':memory:').execute('select 6*7').fetchall())"),
     python("import ctypes, decimal, zlib; print(decimal.Decimal(1) / 7, zlib.crc32(b'abc'),"
            " ctypes.CDLL(None).abs(-5))"),
+    python("import threading, queue; q = queue.Queue()\n"
+           "ts = [threading.Thread(target=lambda i=i: q.put(i * i)) for i in range(50)]\n"
+           "[t.start() for t in ts]; [t.join() for t in ts]; print(sorted(q.get() for _ in ts))"),
+    python("from concurrent.futures import ThreadPoolExecutor as E; import hashlib\n"
+           "print(hashlib.sha256(b'x').hexdigest(), sum(E(4).map(len, ['ab'] * 100)))"),
+    python("import signal, time; signal.signal(signal.SIGALRM, lambda s, f: print('alarm', s))\n"
+           "signal.setitimer(signal.ITIMER_REAL, 0.02); time.sleep(0.1); print('slept')"),
 ]  # fmt: skip
 
 

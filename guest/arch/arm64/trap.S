@@ -135,6 +135,8 @@ program_exception:
 	mov	x29, xzr		/* backtraces end here */
 	mov	x0, sp
 	bl	trap_dispatch
+	.globl	trap_return
+trap_return:
 	restore_state x2
 	msr	sp_el0, x2
 	restore_registers

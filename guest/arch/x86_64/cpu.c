@@ -76,7 +76,7 @@ static void load_interrupt_table(void)
 	__asm__ volatile("lidt %0" ::"m"(idt));
 }
 
-static void set_kernel_stack(const void *top)
+void arch_set_kernel_stack(const void *top)
 {
 	task_state.rsp[0] = (uintptr_t)top;
 	syscall_context.kernel_stack = (uintptr_t)top;
@@ -107,7 +107,7 @@ void arch_initialize(void)
 	task_state.io_bitmap = offsetof(struct task_state, denied_ports);
 	task_state.end_of_ports = 0xff;
 	/* The boot stack is in use when boot traps. */
-	set_kernel_stack(fatal_stack_top);
+	arch_set_kernel_stack(fatal_stack_top);
 	load_segments();
 	load_interrupt_table();
 	enable_syscalls();
@@ -117,7 +117,7 @@ void arch_initialize(void)
 void arch_enter_user(user_t pc, user_t sp)
 {
 	paging_activate();
-	set_kernel_stack(boot_stack_top);
+	arch_set_kernel_stack(boot_stack_top);
 	task_state.io_bitmap = sizeof(task_state);
 	enter_user(pc, sp);
 }

@@ -54,7 +54,7 @@ static const char *const exception_names[EXCEPTIONS] = {
 
 extern const char syscall_entry[];
 
-static uint64_t fault_address(void)
+uint64_t arch_fault_address(void)
 {
 	uint64_t address;
 
@@ -92,9 +92,9 @@ static void page_fault(struct trap_frame *frame)
 		finish_syscall(frame);
 		return;
 	}
-	if (!fault_resolve(frame, fault_address(), access))
+	if (!fault_resolve(frame, arch_fault_address(), access))
 		panic_at(frame, "page fault in the kernel: %s at 0x%016lx",
-			 fault_access_name(access), fault_address());
+			 fault_access_name(access), arch_fault_address());
 }
 
 static enum fault_reason program_reason(uint64_t vector)
@@ -119,7 +119,7 @@ static enum fault_reason program_reason(uint64_t vector)
 static noreturn void kernel_exception(const struct trap_frame *frame)
 {
 	if (frame->vector == DOUBLE_FAULT)
-		fault_check_stacks(frame, fault_address());
+		fault_check_stacks(frame, arch_fault_address());
 	panic_at(frame, "%s in the kernel, error code 0x%lx", exception_names[frame->vector],
 		 frame->error);
 }
@@ -166,7 +166,7 @@ void trap_dispatch(struct trap_frame *frame)
 void arch_describe(const struct trap_frame *frame, struct text *text)
 {
 	text_add(text, "rip %016lx rsp %016lx rflags %08lx cs %02lx cr2 %016lx\n", frame->rip,
-		 frame->rsp, frame->rflags, frame->cs, fault_address());
+		 frame->rsp, frame->rflags, frame->cs, arch_fault_address());
 	text_add(text, "rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", frame->rax, frame->rbx,
 		 frame->rcx, frame->rdx);
 	text_add(text, "rsi %016lx rdi %016lx rbp %016lx r8  %016lx\n", frame->rsi, frame->rdi,

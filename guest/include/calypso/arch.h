@@ -13,6 +13,7 @@
  *   bool frame_is_user(const struct trap_frame *)       came from the program
  *   uint64_t frame_syscall_number(const struct trap_frame *)
  *   uint64_t frame_syscall_argument(const struct trap_frame *, unsigned i)   i < 6
+ *   void frame_restart_syscall(struct trap_frame *)     go back to the instruction that made it
  *   int64_t frame_result(const struct trap_frame *)
  *   void frame_set_result(struct trap_frame *, int64_t)
  */
@@ -20,6 +21,7 @@
 #define CALYPSO_ARCH_H
 
 #include <arch/constants.h>
+#include <arch/context.h>
 #include <arch/cpu.h>
 #include <arch/frame.h>
 #include <arch/layout.h>
@@ -31,6 +33,21 @@
 /* Enter the program with all registers zero but pc and stack pointer. What was on the kernel's
  * stack is gone. */
 noreturn void arch_enter_user(user_t pc, user_t sp);
+
+/* What a thread of the program has in registers that the kernel does not use: saved before another
+ * runs, loaded before it runs again. `stack_top` is that of its kernel stack. */
+void arch_save_user(struct user_state *state);
+void arch_load_user(const struct user_state *state, void *stack_top);
+void arch_set_thread_state(struct user_state *state, uint64_t thread_pointer);
+
+/* A new thread on its kernel stack: switching to it returns to the program by `frame`. */
+void *arch_make_context(void *stack_top, const struct trap_frame *frame);
+
+/* Store where the running thread of the kernel is, and go on where another one was. */
+void arch_switch(void **save, void *context);
+
+/* Below this address of the interrupted program's stack nothing is in use. */
+user_t arch_signal_room(const struct trap_frame *frame);
 
 /* The program's thread pointer: FS base, TPIDR_EL0. */
 uint64_t arch_thread_pointer(void);

@@ -52,7 +52,67 @@ struct sigaction {
 };
 static_assert(sizeof(struct sigaction) == 32, "Linux");
 
+#define SA_NOCLDSTOP 0x00000001
+#define SA_SIGINFO 0x00000004
+#define SA_RESTORER 0x04000000
+#define SA_ONSTACK 0x08000000
+#define SA_RESTART 0x10000000
+#define SA_NODEFER 0x40000000
+#define SA_RESETHAND 0x80000000ull
+
+/* siginfo's code: who sent a signal, or what kind of fault it is. */
+#define SI_USER 0
+#define SI_KERNEL 0x80
+#define SI_QUEUE (-1)
+#define SI_TIMER (-2)
+#define SI_TKILL (-6)
+#define ILL_ILLOPC 1
+#define ILL_ILLOPN 2
+#define FPE_INTDIV 1
+#define SEGV_MAPERR 1
+#define SEGV_ACCERR 2
+#define BUS_ADRALN 1
+#define BUS_ADRERR 2
+#define TRAP_BRKPT 1
+
+struct siginfo {
+	int32_t signal;
+	int32_t error;
+	int32_t code;
+	int32_t pad;
+	union {
+		struct {
+			int32_t process;
+			uint32_t user;
+			uint64_t value;
+		} sender;
+		struct {
+			int32_t id;
+			int32_t overrun;
+			uint64_t value;
+		} timer;
+		user_t address; /* of a fault */
+		uint8_t bytes[112];
+	};
+};
+static_assert(sizeof(struct siginfo) == 128, "Linux");
+
+#define SIGEV_SIGNAL 0
+#define SIGEV_NONE 1
+#define SIGEV_THREAD_ID 4
+
+struct sigevent {
+	uint64_t value;
+	int32_t signal;
+	int32_t notify;
+	int32_t thread;
+	int32_t unused[11];
+};
+static_assert(sizeof(struct sigevent) == 64, "Linux");
+
+#define SS_ONSTACK 1
 #define SS_DISABLE 2
+#define SS_AUTODISARM 0x80000000u
 #define MINSIGSTKSZ 2048
 
 struct sigaltstack {

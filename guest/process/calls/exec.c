@@ -3,6 +3,7 @@
 #include <calypso/lib.h>
 #include <process/calls/at.h>
 #include <process/program.h>
+#include <process/timer.h>
 
 #define STRING_MAX (32 * PAGE_SIZE) /* one argument, with its NUL */
 #define SCRIPT_LINE 256		    /* bytes of "#!" lines that count */
@@ -256,14 +257,16 @@ static void set_names(const struct execution *execution)
 /* What a process loses when it becomes another program. */
 static void renew_process(void)
 {
+	thread_end_others();
 	space_unmap(USER_START, USER_END - USER_START);
 	arch_set_thread_pointer(0);
 	descriptors_close_on_exec(&process.files.descriptors);
 	for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
-		if (process.signals.actions[i].handler != SIG_IGN)
-			process.signals.actions[i] = (struct sigaction){0};
+		if (process.actions[i].handler != SIG_IGN)
+			process.actions[i] = (struct sigaction){0};
 	}
-	process.signals.stack = (struct sigaltstack){.flags = SS_DISABLE};
+	current_thread->signal_stack = (struct sigaltstack){.flags = SS_DISABLE};
+	timers_delete();
 }
 
 /* From here there is no way back to the program that made the call. */

@@ -8,11 +8,6 @@ SYSCALL0(getpid)
 	return PROCESS_ID;
 }
 
-SYSCALL0(gettid)
-{
-	return PROCESS_ID;
-}
-
 SYSCALL0(getppid)
 {
 	return 0;
@@ -124,20 +119,7 @@ SYSCALL2(setgroups, int, count, user_t, list)
 	return 0;
 }
 
-/* ---- Threads and children, of which there are none ---- */
-
-SYSCALL1(set_tid_address, user_t, address)
-{
-	(void)address; /* cleared for others to see, when the only thread ends */
-	return PROCESS_ID;
-}
-
-SYSCALL2(set_robust_list, user_t, head, uint64_t, size)
-{
-	const uint64_t head_size = 24;
-	(void)head;
-	return size == head_size ? 0 : -EINVAL;
-}
+/* ---- Children, of which there are none ---- */
 
 SYSCALL4(wait4, int, id, user_t, status, int, options, user_t, usage)
 {

@@ -22,7 +22,8 @@ static bool look(struct pollfd *entry)
 	return entry->revents != 0;
 }
 
-/* Look until something is there or the time is up: how many entries have something. */
+/* Look until something is there or the time is up: how many entries have something, or
+ * -ERESTARTNOHAND. */
 static int64_t wait(struct pollfd *entries, unsigned count, uint64_t deadline)
 {
 	for (;;) {
@@ -31,7 +32,8 @@ static int64_t wait(struct pollfd *entries, unsigned count, uint64_t deadline)
 			found += look(&entries[i]);
 		if (found > 0 || (deadline != TIME_FOREVER && time_monotonic() >= deadline))
 			return found;
-		time_idle(deadline);
+		if (thread_wait_for_input(deadline) == -EINTR)
+			return -ERESTARTNOHAND;
 	}
 }
 
@@ -40,20 +42,18 @@ static uint64_t deadline_after(uint64_t duration)
 	return duration == 0 ? 0 : time_monotonic() + duration;
 }
 
-/* A deadline from a timespec of the program; a null address means none. */
-static int read_deadline(user_t address, uint64_t *deadline)
+/* Another mask of signals while the call waits; a null address means the same. */
+static int set_mask(user_t address, uint64_t size)
 {
-	struct timespec time;
-	uint64_t duration;
-	*deadline = TIME_FOREVER;
+	uint64_t mask;
 	if (address == 0)
 		return 0;
-	if (user_get(&time, address) != 0)
+	if (size != sizeof(mask))
+		return -EINVAL;
+	if (user_get(&mask, address) != 0)
 		return -EFAULT;
-	int error = wait_duration(&time, &duration);
-	if (error == 0)
-		*deadline = deadline_after(duration);
-	return error;
+	signal_set_mask_for_call(mask);
+	return 0;
 }
 
 /* ---- poll ---- */
@@ -86,8 +86,9 @@ SYSCALL3(poll, user_t, entries, uint32_t, count, int, milliseconds)
 SYSCALL5(ppoll, user_t, entries, uint32_t, count, user_t, time, user_t, mask, uint64_t, mask_size)
 {
 	uint64_t deadline;
-	(void)mask, (void)mask_size; /* no handler runs, so a mask changes nothing */
-	int error = read_deadline(time, &deadline);
+	int error = wait_deadline(time, &deadline);
+	if (error == 0)
+		error = set_mask(mask, mask_size);
 	return error != 0 ? error : poll_entries(entries, count, deadline);
 }
 
@@ -182,8 +183,9 @@ static int64_t select_sets(int count, const user_t addresses[SET_COUNT], uint64_
 	int64_t result = make_entries(&selection, (unsigned)count, entries);
 	if (result >= 0) {
 		int used = (int)result;
-		wait(entries, (unsigned)used, deadline);
-		result = write_sets(&selection, entries, used);
+		result = wait(entries, (unsigned)used, deadline);
+		if (result >= 0)
+			result = write_sets(&selection, entries, used);
 	}
 	kfree(entries);
 	return result;
@@ -213,8 +215,15 @@ SYSCALL6(pselect6, int, count, user_t, read, user_t, write, user_t, except, user
 	 mask)
 {
 	const user_t addresses[SET_COUNT] = {read, write, except};
+	struct {
+		user_t address;
+		uint64_t size;
+	} given = {0};
 	uint64_t deadline;
-	(void)mask; /* no handler runs, so a mask changes nothing */
-	int error = read_deadline(time, &deadline);
+	int error = wait_deadline(time, &deadline);
+	if (error == 0 && mask != 0 && user_get(&given, mask) != 0)
+		error = -EFAULT;
+	if (error == 0)
+		error = set_mask(given.address, given.size);
 	return error != 0 ? error : select_sets(count, addresses, deadline);
 }

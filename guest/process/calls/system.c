@@ -12,11 +12,6 @@
 
 #define DESCRIPTORS_MAX (1u << 20) /* fs.nr_open */
 
-SYSCALL1(exit, int, status)
-{
-	process_exit(status);
-}
-
 SYSCALL1(exit_group, int, status)
 {
 	process_exit(status);
@@ -78,6 +73,7 @@ SYSCALL3(getrandom, user_t, buffer, uint64_t, length, unsigned, flags)
 
 SYSCALL0(sched_yield)
 {
+	thread_yield();
 	return 0;
 }
 

@@ -1,6 +1,5 @@
 /* Calls on clocks, and sleeping. */
 #include <calypso/time.h>
-#include <file/stream.h>
 #include <process/calls/wait.h>
 #include <process/syscall.h>
 
@@ -90,42 +89,60 @@ int wait_duration(const struct timespec *time, uint64_t *duration)
 	return 0;
 }
 
-static void sleep_until(uint64_t deadline)
+int wait_deadline(user_t address, uint64_t *deadline)
 {
-	while (time_monotonic() < deadline) {
-		/* Input that waits at the host would end each sleep at once; in a buffer here it
-		 * does not. */
-		stream_input_ready();
-		time_idle(deadline);
-	}
+	struct timespec time;
+	uint64_t duration;
+	*deadline = TIME_FOREVER;
+	if (address == 0)
+		return 0;
+	if (user_get(&time, address) != 0)
+		return -EFAULT;
+	int error = wait_duration(&time, &duration);
+	if (error == 0)
+		*deadline = duration == 0 ? 0 : time_monotonic() + duration;
+	return error;
 }
 
-static int64_t sleep_for(user_t request)
+/* 0, or -ERESTARTNOHAND where a signal has ended the sleep. */
+static int sleep_until(uint64_t deadline)
+{
+	while (time_monotonic() < deadline) {
+		if (thread_sleep(deadline) == -EINTR)
+			return -ERESTARTNOHAND;
+	}
+	return 0;
+}
+
+static int64_t sleep_for(user_t request, user_t remaining)
 {
 	struct timespec time;
 	uint64_t duration;
 	if (user_get(&time, request) != 0)
 		return -EFAULT;
 	int error = wait_duration(&time, &duration);
-	if (error == 0)
-		sleep_until(time_monotonic() + duration);
-	return error;
+	if (error != 0)
+		return error;
+	uint64_t deadline = time_monotonic() + duration;
+	error = sleep_until(deadline);
+	if (error == 0 || remaining == 0)
+		return error;
+	uint64_t now = time_monotonic();
+	return put_time(remaining, now < deadline ? deadline - now : 0) != 0 ? -EFAULT : error;
 }
 
 SYSCALL2(nanosleep, user_t, request, user_t, remaining)
 {
-	(void)remaining; /* nothing interrupts a sleep */
-	return sleep_for(request);
+	return sleep_for(request, remaining);
 }
 
 SYSCALL4(clock_nanosleep, int, clock, int, flags, user_t, request, user_t, remaining)
 {
-	(void)remaining;
 	enum base base = base_of(clock);
 	if (base == UNKNOWN || clock == CLOCK_THREAD_CPUTIME_ID)
 		return -EINVAL;
 	if ((flags & TIMER_ABSTIME) == 0)
-		return sleep_for(request);
+		return sleep_for(request, remaining);
 	struct timespec time;
 	uint64_t until;
 	if (user_get(&time, request) != 0)
@@ -134,7 +151,5 @@ SYSCALL4(clock_nanosleep, int, clock, int, flags, user_t, request, user_t, remai
 	if (error != 0)
 		return error;
 	uint64_t now = base == REALTIME ? time_realtime() : time_monotonic();
-	if (until > now)
-		sleep_until(time_monotonic() + (until - now));
-	return 0;
+	return until > now ? sleep_until(time_monotonic() + (until - now)) : 0;
 }

@@ -7,4 +7,8 @@
 /* A time of the program in ns, cut to what a clock can reach. 0, or -EINVAL. */
 int wait_duration(const struct timespec *time, uint64_t *duration);
 
+/* The deadline that a timespec of the program from now on means; without one (0), TIME_FOREVER.
+ * 0, -EFAULT or -EINVAL. */
+int wait_deadline(user_t address, uint64_t *deadline);
+
 #endif

@@ -7,6 +7,8 @@
 #include <calypso/fault.h>
 #include <calypso/host.h>
 #include <calypso/lib.h>
+#include <calypso/signal_frame.h>
+#include <calypso/stack.h>
 #include <calypso/time.h>
 #include <calypso/user.h>
 #include <file/ramfs.h>
@@ -124,6 +126,31 @@ bool arch_random(uint64_t *value)
 	return true;
 }
 void arch_describe(const struct trap_frame *frame, struct text *text) { (void)frame, (void)text; }
+
+/* The program has one thread, whose handlers do not run. */
+char boot_stack_top[1];
+void *stack_allocate(void) { return NULL; }
+void stack_free(void *top) { (void)top; }
+void arch_save_user(struct user_state *state) { (void)state; }
+void arch_load_user(const struct user_state *state, void *top) { (void)state, (void)top; }
+void arch_set_thread_state(struct user_state *state, uint64_t pointer) { (void)state, (void)pointer; }
+void *arch_make_context(void *top, const struct trap_frame *frame)
+{
+	(void)frame;
+	return top;
+}
+void arch_switch(void **save, void *context) { (void)save, (void)context; }
+user_t arch_signal_room(const struct trap_frame *frame) { return frame_sp(frame); }
+int arch_signal_enter(struct trap_frame *frame, const struct signal_delivery *delivery)
+{
+	(void)frame, (void)delivery;
+	return 0;
+}
+int arch_signal_leave(struct trap_frame *frame, uint64_t *mask, struct sigaltstack *stack)
+{
+	(void)frame, (void)mask, (void)stack;
+	return -EFAULT;
+}
 
 void arch_enter_user(user_t pc, user_t sp)
 {

@@ -36,6 +36,13 @@ static inline uint64_t frame_syscall_argument(const struct trap_frame *frame, un
 	return i == 0 ? frame->original_x0 : frame->x[i];
 }
 
+static inline void frame_restart_syscall(struct trap_frame *frame)
+{
+	const uint64_t length = 4; /* SVC */
+	frame->x[0] = frame->original_x0;
+	frame->pc -= length;
+}
+
 static inline int64_t frame_result(const struct trap_frame *frame) { return (int64_t)frame->x[0]; }
 static inline void frame_set_result(struct trap_frame *frame, int64_t result)
 {

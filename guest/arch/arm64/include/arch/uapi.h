@@ -14,6 +14,13 @@
 #define O_DIRECT 0200000
 #define O_LARGEFILE 0400000
 
+#define ARCH_CLONE_CHILD 4 /* places of clone's arguments that differ */
+#define ARCH_CLONE_POINTER 3
+
+/* siginfo's code for an undefined instruction, and for a breakpoint. */
+#define ARCH_ILLEGAL_CODE 1 /* ILL_ILLOPC */
+#define ARCH_BREAKPOINT_CODE 1 /* TRAP_BRKPT */
+
 struct stat {
 	uint64_t st_dev;
 	uint64_t st_ino;

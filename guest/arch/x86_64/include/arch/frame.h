@@ -48,6 +48,13 @@ static inline uint64_t frame_syscall_argument(const struct trap_frame *frame, un
 	}
 }
 
+static inline void frame_restart_syscall(struct trap_frame *frame)
+{
+	const uint64_t length = 2; /* SYSCALL */
+	frame->rax = frame->error;
+	frame->rip -= length;
+}
+
 static inline int64_t frame_result(const struct trap_frame *frame) { return (int64_t)frame->rax; }
 static inline void frame_set_result(struct trap_frame *frame, int64_t result)
 {

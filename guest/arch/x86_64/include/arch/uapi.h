@@ -14,6 +14,13 @@
 #define O_DIRECTORY 0200000
 #define O_NOFOLLOW 0400000
 
+#define ARCH_CLONE_CHILD 3 /* places of clone's arguments that differ */
+#define ARCH_CLONE_POINTER 4
+
+/* siginfo's code for an undefined instruction, and for a breakpoint. */
+#define ARCH_ILLEGAL_CODE 2 /* ILL_ILLOPN */
+#define ARCH_BREAKPOINT_CODE 0x80 /* SI_KERNEL */
+
 struct stat {
 	uint64_t st_dev;
 	uint64_t st_ino;

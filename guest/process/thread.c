@@ -1,0 +1,288 @@
+/* Threads: the scheduler. */
+#include <calypso/boot.h>
+#include <calypso/errno.h>
+#include <calypso/lib.h>
+#include <calypso/stack.h>
+#include <file/stream.h>
+#include <file/tty.h>
+#include <process/futex.h>
+#include <process/process.h>
+#include <process/timer.h>
+
+/* How long a thread may run while others are ready, looked at when a system call ends. */
+#define TIME_SLICE (10ull * NANOSECONDS_PER_MILLISECOND)
+
+static struct thread first_thread = {
+	.id = PROCESS_ID,
+	.stack_top = boot_stack_top,
+	.deadline = TIME_FOREVER,
+	.signal_stack.flags = SS_DISABLE,
+};
+
+struct thread *current_thread = &first_thread;
+static struct thread *threads = &first_thread;
+static int last_id = PROCESS_ID;
+
+static struct thread_list ready;
+static struct thread_list waiting_for_input;
+static struct thread_list sleeping;
+static unsigned with_deadline; /* waiting threads that have one */
+static uint64_t slice_end;
+
+/* What the process ends with when all threads have ended by themselves: the first one's status. */
+static int first_status;
+
+/* ---- Lists ---- */
+
+static void append(struct thread_list *list, struct thread *thread)
+{
+	thread->list = list;
+	thread->previous = list->last;
+	thread->next = NULL;
+	if (list->last != NULL)
+		list->last->next = thread;
+	else
+		list->first = thread;
+	list->last = thread;
+}
+
+static void remove(struct thread *thread)
+{
+	struct thread_list *list = thread->list;
+	if (thread->previous != NULL)
+		thread->previous->next = thread->next;
+	else
+		list->first = thread->next;
+	if (thread->next != NULL)
+		thread->next->previous = thread->previous;
+	else
+		list->last = thread->previous;
+	thread->list = NULL;
+}
+
+struct thread *thread_first_with(bool (*test)(const struct thread *thread, uint64_t argument),
+				 uint64_t argument)
+{
+	struct thread *thread = threads;
+	while (thread != NULL && !test(thread, argument))
+		thread = thread->sibling;
+	return thread;
+}
+
+static bool has_id(const struct thread *thread, uint64_t id) { return (uint64_t)thread->id == id; }
+
+struct thread *thread_find(int id) { return thread_first_with(has_id, (uint64_t)id); }
+
+/* ---- Who runs next ---- */
+
+static void wake_late(uint64_t now)
+{
+	for (struct thread *thread = threads; thread != NULL; thread = thread->sibling) {
+		if (thread->deadline <= now)
+			thread_wake(thread, -ETIMEDOUT);
+	}
+}
+
+/* Serve what time has brought; when the next such event is. */
+static uint64_t let_time_pass(void)
+{
+	uint64_t next = timers_next();
+	if (next == TIME_FOREVER && with_deadline == 0)
+		return TIME_FOREVER;
+	uint64_t now = time_monotonic();
+	if (next <= now)
+		next = timers_expire(now);
+	if (with_deadline == 0)
+		return next;
+	wake_late(now);
+	for (struct thread *thread = threads; thread != NULL; thread = thread->sibling) {
+		if (thread->deadline < next)
+			next = thread->deadline;
+	}
+	return next;
+}
+
+static void wake_all(struct thread_list *list)
+{
+	while (list->first != NULL)
+		thread_wake(list->first, 0);
+}
+
+/* Nobody can run: wait for the host, but look first whether it has sent something already, which
+ * would end the waiting at once whoever wants it. */
+static void idle(uint64_t deadline)
+{
+	bool arrived = stream_input_arrived();
+	if (arrived)
+		tty_input_arrived();
+	if (ready.first != NULL)
+		return;
+	if (!arrived || waiting_for_input.first == NULL)
+		time_idle(deadline);
+	wake_all(&waiting_for_input);
+}
+
+/* Take the thread that runs next out of its list. */
+static struct thread *take_next(void)
+{
+	for (;;) {
+		uint64_t deadline = let_time_pass();
+		struct thread *next = ready.first;
+		if (next != NULL) {
+			remove(next);
+			return next;
+		}
+		idle(deadline);
+	}
+}
+
+static void enter(struct thread *next, void **save)
+{
+	current_thread = next;
+	arch_load_user(&next->user, next->stack_top);
+	arch_switch(save, next->context);
+}
+
+/* Run somebody else until it is this thread's turn again. It is in a list. */
+static void schedule(void)
+{
+	struct thread *thread = current_thread;
+	struct thread *next = take_next();
+	slice_end = 0;
+	if (next == thread)
+		return;
+	arch_save_user(&thread->user);
+	enter(next, &thread->context);
+}
+
+void thread_yield(void)
+{
+	if (ready.first == NULL)
+		return;
+	append(&ready, current_thread);
+	schedule();
+}
+
+void thread_check_time(void)
+{
+	if (likely(ready.first == NULL && with_deadline == 0 && timers_next() == TIME_FOREVER))
+		return;
+	uint64_t now = time_monotonic();
+	let_time_pass();
+	if (slice_end == 0)
+		slice_end = now + TIME_SLICE;
+	else if (now >= slice_end)
+		thread_yield();
+}
+
+/* ---- Waiting ---- */
+
+int thread_wait(struct thread_list *list, uint64_t deadline)
+{
+	struct thread *thread = current_thread;
+	if (signal_is_ready(thread))
+		return -EINTR;
+	thread->deadline = deadline;
+	with_deadline += deadline != TIME_FOREVER;
+	append(list, thread);
+	schedule();
+	return thread->wake_reason;
+}
+
+void thread_wake(struct thread *thread, int reason)
+{
+	with_deadline -= thread->deadline != TIME_FOREVER;
+	thread->deadline = TIME_FOREVER;
+	thread->wake_reason = reason;
+	remove(thread);
+	append(&ready, thread);
+}
+
+void thread_move(struct thread *thread, struct thread_list *list)
+{
+	remove(thread);
+	append(list, thread);
+}
+
+int thread_wait_for_input(uint64_t deadline)
+{
+	return thread_wait(&waiting_for_input, deadline);
+}
+
+int thread_sleep(uint64_t deadline) { return thread_wait(&sleeping, deadline); }
+
+void thread_interrupt(struct thread *thread, uint64_t signals)
+{
+	bool waits = thread->list != NULL && thread->list != &ready;
+	if (waits && ((thread->blocked & signals) == 0 || (thread->waits_for & signals) != 0))
+		thread_wake(thread, -EINTR);
+}
+
+/* ---- Beginning and end ---- */
+
+struct thread *thread_create(const struct trap_frame *frame)
+{
+	struct thread *thread = kcalloc(1, sizeof(*thread));
+	void *stack_top = thread == NULL ? NULL : stack_allocate();
+	if (stack_top == NULL) {
+		kfree(thread);
+		return NULL;
+	}
+	thread->id = ++last_id;
+	thread->deadline = TIME_FOREVER;
+	thread->blocked = current_thread->blocked;
+	thread->signal_stack.flags = SS_DISABLE;
+	thread->stack_top = stack_top;
+	thread->context = arch_make_context(stack_top, frame);
+	arch_save_user(&thread->user);
+	thread->sibling = threads;
+	threads = thread;
+	append(&ready, thread);
+	return thread;
+}
+
+static void forget(struct thread *thread)
+{
+	struct thread **link = &threads;
+	while (*link != thread)
+		link = &(*link)->sibling;
+	*link = thread->sibling;
+	with_deadline -= thread->deadline != TIME_FOREVER;
+	if (thread->list != NULL)
+		remove(thread);
+	signals_forget(&thread->pending);
+	if (thread->stack_top == boot_stack_top)
+		return;
+	/* The stack may still be in use for a moment; nobody takes it before the next switch. */
+	stack_free(thread->stack_top);
+	kfree(thread);
+}
+
+void thread_exit(int status)
+{
+	struct thread *thread = current_thread;
+	if (thread->id == PROCESS_ID)
+		first_status = status;
+	if (threads == thread && thread->sibling == NULL)
+		process_exit(first_status);
+	futex_end_thread(thread);
+	forget(thread);
+	void *nowhere;
+	enter(take_next(), &nowhere);
+	__builtin_unreachable();
+}
+
+void thread_end_others(void)
+{
+	for (struct thread *thread = threads, *next; thread != NULL; thread = next) {
+		next = thread->sibling;
+		if (thread != current_thread)
+			forget(thread);
+	}
+	/* arch_enter_user begins on the boot stack. */
+	if (current_thread->stack_top != boot_stack_top)
+		stack_free(current_thread->stack_top);
+	current_thread->stack_top = boot_stack_top;
+	current_thread->id = PROCESS_ID;
+	current_thread->clear_id = current_thread->robust_list = 0;
+}

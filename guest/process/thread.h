@@ -1,0 +1,93 @@
+/* Threads of the program: who runs, who waits for what.
+ *
+ * There is one CPU, and a thread runs until it waits, yields, or has had its time when a system call
+ * ends. A thread that does not run is in exactly one list: of those that are ready, or of what it
+ * waits for.
+ */
+#ifndef PROCESS_THREAD_H
+#define PROCESS_THREAD_H
+
+#include <calypso/arch.h>
+#include <calypso/time.h>
+#include <process/signal.h>
+
+/* Threads in the order in which they came. */
+struct thread_list {
+	struct thread *first;
+	struct thread *last;
+};
+
+struct thread {
+	int id;
+	struct thread *sibling; /* the next of all threads */
+
+	/* Signals */
+	uint64_t blocked; /* bit n - 1 for signal n */
+	struct pending_signals pending;
+	struct sigaltstack signal_stack;
+	uint64_t mask_before; /* of a call that waits with another mask */
+	bool has_mask_before;
+	uint64_t waits_for; /* blocked signals that end its waiting (sigtimedwait) */
+
+	/* What its end tells to others */
+	user_t clear_id;
+	user_t robust_list;
+
+	/* Of futex(2), while it waits */
+	user_t futex;
+	uint32_t futex_bits;
+
+	/* While it does not run */
+	struct thread_list *list;
+	struct thread *previous, *next;
+	uint64_t deadline; /* when to wake at the latest */
+	int wake_reason;
+	void *context;
+	void *stack_top; /* of its kernel stack */
+	struct user_state user;
+};
+
+/* The one that runs. */
+extern struct thread *current_thread;
+
+/* Wait in a list to be woken: 0; -ETIMEDOUT at the deadline; -EINTR where a signal is to be
+ * handled first. */
+int thread_wait(struct thread_list *list, uint64_t deadline);
+
+/* Make a waiting thread ready; `reason` is what its thread_wait returns. */
+void thread_wake(struct thread *thread, int reason);
+
+/* Let a waiting thread wait in another list. */
+void thread_move(struct thread *thread, struct thread_list *list);
+
+/* End its waiting where it waits and one of these signals is for it to take. */
+void thread_interrupt(struct thread *thread, uint64_t signals);
+
+/* Wait until something may have come from the console; results as of thread_wait. */
+int thread_wait_for_input(uint64_t deadline);
+
+/* Wait for the deadline alone: -ETIMEDOUT or -EINTR. */
+int thread_sleep(uint64_t deadline);
+
+/* Let those run that are ready. */
+void thread_yield(void);
+
+/* Before the return to the program: yield where the thread has run for long, let timers expire. */
+void thread_check_time(void);
+
+/* A thread that returns to the program by `frame`, ready to run. NULL: no memory. */
+struct thread *thread_create(const struct trap_frame *frame);
+
+/* The end of the running thread; of the process, with `status`, where it is the last. */
+noreturn void thread_exit(int status);
+
+/* The end of all threads but the running one, which becomes the first (execve). */
+void thread_end_others(void);
+
+struct thread *thread_find(int id);
+
+/* Call `act` for each thread until it returns true: that thread, or NULL. */
+struct thread *thread_first_with(bool (*test)(const struct thread *thread, uint64_t argument),
+				 uint64_t argument);
+
+#endif
