@@ -61,6 +61,8 @@ GIC = {"fixed-elf": b"2", "arm64-linked": b"2", "arm64-image": b"3", "arm64-fire
 @pytest.mark.parametrize(("form", "backend"), on_backends("arm64", ARM64_FORMS))
 @pytest.mark.parametrize("end", programs.ARM64_ENDS)
 def test_kernels_for_arm64(image: Path, form: str, end: str, backend: str) -> None:
+    # The GICv2 of KVM has no identification registers.
+    version = b"0" if (backend, GIC[form]) == ("kvm", b"2") else GIC[form]
     image.write_bytes(build(form, programs.arm64(form, end)))
     try:
         machine = Machine(image, backend=backend, stdin=b"k")
@@ -72,7 +74,7 @@ def test_kernels_for_arm64(image: Path, form: str, end: str, backend: str) -> No
         assert machine.run(timeout=20) == 0
         assert machine.outcome is not None
         assert machine.outcome.kind == ("reset" if end == "reset-hvc" else "powered off")
-        assert machine.console.output == b"D" + GIC[form] + b"k"
+        assert machine.console.output == b"D" + version + b"k"
 
 
 def test_the_user_chooses_the_gic(image: Path) -> None:

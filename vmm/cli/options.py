@@ -111,7 +111,7 @@ _BY_NAME: Final = {option.name: option for option in RUN_OPTIONS}
 
 @value
 class RunCommand:
-    """A parsed `vmm run`: the options given, by name without dashes, and what follows them."""
+    """A parsed `vmm run`: the options given by name, and what follows them."""
 
     options: dict[str, object]
     image: str
@@ -138,7 +138,7 @@ def parse_run(words: Sequence[str]) -> RunCommand | None:
         if option.kind == FLAG:
             if equals:
                 return None
-            options[name[2:]] = True
+            options[name[2:].replace("-", "_")] = True
             continue
         if not equals:
             if position == len(words) or words[position].startswith("-"):
@@ -149,11 +149,11 @@ def parse_run(words: Sequence[str]) -> RunCommand | None:
         if parsed is None:
             return None
         if option.repeated:
-            earlier = options.setdefault(name[2:], [])
+            earlier = options.setdefault(name[2:].replace("-", "_"), [])
             assert isinstance(earlier, list)
             earlier.append(parsed)
         else:
-            options[name[2:]] = parsed
+            options[name[2:].replace("-", "_")] = parsed
     return None
 
 

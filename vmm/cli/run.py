@@ -23,13 +23,13 @@ _STDOUT: Final = 1
 _STDERR: Final = 2
 
 # Options that ask for something before the start.
-_REPORTS: Final = frozenset(("dry-run", "verbose", "dump-dtb"))
+_REPORTS: Final = frozenset(("dry_run", "verbose", "dump_dtb"))
 
 
 def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> int:
     """Run ``image`` and return the exit status of `vmm run`.
 
-    ``options`` holds those that were given, by name without dashes (see `vmm.cli.options`).
+    ``options`` holds those that were given, by name, in Python's spelling (see `vmm.cli.options`).
 
     Raises:
         UsageError: if what was asked for cannot be.
@@ -60,7 +60,7 @@ def _show(machine: Machine, options: Mapping[str, object]) -> bool:
     """Give what was asked for before the start; tell whether to start."""
     from vmm.machine.plan import describe_plan, read_device_tree
 
-    path = options.get("dump-dtb")
+    path = options.get("dump_dtb")
     if path is not None:
         tree = read_device_tree(machine)
         try:
@@ -68,7 +68,7 @@ def _show(machine: Machine, options: Mapping[str, object]) -> bool:
                 file.write(tree)
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}") from None
-    if options.get("dry-run"):
+    if options.get("dry_run"):
         os.write(_STDOUT, "".join(f"{line}\n" for line in describe_plan(machine)).encode())
         return False
     if options.get("verbose"):
