@@ -9,6 +9,7 @@ from vmm.arch import X86_64
 from vmm.errors import UsageError
 from vmm.hypercall import abi
 from vmm.images.bundled import kernel_path
+from vmm.images.file import ImageFile
 from vmm.images.image import CALYPSO_KERNEL, LINUX_PROGRAM, UNKNOWN
 from vmm.images.recognise import open_image
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 # On arm64 the device tree names the console.
 LINUX_X86_CONSOLE: Final = "console=ttyS0"
+
+# The magic numbers of cpio's "newc" format, without and with checksums.
+NEWC_MAGICS: Final = (b"070701", b"070702")
 
 FEATURES: Final = (
     abi.FEATURE_DOORBELL | abi.FEATURE_CONSOLE | abi.FEATURE_IDLE | abi.FEATURE_ZEROED_RAM
@@ -98,6 +102,17 @@ def load_image(config: MachineConfig, image: Image, board: Board, memory: GuestM
     return _load_foreign(config, image, board, memory)
 
 
+def _check_initrd(path: str) -> None:
+    """Refuse what is no archive that Calypso's kernel unpacks."""
+    archive = ImageFile(path)
+    archive.close()
+    if archive.size and not archive.head.startswith(NEWC_MAGICS):
+        raise UsageError(
+            f"{path} is not a cpio archive of format newc: make one with"
+            " 'find . | cpio -o -H newc', and do not compress it"
+        )
+
+
 def _check_interpreter(config: MachineConfig, program: Image) -> None:
     assert program.elf is not None
     interpreter = program.elf.interpreter()
@@ -116,6 +131,9 @@ def _load_calypso(
     memory: GuestMemory,
 ) -> Payload:
     from vmm.boot.calypso import load
+
+    if config.initrd is not None:
+        _check_initrd(config.initrd)
 
     command_line = _join(config.command_line, board.kernel_words())
     loaded = load(

@@ -99,6 +99,7 @@ def test_panic_is_126(kernel: Path, arch: str) -> None:
         (["run", "--env", "NOEQUALS", "KERNEL"], "write NAME=CONTENT"),
         (["run", "--backend", "qemu", "KERNEL"], "'qemu'"),
         (["run", "--initrd", "/nonexistent.cpio", "KERNEL"], "/nonexistent.cpio"),
+        (["run", "--initrd", "/etc/passwd", "KERNEL"], "not a cpio archive of format newc"),
         (["run", "--bogus", "KERNEL"], "--bogus"),
         (["run"], "IMAGE"),
         (["walk"], "walk"),
