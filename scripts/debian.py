@@ -161,16 +161,15 @@ class Release:
 def extract(packages: Iterable[Path], root: Path) -> None:
     """Unpack packages over each other into ``root`` without running anything of theirs."""
     for package in packages:
-        unpack = subprocess.Popen(
-            ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE
-        )
-        # A root directory may have /lib as a symlink to /usr/lib; packages say directory.
-        subprocess.run(
-            ["tar", "-x", "-C", str(root), "--keep-directory-symlink", "--no-same-owner"],
-            stdin=unpack.stdout,
-            check=True,
-        )
-        if unpack.wait() != 0:
+        command = ["dpkg-deb", "--fsys-tarfile", str(package)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as unpack:
+            # A root directory may have /lib as a symlink to /usr/lib; packages say directory.
+            subprocess.run(
+                ["tar", "-x", "-C", str(root), "--keep-directory-symlink", "--no-same-owner"],
+                stdin=unpack.stdout,
+                check=True,
+            )
+        if unpack.returncode != 0:
             raise DebianError(f"{package.name} is not a whole Debian package")
 
 

@@ -1,7 +1,7 @@
 """Debian's dynamically linked programs in the guest against the same programs on the host.
 
-Each has a root file system of its own: its package with all it depends on. The host runs amd64 in a
-chroot of a copy; the guest runs both architectures from a cpio archive of the same files.
+Each has a root file system of its own: its package with all it depends on. The host runs its own
+architecture in a chroot of a copy; the guest runs both from a cpio archive of the same files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from scripts.debian import DebianError
 from scripts.root_file_system import make_initrd, root_file_system
 from tests.guest.comparison import Line, Outcome, run_in_guest, run_on_host
-from vmm.arch import host_arch
+from vmm.arch import X86_64, host_arch
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may chroot")
 
@@ -100,7 +100,7 @@ def host_roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def expected(case: Case, copies: dict[str, Path], directory: Path) -> Outcome:
-    original = _available(case.package, "x86_64")
+    original = _available(case.package, host_arch() or X86_64)
     if case.package not in copies:
         copies[case.package] = Path(shutil.copytree(original, directory / "root", symlinks=True))
     root = copies[case.package]
