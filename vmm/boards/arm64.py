@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import urandom
 from time import time_ns
 
 from vmm.arch import ARM64
@@ -74,6 +75,7 @@ class Arm64Board:
         else:
             attach(self.serial, at.PAGE, "pl011", LazyRegion(self._build_pl011))
         attach(at.PL031, at.PAGE, "pl031", LazyRegion(self._build_pl031))
+        attach(at.HWRNG, at.PAGE, "hwrng", LazyRegion(self._build_hwrng))
 
     @staticmethod
     def ram_ranges(size: int, options: BoardOptions | None = None) -> Sequence[tuple[Gpa, int]]:
@@ -218,6 +220,11 @@ class Arm64Board:
         from vmm.devices.pl031 import Pl031
 
         return Pl031(irq=self._shared_line(at.INTID_PL031), clock=self._clock, wall_clock=time_ns)
+
+    def _build_hwrng(self) -> Region:
+        from vmm.devices.hwrng import HwRng
+
+        return HwRng(irq=self._shared_line(at.INTID_HWRNG), source=urandom)
 
 
 class _LazyCpuInterface:

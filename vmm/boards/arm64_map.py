@@ -5,7 +5,8 @@
 0x080a_0000  GICv3 redistributors                 33  serial port
 0x0900_0000  serial port (PL011)                  34  real-time clock
 0x0901_0000  real-time clock (PL031)
-0x0902_0000  doorbell
+0x0902_0000  doorbell                         35  random number generator
+0x0903_0000  random number generator
 0x0a00_0000  virtio-mmio
 0x4000_0000  RAM                                  48  virtio-mmio, one for each device
 """
@@ -22,6 +23,7 @@ GIC_REDISTRIBUTOR: Final = 0x080A_0000
 PL011: Final = 0x0900_0000
 PL031: Final = 0x0901_0000
 DOORBELL: Final = 0x0902_0000
+HWRNG: Final = 0x0903_0000
 VIRTIO: Final = 0x0A00_0000
 RAM: Final = 0x4000_0000
 
@@ -36,4 +38,5 @@ INTID_VIRTUAL_TIMER: Final = 27
 INTID_PHYSICAL_TIMER: Final = 30
 INTID_SERIAL: Final = 33
 INTID_PL031: Final = 34
+INTID_HWRNG: Final = 35
 INTIDS_VIRTIO: Final = range(48, 80)

@@ -69,6 +69,7 @@ def build_tree(
     else:
         _add_pl011(root)
     _add_pl031(root)
+    _add_hwrng(root)
     for place in virtio:
         _add_virtio(root, place)
     return flatten(root)
@@ -171,6 +172,17 @@ def _add_pl031(root: Node) -> None:
             "interrupts": (SPI, at.INTID_PL031 - FIRST_SPI, LEVEL_HIGH),
             "clocks": (CLOCK_PHANDLE,),
             "clock-names": "apb_pclk",
+        },
+    )
+
+
+def _add_hwrng(root: Node) -> None:
+    root.add(
+        f"rng@{at.HWRNG:x}",
+        {
+            "compatible": "calypso,hwrng",
+            "reg": reg((at.HWRNG, at.PAGE)),
+            "interrupts": (SPI, at.INTID_HWRNG - FIRST_SPI, LEVEL_HIGH),
         },
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import urandom
 from time import time_ns
 
 from vmm.arch import X86_64
@@ -64,6 +65,7 @@ class X86Board:
         services = Services(memory, console, clock, host)
         bus.pio.attach(at.DOORBELL, DOORBELL_WIDTH, "doorbell", Doorbell(memory, services.table))
         self._attach_ports(bus)
+        bus.mmio.attach(at.HWRNG, at.HWRNG_WINDOW, "hwrng", LazyRegion(self._build_hwrng))
 
     @staticmethod
     def ram_ranges(size: int, options: BoardOptions | None = None) -> Sequence[tuple[Gpa, int]]:
@@ -81,9 +83,14 @@ class X86Board:
         return None
 
     def kernel_words(self) -> str:
-        """Return where virtio devices are, as Linux's module virtio_mmio takes it."""
+        """Return where devices by memory are: size, place, interrupt.
+
+        The words for virtio are those that Linux's module virtio_mmio takes.
+        """
         places = () if self._virtio is None else self._virtio.places
-        return " ".join([f"virtio_mmio.device={p.size}@{p.base:#x}:{p.irq}" for p in places])
+        virtio = [f"virtio_mmio.device={p.size}@{p.base:#x}:{p.irq}" for p in places]
+        hwrng = f"hwrng.device={at.HWRNG_WINDOW}@{at.HWRNG:#x}:{at.IRQ_HWRNG}"
+        return " ".join([*virtio, hwrng])
 
     @property
     def virtio(self) -> VirtioSlots:
@@ -149,6 +156,11 @@ class X86Board:
 
         line = self._interrupts.line(at.IRQ_RTC)
         return RtcCmos(irq=line, clock=self._clock, wall_clock=time_ns)
+
+    def _build_hwrng(self) -> Region:
+        from vmm.devices.hwrng import HwRng
+
+        return HwRng(irq=self._interrupts.line(at.IRQ_HWRNG), source=urandom)
 
     def _build_debug_console(self) -> Region:
         from vmm.devices.pc_exits import DebugConsole

@@ -4,10 +4,10 @@ ports                                     memory
 0x0020 0x00a0  8259 pair (0x04d0: ELCR)   0x0000_0000  RAM, up to 3 GiB
 0x0040 0x0061  8254 timer                 0xc000_0000  hole: devices by memory
 0x0064         i8042: reset               0xd000_0000    virtio-mmio
-0x0070         RTC and CMOS, IRQ 8        0xfec0_0000    I/O APIC
-0x00e9         debug output               0xfee0_0000    local APIC
-0x00f4 0x0501  debug exit               0x1_0000_0000  RAM above 3 GiB
-0x03f8         COM1, IRQ 4
+0x0070         RTC and CMOS, IRQ 8        0xd001_0000    random numbers, IRQ 3
+0x00e9         debug output               0xfec0_0000    I/O APIC
+0x00f4 0x0501  debug exit                 0xfee0_0000    local APIC
+0x03f8         COM1, IRQ 4              0x1_0000_0000  RAM above 3 GiB
 0x0604         power-off
 0x0ca0         doorbell
 """
@@ -22,6 +22,8 @@ HOLE_START: Final = 0xC000_0000
 HOLE_END: Final = 0x1_0000_0000
 
 VIRTIO: Final = 0xD000_0000
+HWRNG: Final = 0xD001_0000
+HWRNG_WINDOW: Final = 0x1000
 IOAPIC: Final = 0xFEC0_0000
 LOCAL_APIC: Final = 0xFEE0_0000
 APIC_WINDOW: Final = 0x1000
@@ -47,6 +49,7 @@ COM_PORTS: Final = 8
 DOORBELL: Final = 0x0CA0
 
 IRQ_TIMER: Final = 0
+IRQ_HWRNG: Final = 3
 IRQ_COM1: Final = 4
 IRQ_RTC: Final = 8
 # Those of a PC that nothing else here uses, and the I/O APIC's that no PC has.

@@ -19,6 +19,7 @@ from tests.vmm.devices.parts import ManualClock, Screen, Wire
 from vmm.devices.device import Device, State
 from vmm.devices.gicv2 import GicV2
 from vmm.devices.gicv3 import GicV3
+from vmm.devices.hwrng import HwRng
 from vmm.devices.i8042 import I8042
 from vmm.devices.i8254 import I8254
 from vmm.devices.i8259 import I8259Pair
@@ -224,6 +225,21 @@ def pl031() -> Situation:
     return situation
 
 
+def hwrng() -> Situation:
+    situation = Situation()
+
+    def fail_sometimes(length: int) -> bytes:
+        number = situation.clock.time >> 10
+        if number % 16 == 0:
+            raise OSError
+        return number.to_bytes(length, "little")
+
+    rng = HwRng(irq=situation.wire(), source=fail_sometimes)
+    situation.device = rng
+    situation.attach(rng)
+    return situation
+
+
 def i8042() -> Situation:
     situation = Situation()
     controller = I8042(reset=lambda: situation.event("reset"))
@@ -267,6 +283,7 @@ SITUATIONS = (
     i8254,
     rtc_cmos,
     pl031,
+    hwrng,
     i8042,
     power,
     debug_exit,
