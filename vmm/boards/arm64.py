@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vmm.backends.api import Arm64Vcpu, VirtualMachine
     from vmm.boards.board import Host
     from vmm.boards.options import BoardOptions
-    from vmm.boards.virtio import VirtioSlots
+    from vmm.boards.slots import Slots
     from vmm.bus import Bus
     from vmm.console import Console
     from vmm.devices.gicv2 import GicV2
@@ -66,7 +66,7 @@ class Arm64Board:
         self._gic2: GicV2 | None = None
         self._gic3: GicV3 | None = None
         self._irq_lines: tuple[InterruptLine, ...] = ()
-        self._virtio: VirtioSlots | None = None
+        self._slots: Slots | None = None
         services = Services(memory, console, clock, host)
         attach = bus.mmio.attach
         attach(at.DOORBELL, at.PAGE, "doorbell", Doorbell(memory, services.table))
@@ -140,7 +140,7 @@ class Arm64Board:
             self._firecracker,
             command_line,
             initrd,
-            () if self._virtio is None else self._virtio.places,
+            () if self._slots is None else self._slots.places,
         )
 
     def kernel_words(self) -> str:
@@ -148,13 +148,15 @@ class Arm64Board:
         return ""
 
     @property
-    def virtio(self) -> VirtioSlots:
-        """The slots of virtio devices."""
-        if self._virtio is None:
-            from vmm.boards.virtio import VirtioSlots
+    def slots(self) -> Slots:
+        """The slots of added devices."""
+        if self._slots is None:
+            from vmm.boards.slots import Slots
 
-            self._virtio = VirtioSlots(self._bus, at.VIRTIO, at.INTIDS_VIRTIO, self._shared_line)
-        return self._virtio
+            self._slots = Slots(
+                self._bus, at.VIRTIO, at.PERIPHERALS, at.INTIDS_ADDED, self._shared_line
+            )
+        return self._slots
 
     def on_input_attached(self) -> None:
         """Input is read on demand until the guest touches the serial port."""

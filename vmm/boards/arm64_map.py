@@ -7,8 +7,9 @@
 0x0901_0000  real-time clock (PL031)
 0x0902_0000  doorbell                         35  random number generator
 0x0903_0000  random number generator
-0x0a00_0000  virtio-mmio
-0x4000_0000  RAM                                  48  virtio-mmio, one for each device
+0x0a00_0000  virtio-mmio                          48  virtio-mmio and other added devices,
+0x0b00_0000  added devices                            one each
+0x4000_0000  RAM
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ PL031: Final = 0x0901_0000
 DOORBELL: Final = 0x0902_0000
 HWRNG: Final = 0x0903_0000
 VIRTIO: Final = 0x0A00_0000
+PERIPHERALS: Final = 0x0B00_0000
 RAM: Final = 0x4000_0000
 
 FIRECRACKER_SERIAL: Final = 0x4000_2000
@@ -39,4 +41,4 @@ INTID_PHYSICAL_TIMER: Final = 30
 INTID_SERIAL: Final = 33
 INTID_PL031: Final = 34
 INTID_HWRNG: Final = 35
-INTIDS_VIRTIO: Final = range(48, 80)
+INTIDS_ADDED: Final = range(48, 80)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-    from vmm.boards.virtio import VirtioPlace
+    from vmm.boards.slots import Place
 
 # Cells of an interrupt specifier (binding arm,gic): kind, number within its kind, flags.
 SPI: Final = 0
@@ -32,7 +32,7 @@ def build_tree(
     firecracker: bool,
     command_line: str,
     initrd: tuple[int, int] | None,
-    virtio: Sequence[VirtioPlace] = (),
+    added: Sequence[Place] = (),
 ) -> bytes:
     """Return the flattened tree.
 
@@ -43,7 +43,7 @@ def build_tree(
         firecracker: the serial port is a 16550, at its place on that model.
         command_line: for ``/chosen``.
         initrd: its first guest-physical address and the first behind it.
-        virtio: the virtio devices.
+        added: the devices added to the board.
     """
     root = Node(
         "",
@@ -70,8 +70,8 @@ def build_tree(
         _add_pl011(root)
     _add_pl031(root)
     _add_hwrng(root)
-    for place in virtio:
-        _add_virtio(root, place)
+    for place in added:
+        _add_place(root, place)
     return flatten(root)
 
 
@@ -187,11 +187,11 @@ def _add_hwrng(root: Node) -> None:
     )
 
 
-def _add_virtio(root: Node, place: VirtioPlace) -> None:
+def _add_place(root: Node, place: Place) -> None:
     root.add(
-        f"virtio_mmio@{place.base:x}",
+        f"{place.name}@{place.base:x}",
         {
-            "compatible": "virtio,mmio",
+            "compatible": place.compatible,
             "reg": reg((place.base, place.size)),
             "interrupts": (SPI, place.irq - FIRST_SPI, LEVEL_HIGH),
             "dma-coherent": (),

@@ -9,7 +9,7 @@ from vmm.arch import Arch
 from vmm.backends.api import VirtualMachine
 from vmm.boards.options import BoardOptions
 from vmm.boards.serial import SerialWire
-from vmm.boards.virtio import VirtioSlots
+from vmm.boards.slots import Slots
 from vmm.bus import Bus
 from vmm.console import Console
 from vmm.devices.lines import Clock
@@ -34,7 +34,7 @@ class Board(Protocol):
         device_regions: (base, length, name) of memory-mapped registers, page-aligned, ascending;
             what a kernel maps before it has found any device by itself.
         counter_hz: frequency of the guest's counter, 0 where unknown.
-        virtio: where virtio devices are put, before the image is loaded.
+        slots: where devices are added, before the image is loaded.
         wire: between the console and the port that the guest uses.
     """
 
@@ -49,7 +49,7 @@ class Board(Protocol):
     @property
     def counter_hz(self) -> int: ...
     @property
-    def virtio(self) -> VirtioSlots: ...
+    def slots(self) -> Slots: ...
     @property
     def wire(self) -> SerialWire: ...
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vmm.backends.api import VirtualMachine, X86Vcpu
     from vmm.boards.board import Host
     from vmm.boards.options import BoardOptions
-    from vmm.boards.virtio import VirtioSlots
+    from vmm.boards.slots import Slots
     from vmm.bus import Bus
     from vmm.console import Console
     from vmm.devices.i8042 import I8042
@@ -60,7 +60,7 @@ class X86Board:
         self.wire = SerialWire(console, bus)
         self._made_pit: I8254 | None = None
         self._made_i8042: I8042 | None = None
-        self._virtio: VirtioSlots | None = None
+        self._slots: Slots | None = None
         self._interrupts = Interrupts(vm, bus, clock)
         services = Services(memory, console, clock, host)
         bus.pio.attach(at.DOORBELL, DOORBELL_WIDTH, "doorbell", Doorbell(memory, services.table))
@@ -87,20 +87,20 @@ class X86Board:
 
         The words for virtio are those that Linux's module virtio_mmio takes.
         """
-        places = () if self._virtio is None else self._virtio.places
-        virtio = [f"virtio_mmio.device={p.size}@{p.base:#x}:{p.irq}" for p in places]
+        places = () if self._slots is None else self._slots.places
+        added = [f"{p.name}.device={p.size}@{p.base:#x}:{p.irq}" for p in places]
         hwrng = f"hwrng.device={at.HWRNG_WINDOW}@{at.HWRNG:#x}:{at.IRQ_HWRNG}"
-        return " ".join([*virtio, hwrng])
+        return " ".join([*added, hwrng])
 
     @property
-    def virtio(self) -> VirtioSlots:
-        """The slots of virtio devices."""
-        if self._virtio is None:
-            from vmm.boards.virtio import VirtioSlots
+    def slots(self) -> Slots:
+        """The slots of added devices."""
+        if self._slots is None:
+            from vmm.boards.slots import Slots
 
             line = self._interrupts.line
-            self._virtio = VirtioSlots(self._bus, at.VIRTIO, at.IRQS_VIRTIO, line)
-        return self._virtio
+            self._slots = Slots(self._bus, at.VIRTIO, at.PERIPHERALS, at.IRQS_ADDED, line)
+        return self._slots
 
     def on_input_attached(self) -> None:
         """Input is read on demand until the guest touches a serial port."""

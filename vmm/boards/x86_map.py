@@ -5,10 +5,10 @@ ports                                     memory
 0x0040 0x0061  8254 timer                 0xc000_0000  hole: devices by memory
 0x0064         i8042: reset               0xd000_0000    virtio-mmio
 0x0070         RTC and CMOS, IRQ 8        0xd001_0000    random numbers, IRQ 3
-0x00e9         debug output               0xfec0_0000    I/O APIC
-0x00f4 0x0501  debug exit                 0xfee0_0000    local APIC
-0x03f8         COM1, IRQ 4              0x1_0000_0000  RAM above 3 GiB
-0x0604         power-off
+0x00e9         debug output               0xd100_0000    added devices
+0x00f4 0x0501  debug exit                 0xfec0_0000    I/O APIC
+0x03f8         COM1, IRQ 4                0xfee0_0000    local APIC
+0x0604         power-off                0x1_0000_0000  RAM above 3 GiB
 0x0ca0         doorbell
 """
 
@@ -23,6 +23,7 @@ HOLE_END: Final = 0x1_0000_0000
 
 VIRTIO: Final = 0xD000_0000
 HWRNG: Final = 0xD001_0000
+PERIPHERALS: Final = 0xD100_0000
 HWRNG_WINDOW: Final = 0x1000
 IOAPIC: Final = 0xFEC0_0000
 LOCAL_APIC: Final = 0xFEE0_0000
@@ -53,5 +54,5 @@ IRQ_HWRNG: Final = 3
 IRQ_COM1: Final = 4
 IRQ_RTC: Final = 8
 # Those of a PC that nothing else here uses, and the I/O APIC's that no PC has.
-IRQS_VIRTIO: Final = (5, 6, 7, 9, 10, 11, 12, 14, 15, *range(16, 24))
+IRQS_ADDED: Final = (5, 6, 7, 9, 10, 11, 12, 14, 15, *range(16, 24))
 GSI_TIMER: Final = 2  # where a PC's I/O APIC receives the 8254

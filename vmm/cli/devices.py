@@ -55,7 +55,15 @@ def devices() -> None:
 @click.command()
 @click.argument("name")
 def device(name: str) -> None:
-    """Print the reference page of the device NAME: its registers and their fields."""
+    """Print the reference page of the device NAME: its registers and their fields.
+
+    NAME is one of 'vmm devices', or MODULE:CLASS of your own.
+    """
+    if ":" in name:
+        from vmm.machine.plugin import load_class
+
+        click.echo(describe(load_class(name)), nl=False)
+        return
     for known, declared in register_maps().items():
         if known.lower() == name.lower():
             click.echo(describe(declared), nl=False)

@@ -1,4 +1,4 @@
-"""The virtio devices that a configuration asks for, with the host's ends of them.
+"""The devices that a configuration adds to a board, with the host's ends of them.
 
 Loaded only where there are any.
 """
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Final, Protocol
 
     from vmm.boards.board import Board
+    from vmm.devices.lines import Clock
+    from vmm.devices.peripheral import Peripheral
     from vmm.devices.virtio.balloon import Balloon
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.machine.config import MachineConfig
@@ -178,8 +180,9 @@ class Attachments:
         balloon: the balloon, if there is one.
     """
 
-    def __init__(self, board: Board, memory: GuestMemory, lock: Lock) -> None:
+    def __init__(self, board: Board, memory: GuestMemory, clock: Clock, lock: Lock) -> None:
         self._board = board
+        self._clock = clock
         self._memory = memory
         self._lock = lock
         self.balloon: Balloon | None = None
@@ -200,8 +203,8 @@ class Attachments:
             self._attach_share(parse_share(text))
         for text in config.vsocks:
             self._attach_vsock(parse_vsock(text))
-        for name in config.devices:
-            self._attach_plain(name)
+        for device in config.devices:
+            self._attach_device(device)
 
     def close(self) -> None:
         """Give back what the devices used; the guest no longer runs."""
@@ -212,7 +215,7 @@ class Attachments:
         self._held.clear()
 
     def _add(self, device: VirtioDevice) -> None:
-        self._board.virtio.add(device)
+        self._board.slots.add_virtio(device)
 
     def _attach_disk(self, option: DiskOption) -> None:
         from vmm.devices.virtio.block import Block
@@ -263,6 +266,16 @@ class Attachments:
             self._loop = EventLoop(self._lock)
         return self._loop
 
+    def _attach_device(self, device: str | Peripheral) -> None:
+        if not isinstance(device, str):
+            self._board.slots.add_peripheral(device, self._memory, self._clock)
+        elif ":" in device:
+            from vmm.machine.plugin import load_device
+
+            self._attach_device(load_device(device))
+        else:
+            self._attach_plain(device)
+
     def _attach_plain(self, name: str) -> None:
         if name == RNG:
             from vmm.devices.virtio.rng import Rng
@@ -277,7 +290,9 @@ class Attachments:
             self._add(self.balloon)
         else:
             known = ", ".join(PLAIN_DEVICES)
-            raise UsageError(f"--device {name}: no such device; there are {known}")
+            raise UsageError(
+                f"--device {name}: no such device; there are {known}, and your own as MODULE:CLASS"
+            )
 
     def _attach_console(self) -> None:
         from vmm.devices.virtio.console import ConsoleDevice

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from vmm.arch import Arch
+    from vmm.devices.peripheral import Peripheral
 
 BACKENDS: Final = ("auto", "kvm", "unicorn")
 
@@ -42,7 +43,7 @@ class MachineConfig:
         shares: directories for the guest to mount by 9P, each as ``--share`` says it.
         vsocks: UNIX sockets for connections with the guest, each as ``--vsock`` says it.
         nets: virtio network interfaces, each as ``--net`` says it.
-        devices: the names of virtio devices that need no options.
+        devices: further devices, each as ``--device`` says it, or an object.
     """
 
     image: str
@@ -59,11 +60,11 @@ class MachineConfig:
     nets: tuple[str, ...] = ()
     shares: tuple[str, ...] = ()
     vsocks: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
+    devices: tuple[str | Peripheral, ...] = ()
 
     @property
     def attached(self) -> bool:
-        """Tell whether there is any virtio device."""
+        """Tell whether any device is added to the board."""
         return any((self.disks, self.nets, self.shares, self.vsocks, self.devices))
 
     def check(self) -> MachineConfig:
@@ -88,7 +89,8 @@ class MachineConfig:
                     "a NUL character cannot be in the image's name, its arguments"
                     " or the kernel's command line"
                 )
-        for text in (*self.disks, *self.nets, *self.shares, *self.vsocks, *self.devices):
+        named = [device for device in self.devices if isinstance(device, str)]
+        for text in (*self.disks, *self.nets, *self.shares, *self.vsocks, *named):
             if "\0" in text:
                 raise UsageError(f"a NUL character cannot be in a device's option: {text!r}")
         for name, content in self.environment:

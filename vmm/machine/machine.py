@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from vmm.arch import Arch
     from vmm.backends.api import Exit, RegisterValue, Vcpu
     from vmm.boards.options import BoardOptions
+    from vmm.devices.peripheral import Peripheral
     from vmm.machine.attachments import Attachments
     from vmm.machine.halt_watch import HaltWatch
 
@@ -102,7 +103,7 @@ class Machine:
         nets: Sequence[str] = (),
         shares: Sequence[str] = (),
         vsocks: Sequence[str] = (),
-        devices: Sequence[str] = (),
+        devices: Sequence[str | Peripheral] = (),
     ) -> None:
         """Make a machine that will boot ``image``.
 
@@ -123,7 +124,8 @@ class Machine:
             nets: virtio network interfaces: ``tap=NAME[,mac=MAC]``.
             shares: directories for the guest to mount by 9P: ``DIR:TAG[:rw]``.
             vsocks: UNIX sockets for connections with the guest: ``CID=PATH``.
-            devices: further virtio devices by name: ``rng``, ``console``, ``balloon``.
+            devices: further devices: ``"rng"``, ``"console"`` or ``"balloon"`` for the virtio
+                ones; your own as ``"MODULE:CLASS,OPTION=VALUE"`` or as objects (`Peripheral`).
 
         Raises:
             UsageError: if this cannot be; one line says why.
@@ -222,7 +224,7 @@ class Machine:
     def _attach_devices(self, config: MachineConfig) -> None:
         from vmm.machine.attachments import Attachments
 
-        self._attachments = Attachments(self.board, self.memory, self.bus.lock)
+        self._attachments = Attachments(self.board, self.memory, self.clock, self.bus.lock)
         self._resources.append(self._attachments)
         self._attachments.attach(config)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vmm.devices.lines import InterruptLine, Region
 
 # Bases and fixtures of bases, which are no devices by themselves.
-ABSTRACT = {"Device", "RegisterDevice", "Gic", "InterruptRegisters"}
+ABSTRACT = {"Device", "RegisterDevice", "Gic", "InterruptRegisters", "Peripheral"}
 
 # Devices whose whole state is that of others: they are views.
 STATELESS = {"Elcr", "PrivateInterrupts"}

@@ -1,4 +1,4 @@
-"""Where guests find virtio devices, and how they are told."""
+"""Where guests find devices that were added, and how they are told."""
 
 from __future__ import annotations
 
