@@ -5,18 +5,26 @@
 #include <calypso/host.h>
 #include <calypso/lib.h>
 #include <process/process.h>
+#include <process/strace.h>
 
 #define REPORT_SIZE 1024
 
 /* In the image, where the host can read it. */
 static char report[REPORT_SIZE];
 
-void process_exit(int status) { host_exit(status & 0xff, CALYPSO_EXIT_PROGRAM, NULL); }
+void process_exit(int status)
+{
+	if (syscall_is_recorded())
+		strace_exited(status & 0xff);
+	host_exit(status & 0xff, CALYPSO_EXIT_PROGRAM, NULL);
+}
 
 void process_kill(int signal, const struct trap_frame *frame, const char *reason, user_t address)
 {
 	struct text text = {report, sizeof(report), 0};
 	const char *name = signal_name(signal);
+	if (syscall_is_recorded())
+		strace_killed(signal);
 	if (name != NULL)
 		text_add(&text, "program killed by %s", name);
 	else

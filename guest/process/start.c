@@ -9,6 +9,7 @@
 #include <file/stream.h>
 #include <process/process.h>
 #include <process/program.h>
+#include <process/strace.h>
 
 #define REFUSAL_SIZE 512
 #define STATUS_REFUSED 126 /* as a shell reports what it cannot execute */
@@ -72,6 +73,8 @@ static void initialize_process(void)
 	strlcpy(process.name, strrchr(process.path, '/') + 1, sizeof(process.name));
 	process.files.umask = 022;
 	set_limits();
+	if (strace_is_wanted())
+		syscall_record();
 	descriptors_initialize(&process.files.descriptors, DESCRIPTORS_SOFT_LIMIT);
 	if (stream_open_standard(&process.files.descriptors) != 0)
 		refuse("there is no memory for its descriptors");

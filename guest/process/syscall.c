@@ -2,6 +2,7 @@
 #include <arch/uapi.h>
 #include <calypso/arch.h>
 #include <calypso/log.h>
+#include <process/strace.h>
 #include <process/syscall.h>
 
 #define SYSCALL(name, x86_64, arm64, arguments) \
@@ -14,6 +15,10 @@
 static const struct syscall syscalls[] = {
 #include <process/syscalls.def>
 };
+
+/* Numbers from this one on go the long way: those that do not exist or, while calls are recorded,
+ * all. */
+static uint64_t direct_calls = ARRAY_SIZE(syscalls);
 
 /* One bit for each number that the log has named as missing. */
 static uint64_t told[ALIGN_UP(ARRAY_SIZE(syscalls), 64) / 64];
@@ -47,19 +52,46 @@ static void finish(struct trap_frame *frame, int64_t result)
 		signal_deliver(frame, restartable);
 }
 
-void syscall_dispatch(struct trap_frame *frame)
+static void read_arguments(const struct trap_frame *frame, uint64_t argument[6])
+{
+	for (unsigned i = 0; i < 6; i++)
+		argument[i] = frame_syscall_argument(frame, i);
+}
+
+/* A call that is missing, or recorded. */
+static void dispatch_unusual(struct trap_frame *frame)
 {
 	uint64_t number = frame_syscall_number(frame);
 	const struct syscall *call = syscall_find(number);
-	if (unlikely(call == NULL || call->handler == NULL)) {
-		frame_set_result(frame, missing(number));
+	bool recorded = direct_calls == 0;
+	uint64_t argument[6];
+	read_arguments(frame, argument);
+	process.frame = frame;
+	if (recorded)
+		strace_begin(call, number, argument);
+	bool is_served = call != NULL && call->handler != NULL;
+	int64_t result = is_served ? call->handler(argument) : missing(number);
+	if (recorded)
+		strace_end(call, number, argument, result);
+	frame_set_result(frame, result);
+	if (is_served)
+		finish(frame, result);
+}
+
+void syscall_dispatch(struct trap_frame *frame)
+{
+	uint64_t number = frame_syscall_number(frame);
+	if (unlikely(number >= direct_calls || syscalls[number].handler == NULL)) {
+		dispatch_unusual(frame);
 		return;
 	}
 	uint64_t argument[6];
-	for (unsigned i = 0; i < ARRAY_SIZE(argument); i++)
-		argument[i] = frame_syscall_argument(frame, i);
+	read_arguments(frame, argument);
 	process.frame = frame;
-	int64_t result = call->handler(argument);
+	int64_t result = syscalls[number].handler(argument);
 	frame_set_result(frame, result);
 	finish(frame, result);
 }
+
+void syscall_record(void) { direct_calls = 0; }
+bool syscall_is_recorded(void) { return direct_calls == 0; }

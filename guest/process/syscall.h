@@ -27,6 +27,10 @@ struct syscall {
 /* What is known of a number, or NULL. */
 const struct syscall *syscall_find(uint64_t number);
 
+/* Record all calls from now on (<process/strace.h>). */
+void syscall_record(void);
+bool syscall_is_recorded(void);
+
 #define SYSCALL(name, x86_64, arm64, arguments) syscall_handler sys_##name;
 #define LEGACY_SYSCALL(name, x86_64, arguments) syscall_handler sys_##name;
 #define MISSING(name, x86_64, arm64)

@@ -105,6 +105,7 @@ RUN_OPTIONS: Final = (
         "Virtio device rng, console or balloon; or your own as MODULE:CLASS,OPTION=VALUE.",
         repeated=True,
     ),
+    Option("--strace", FLAG, "", "Print the program's system calls on standard error."),
     Option("--timeout", SECONDS, "S", "Stop the guest after S seconds, with exit status 124."),
     Option("--quiet", FLAG, "", "Do not say what is booted how, by which backend."),
     Option("--verbose", FLAG, "", "Say also what is where in the machine at its start."),

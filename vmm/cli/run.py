@@ -114,6 +114,7 @@ def _configure(
         shares=_texts(get("share")),
         vsocks=_texts(get("vsock")),
         devices=_texts(get("device")),
+        strace=bool(get("strace")),
     ).check()
 
 

@@ -44,6 +44,7 @@ class MachineConfig:
         vsocks: UNIX sockets for connections with the guest, each as ``--vsock`` says it.
         nets: virtio network interfaces, each as ``--net`` says it.
         devices: further devices, each as ``--device`` says it, or an object.
+        strace: whether Calypso's kernel writes the program's system calls to its log.
     """
 
     image: str
@@ -61,6 +62,7 @@ class MachineConfig:
     shares: tuple[str, ...] = ()
     vsocks: tuple[str, ...] = ()
     devices: tuple[str | Peripheral, ...] = ()
+    strace: bool = False
 
     @property
     def attached(self) -> bool:
@@ -156,6 +158,12 @@ def _number(content: object) -> int:
     return content
 
 
+def _flag(content: object) -> bool:
+    if not isinstance(content, bool):
+        raise TypeError
+    return content
+
+
 def _texts(content: object) -> tuple[str, ...]:
     if not isinstance(content, list):
         raise TypeError
@@ -188,4 +196,5 @@ _FROM_TOML: Final = {
     "shares": _texts,
     "vsocks": _texts,
     "devices": _texts,
+    "strace": _flag,
 }

@@ -104,6 +104,7 @@ class Machine:
         shares: Sequence[str] = (),
         vsocks: Sequence[str] = (),
         devices: Sequence[str | Peripheral] = (),
+        strace: bool = False,
     ) -> None:
         """Make a machine that will boot ``image``.
 
@@ -126,6 +127,7 @@ class Machine:
             vsocks: UNIX sockets for connections with the guest: ``CID=PATH``.
             devices: further devices: ``"rng"``, ``"console"`` or ``"balloon"`` for the virtio
                 ones; your own as ``"MODULE:CLASS,OPTION=VALUE"`` or as objects (`Peripheral`).
+            strace: whether the program's system calls are written to ``console.log``.
 
         Raises:
             UsageError: if this cannot be; one line says why.
@@ -146,6 +148,7 @@ class Machine:
             shares=tuple(shares),
             vsocks=tuple(vsocks),
             devices=tuple(devices),
+            strace=strace,
         )
         self._build(config.check())
         if stdin is not None:

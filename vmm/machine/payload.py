@@ -135,7 +135,8 @@ def _load_calypso(
     if config.initrd is not None:
         _check_initrd(config.initrd)
 
-    command_line = _join(config.command_line, board.kernel_words())
+    trace = "strace=1" if config.strace else ""
+    command_line = _join(config.command_line, board.kernel_words(), trace)
     loaded = load(
         memory,
         board.arch,
@@ -167,6 +168,8 @@ def _load_foreign(
     assert isinstance(image, ForeignKernel)
     if config.environment:
         raise UsageError(f"{image.path}: --env is for programs, this is a kernel")
+    if config.strace:
+        raise UsageError(f"{image.path}: --strace is for programs, this is a kernel")
     words = [config.command_line, *config.arguments]
     if image.linux:
         words.append(board.kernel_words())
