@@ -20,6 +20,7 @@
 
 struct file;
 struct io;
+struct poll_state;
 
 /* One component of a path: no slash, no NUL, not empty. Not terminated. */
 struct name {
@@ -65,14 +66,18 @@ struct file_operations {
 	/* ioctl: the result or an error. (ENOTTY) */
 	int64_t (*control)(struct file *file, unsigned request, user_t argument);
 
-	/* POLL* events that hold now. (always readable and writable) */
-	unsigned (*poll)(struct file *file);
+	/* POLL* events that hold now for an open file with these flags. What changes them tells
+	 * file->poll_state. (always readable and writable) */
+	unsigned (*poll)(struct file *file, unsigned flags);
 
 	/* Where mappings get their pages from. (ENODEV) */
 	struct page_source *(*pages)(struct file *file, bool shared);
 
-	/* The file is being opened; may refuse. (nothing to do) */
+	/* The file is being opened; may refuse, and may wait. (nothing to do) */
 	int (*open)(struct file *file, unsigned flags);
+
+	/* An open file of these flags is gone, with its last reference. (nothing to do) */
+	void (*close)(struct file *file, unsigned flags);
 
 	/* Bring attributes up to date before they are shown. (they always are) */
 	void (*refresh)(struct file *file);
@@ -111,6 +116,8 @@ struct file_operations {
 
 struct file_system {
 	const char *name;      /* as in /proc/mounts */
+	const char *label;     /* how /proc/self/fd names its files that have no path: whole with
+				* a colon in it, else "label:[number]"; NULL: "file:[number]" */
 	uint64_t device;       /* st_dev */
 	uint64_t magic;	       /* f_type of statfs */
 	void (*release)(struct file *file); /* no reference is left: free it */
@@ -128,6 +135,7 @@ struct file {
 	uint64_t device; /* st_rdev */
 	uint64_t size;	 /* bytes */
 	uint64_t blocks; /* of 512 bytes */
+	struct poll_state *poll_state; /* who is told of events; NULL: they never change */
 	int64_t accessed, modified, changed, created; /* ns since 1970 */
 	struct file *parent;  /* of a directory: where ".." leads; itself at the root */
 	struct file *mounted; /* on a directory: root of the file system that covers it */

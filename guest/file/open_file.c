@@ -1,6 +1,6 @@
 /* Open files. */
 #include <file/open_file.h>
-#include <uapi/poll.h>
+#include <file/poll.h>
 
 /* Flags that only open() itself looks at. */
 #define OPEN_ONLY (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
@@ -38,14 +38,23 @@ static int prepare(struct file *file, unsigned flags)
 	return error;
 }
 
+/* Undo what opening a file has done to it. */
+static void close_file(struct file *file, unsigned flags)
+{
+	if ((flags & O_PATH) == 0 && file->operations->close != NULL)
+		file->operations->close(file, flags);
+}
+
 int open_file_make(struct file *file, unsigned flags, struct open_file **made)
 {
 	int error = prepare(file, flags);
 	if (error != 0)
 		return error;
 	struct open_file *open = kmalloc(sizeof(*open));
-	if (open == NULL)
+	if (open == NULL) {
+		close_file(file, flags);
 		return -ENOMEM;
+	}
 	*open = (struct open_file){
 		.file = file_get(file),
 		.references = 1,
@@ -61,6 +70,7 @@ void open_file_put(struct open_file *open)
 {
 	if (open == NULL || --open->references > 0)
 		return;
+	close_file(open->file, open->flags);
 	file_put(open->file);
 	kfree(open);
 }
@@ -189,5 +199,5 @@ unsigned open_file_poll(const struct open_file *open)
 		return POLLNVAL;
 	if (file->operations->poll == NULL)
 		return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
-	return file->operations->poll(file);
+	return file->operations->poll(file, open->flags);
 }

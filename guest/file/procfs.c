@@ -293,6 +293,16 @@ static int descriptor_follow(struct file *file, struct file **found)
 	return 0;
 }
 
+/* As Linux names what has no path. */
+static void describe_nameless(const struct file *file, struct text *text)
+{
+	const char *label = file->system->label;
+	if (label != NULL && strchr(label, ':') != NULL)
+		text_add(text, "%s", label);
+	else
+		text_add(text, "%s:[%lu]", label == NULL ? "file" : label, file->number);
+}
+
 /* The path of a directory, of the program and of the terminal; all else is named as Linux names
  * what has no path, for no file knows its own. */
 static int64_t describe(struct file *file, char *path, size_t size)
@@ -305,7 +315,7 @@ static int64_t describe(struct file *file, char *path, size_t size)
 	else if (file->operations == &tty_operations)
 		text_add(&text, "/dev/%s", device_minor(file->device) == 0 ? "tty" : "console");
 	else
-		text_add(&text, "%s:[%lu]", S_ISFIFO(file->mode) ? "pipe" : "file", file->number);
+		describe_nameless(file, &text);
 	return 0;
 }
 

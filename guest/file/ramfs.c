@@ -1,6 +1,7 @@
 /* The file system in memory: its objects. */
 #include <calypso/lib.h>
 #include <file/device.h>
+#include <file/pipe.h>
 #include <file/ramfs.h>
 
 #define LONG_TARGET 128
@@ -74,6 +75,16 @@ static struct file *make_link(const struct creation *what, int64_t now)
 	return &link->file;
 }
 
+static struct file *make_fifo(uint32_t mode, int64_t now)
+{
+	struct pipe *pipe = kcalloc(1, sizeof(*pipe));
+	if (pipe == NULL)
+		return NULL;
+	initialize(&pipe->file, &pipe_operations, mode, now);
+	pipe_initialize(pipe);
+	return &pipe->file;
+}
+
 static struct file *make_special(const struct creation *what, int64_t now)
 {
 	struct file *file = kmalloc(sizeof(*file));
@@ -93,6 +104,8 @@ struct file *ramfs_make(const struct creation *what, int64_t now)
 		return make_regular(what->mode, now);
 	case S_IFLNK:
 		return make_link(what, now);
+	case S_IFIFO:
+		return make_fifo(what->mode, now);
 	default:
 		return make_special(what, now);
 	}

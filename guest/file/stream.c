@@ -4,8 +4,7 @@
 #include <calypso/user.h>
 #include <file/stream.h>
 #include <file/tty.h>
-#include <process/thread.h>
-#include <uapi/poll.h>
+#include <process/signal.h>
 
 /* One exit to the host moves at most this much. */
 #define STREAM_BUFFER (16 * 1024)
@@ -17,6 +16,8 @@ static struct {
 	bool ended; /* the host has no more */
 } input;
 
+struct poll_state stream_input_state;
+
 static bool input_fill(void)
 {
 	if (input.start < input.end || input.ended)
@@ -27,6 +28,7 @@ static bool input_fill(void)
 	input.start = 0;
 	input.end = count > 0 ? (size_t)count : 0;
 	input.ended = count <= 0;
+	poll_notify(&stream_input_state, POLLIN | POLLRDNORM | (input.ended ? POLLHUP : 0));
 	return true;
 }
 
@@ -44,7 +46,7 @@ int stream_input_wait(uint64_t deadline)
 	while (!input_fill()) {
 		if (deadline != TIME_FOREVER && time_monotonic() >= deadline)
 			return -EAGAIN;
-		if (thread_wait_for_input(deadline) == -EINTR)
+		if (poll_wait_for(&stream_input_state, POLLIN, deadline) == -ERESTARTSYS)
 			return -ERESTARTSYS;
 	}
 	return 0;
@@ -94,9 +96,9 @@ static int input_read(struct file *file, struct io *io, uint64_t offset, unsigne
 	return error;
 }
 
-static unsigned input_poll(struct file *file)
+static unsigned input_poll(struct file *file, unsigned flags)
 {
-	(void)file;
+	(void)file, (void)flags;
 	if (!stream_input_ready())
 		return 0;
 	return stream_input_ended() ? POLLHUP : POLLIN | POLLRDNORM;
@@ -124,9 +126,9 @@ static int error_write(struct file *file, struct io *io, uint64_t offset, unsign
 	return stream_output(CONSOLE_ERROR, io);
 }
 
-static unsigned output_poll(struct file *file)
+static unsigned output_poll(struct file *file, unsigned flags)
 {
-	(void)file;
+	(void)file, (void)flags;
 	return POLLOUT | POLLWRNORM;
 }
 
@@ -140,11 +142,13 @@ static const struct file_operations output_operations = {.write = output_write,
 static const struct file_operations error_operations = {.write = error_write, .poll = output_poll};
 
 /* Streams are there as long as the machine: their own reference never goes. */
-static const struct file_system streams = {.name = "pipefs", .device = 2, .magic = PIPEFS_MAGIC};
+static const struct file_system streams = {.name = "pipefs", .label = "pipe", .device = 2,
+					   .magic = PIPEFS_MAGIC};
 
 static int open_stream(unsigned number, unsigned flags, struct open_file **made)
 {
 	static struct file files[3];
+	static struct poll_state nobody; /* output is always possible */
 	static const struct file_operations *const operations[3] = {
 		&input_operations,
 		&output_operations,
@@ -153,6 +157,7 @@ static int open_stream(unsigned number, unsigned flags, struct open_file **made)
 	struct file *file = &files[number];
 	file_initialize(file, &streams, operations[number], S_IFIFO | 0600, file_start_time());
 	file->number = number + 1;
+	file->poll_state = number == 0 ? &stream_input_state : &nobody;
 	return open_file_make(file, flags, made);
 }
 

@@ -4,12 +4,16 @@
 
 #include <calypso/console.h>
 #include <file/descriptor.h>
+#include <file/poll.h>
 
 /* Open descriptors 0, 1 and 2 in an empty table: on the terminal each whose other side is one,
  * else on a pipe-like file. 0 or -ENOMEM. */
 int stream_open_standard(struct descriptor_table *table);
 
 /* ---- Bytes from the host, buffered ---- */
+
+/* Told when there are bytes, or the end. */
+extern struct poll_state stream_input_state;
 
 /* Look for input without waiting: whether there are bytes, or the end. */
 bool stream_input_ready(void);

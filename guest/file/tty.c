@@ -6,7 +6,6 @@
 #include <file/stream.h>
 #include <file/tty.h>
 #include <process/signal.h>
-#include <uapi/poll.h>
 
 #define TENTH_OF_SECOND (NANOSECONDS_PER_SECOND / 10)
 
@@ -192,9 +191,9 @@ void tty_input_arrived(void)
 		tty_receive(&terminal);
 }
 
-static unsigned tty_poll(struct file *file)
+static unsigned tty_poll(struct file *file, unsigned flags)
 {
-	(void)file;
+	(void)file, (void)flags;
 	struct tty *tty = &terminal;
 	unsigned events = POLLOUT | POLLWRNORM;
 	tty_receive(tty);
@@ -316,6 +315,7 @@ int tty_open(const struct console_status *status, struct open_file **made)
 static int tty_check_open(struct file *file, unsigned flags)
 {
 	(void)flags;
+	file->poll_state = &stream_input_state;
 	const struct console_status *status = host_status();
 	bool any = status->input_is_terminal || status->output_is_terminal ||
 		   status->error_is_terminal;

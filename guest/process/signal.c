@@ -172,6 +172,12 @@ void signal_send(int signal)
 	signal_send_info(NULL, &info);
 }
 
+void signal_send_self(int signal)
+{
+	struct siginfo info = {.signal = signal, .code = SI_USER, .sender.process = PROCESS_ID};
+	signal_send_info(current_thread, &info);
+}
+
 void signal_action_changed(int signal)
 {
 	if (!does_nothing(signal))

@@ -25,6 +25,9 @@ struct pending_signals {
 /* A signal for the process, from the terminal or the kernel. */
 void signal_send(int signal);
 
+/* A signal that the running thread's own call brings about, such as SIGPIPE. */
+void signal_send_self(int signal);
+
 /* A signal for one thread, or with NULL for the process. 0, or -EAGAIN: too many are pending. */
 int signal_send_info(struct thread *thread, const struct siginfo *info);
 

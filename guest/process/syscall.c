@@ -58,6 +58,16 @@ static void read_arguments(const struct trap_frame *frame, uint64_t argument[6])
 		argument[i] = frame_syscall_argument(frame, i);
 }
 
+static int64_t serve(syscall_handler *handler, const uint64_t argument[6])
+{
+	current_thread->in_call = true;
+	int64_t result = handler(argument);
+	current_thread->in_call = false;
+	if (unlikely(current_thread->ending))
+		thread_exit(0);
+	return result;
+}
+
 /* A call that is missing, or recorded. */
 static void dispatch_unusual(struct trap_frame *frame)
 {
@@ -70,7 +80,7 @@ static void dispatch_unusual(struct trap_frame *frame)
 	if (recorded)
 		strace_begin(call, number, argument);
 	bool is_served = call != NULL && call->handler != NULL;
-	int64_t result = is_served ? call->handler(argument) : missing(number);
+	int64_t result = is_served ? serve(call->handler, argument) : missing(number);
 	if (recorded)
 		strace_end(call, number, argument, result);
 	frame_set_result(frame, result);
@@ -88,7 +98,7 @@ void syscall_dispatch(struct trap_frame *frame)
 	uint64_t argument[6];
 	read_arguments(frame, argument);
 	process.frame = frame;
-	int64_t result = syscalls[number].handler(argument);
+	int64_t result = serve(syscalls[number].handler, argument);
 	frame_set_result(frame, result);
 	finish(frame, result);
 }

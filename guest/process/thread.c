@@ -180,7 +180,7 @@ void thread_check_time(void)
 int thread_wait(struct thread_list *list, uint64_t deadline)
 {
 	struct thread *thread = current_thread;
-	if (signal_is_ready(thread))
+	if (thread->ending || signal_is_ready(thread))
 		return -EINTR;
 	thread->deadline = deadline;
 	with_deadline += deadline != TIME_FOREVER;
@@ -272,13 +272,27 @@ void thread_exit(int status)
 	__builtin_unreachable();
 }
 
+/* Those that are in a call leave it, for they hold references; the others end where they are. */
+static void end_thread(struct thread *thread)
+{
+	if (!thread->in_call) {
+		forget(thread);
+		return;
+	}
+	thread->ending = true;
+	if (thread->list != NULL && thread->list != &ready)
+		thread_wake(thread, -EINTR);
+}
+
 void thread_end_others(void)
 {
 	for (struct thread *thread = threads, *next; thread != NULL; thread = next) {
 		next = thread->sibling;
 		if (thread != current_thread)
-			forget(thread);
+			end_thread(thread);
 	}
+	while (threads->sibling != NULL)
+		thread_yield();
 	/* arch_enter_user begins on the boot stack. */
 	if (current_thread->stack_top != boot_stack_top)
 		stack_free(current_thread->stack_top);

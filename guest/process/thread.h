@@ -37,6 +37,9 @@ struct thread {
 	user_t futex;
 	uint32_t futex_bits;
 
+	bool in_call; /* serves a system call, and may hold references */
+	bool ending;  /* is to leave that call at once, and to end */
+
 	/* While it does not run */
 	struct thread_list *list;
 	struct thread *previous, *next;
@@ -51,7 +54,7 @@ struct thread {
 extern struct thread *current_thread;
 
 /* Wait in a list to be woken: 0; -ETIMEDOUT at the deadline; -EINTR where a signal is to be
- * handled first. */
+ * handled first, or the thread is to end. */
 int thread_wait(struct thread_list *list, uint64_t deadline);
 
 /* Make a waiting thread ready; `reason` is what its thread_wait returns. */

@@ -1,4 +1,5 @@
 /* Calls on descriptors as such. */
+#include <file/pipe.h>
 #include <process/calls/at.h>
 #include <uapi/termios.h>
 
@@ -86,6 +87,10 @@ static int64_t control_open_file(struct open_file *open, int command, uint64_t a
 	case F_SETLK:
 	case F_SETLKW:
 		return 0;
+	case F_GETPIPE_SZ:
+		return pipe_capacity(open->file);
+	case F_SETPIPE_SZ:
+		return pipe_set_capacity(open->file, (unsigned)argument);
 	default:
 		return -EINVAL;
 	}

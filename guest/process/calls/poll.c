@@ -1,11 +1,9 @@
-/* poll(2) and select(2). Waiting is for the host to say that something happened, and then to look
- * at all files again.
- */
+/* poll(2) and select(2). */
 #include <calypso/lib.h>
 #include <calypso/time.h>
+#include <file/poll.h>
 #include <process/calls/at.h>
 #include <process/calls/wait.h>
-#include <uapi/poll.h>
 
 #define ALWAYS_REPORTED (POLLERR | POLLHUP | POLLNVAL)
 
@@ -22,19 +20,68 @@ static bool look(struct pollfd *entry)
 	return entry->revents != 0;
 }
 
+static int64_t look_at_all(struct pollfd *entries, unsigned count)
+{
+	int64_t found = 0;
+	for (unsigned i = 0; i < count; i++)
+		found += look(&entries[i]);
+	return found;
+}
+
+/* A listener at an open file, which stays as long, also when its descriptor is closed. */
+struct watch {
+	struct poll_waiter waiter;
+	struct open_file *open;
+};
+
+static void begin_watch(struct watch *watch, const struct pollfd *entry, struct poll_wait *wait)
+{
+	struct open_file *open = NULL;
+	if (entry->fd >= 0)
+		open = descriptor_find(&file_context()->descriptors, entry->fd);
+	if (open == NULL || open->file->poll_state == NULL)
+		return;
+	watch->open = open_file_get(open);
+	poll_wait_add(wait, open->file->poll_state, &watch->waiter, (uint16_t)entry->events);
+}
+
+static void end_watch(struct watch *watch)
+{
+	if (watch->open == NULL)
+		return;
+	poll_unlisten(&watch->waiter.listener);
+	open_file_put(watch->open);
+}
+
+/* Nothing is there yet: wait with a listener at each file. */
+static int64_t wait_for_files(struct pollfd *entries, unsigned count, uint64_t deadline)
+{
+	struct poll_wait wait = poll_wait_begin();
+	struct watch *watches = kcalloc(count + 1, sizeof(*watches));
+	if (watches == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < count; i++)
+		begin_watch(&watches[i], &entries[i], &wait);
+	int64_t found = 0;
+	int result = 0;
+	while (found == 0 && result == 0) {
+		result = poll_wait_any(&wait, deadline);
+		found = look_at_all(entries, count);
+	}
+	for (unsigned i = 0; i < count; i++)
+		end_watch(&watches[i]);
+	kfree(watches);
+	return found == 0 && result == -EINTR ? -ERESTARTNOHAND : found;
+}
+
 /* Look until something is there or the time is up: how many entries have something, or
  * -ERESTARTNOHAND. */
 static int64_t wait(struct pollfd *entries, unsigned count, uint64_t deadline)
 {
-	for (;;) {
-		int64_t found = 0;
-		for (unsigned i = 0; i < count; i++)
-			found += look(&entries[i]);
-		if (found > 0 || (deadline != TIME_FOREVER && time_monotonic() >= deadline))
-			return found;
-		if (thread_wait_for_input(deadline) == -EINTR)
-			return -ERESTARTNOHAND;
-	}
+	int64_t found = look_at_all(entries, count);
+	if (found > 0 || (deadline != TIME_FOREVER && time_monotonic() >= deadline))
+		return found;
+	return wait_for_files(entries, count, deadline);
 }
 
 static uint64_t deadline_after(uint64_t duration)

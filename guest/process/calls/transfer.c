@@ -12,7 +12,12 @@ static int64_t transfer(int number, struct io *io, enum way way, const uint64_t 
 	struct open_file *open = at_open_file(number);
 	if (open == NULL)
 		return -EBADF;
-	return way == READ ? open_file_read(open, io, offset) : open_file_write(open, io, offset);
+	/* While this thread waits, another one may close the descriptor. */
+	open_file_get(open);
+	int64_t result = way == READ ? open_file_read(open, io, offset)
+				     : open_file_write(open, io, offset);
+	open_file_put(open);
+	return result;
 }
 
 static int64_t transfer_buffer(int number, user_t buffer, uint64_t length, enum way way,

@@ -1,0 +1,89 @@
+/* Listeners of files, and threads that wait for them. */
+#include <calypso/errno.h>
+#include <file/poll.h>
+#include <process/thread.h>
+
+static struct thread_list waiting;
+
+void poll_listen(struct poll_state *state, struct poll_listener *listener)
+{
+	listener->state = state;
+	listener->previous = state->last;
+	listener->next = NULL;
+	if (state->last != NULL)
+		state->last->next = listener;
+	else
+		state->first = listener;
+	state->last = listener;
+}
+
+void poll_unlisten(struct poll_listener *listener)
+{
+	struct poll_state *state = listener->state;
+	if (state == NULL)
+		return;
+	if (listener->previous != NULL)
+		listener->previous->next = listener->next;
+	else
+		state->first = listener->next;
+	if (listener->next != NULL)
+		listener->next->previous = listener->previous;
+	else
+		state->last = listener->previous;
+	listener->state = NULL;
+}
+
+void poll_notify(struct poll_state *state, unsigned events)
+{
+	bool taken = false;
+	for (struct poll_listener *listener = state->first; listener != NULL;
+	     listener = listener->next) {
+		if ((listener->events & events) == 0 || (listener->exclusive && taken))
+			continue;
+		bool took = listener->notify(listener, events);
+		taken |= took && listener->exclusive;
+	}
+}
+
+/* ---- Threads that wait ---- */
+
+static bool tell_thread(struct poll_listener *listener, unsigned events)
+{
+	(void)events;
+	struct poll_wait *wait = container_of(listener, struct poll_waiter, listener)->wait;
+	wait->told = true;
+	if (wait->thread->list == &waiting)
+		thread_wake(wait->thread, 0);
+	return true;
+}
+
+struct poll_wait poll_wait_begin(void) { return (struct poll_wait){.thread = current_thread}; }
+
+void poll_wait_add(struct poll_wait *wait, struct poll_state *state, struct poll_waiter *waiter,
+		   unsigned events)
+{
+	*waiter = (struct poll_waiter){
+		.listener = {.events = events | POLLERR | POLLHUP, .notify = tell_thread},
+		.wait = wait,
+	};
+	poll_listen(state, &waiter->listener);
+}
+
+int poll_wait_any(struct poll_wait *wait, uint64_t deadline)
+{
+	int result = wait->told ? 0 : thread_wait(&waiting, deadline);
+	wait->told = false;
+	return result;
+}
+
+int poll_wait_for(struct poll_state *state, unsigned events, uint64_t deadline)
+{
+	struct poll_wait wait = poll_wait_begin();
+	struct poll_waiter waiter;
+	poll_wait_add(&wait, state, &waiter, events);
+	int result = poll_wait_any(&wait, deadline);
+	poll_unlisten(&waiter.listener);
+	if (result == -EINTR)
+		return -ERESTARTSYS;
+	return result == -ETIMEDOUT ? -EAGAIN : 0;
+}
