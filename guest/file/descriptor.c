@@ -87,6 +87,14 @@ int descriptor_add(struct descriptor_table *table, struct open_file *open, int m
 	return number;
 }
 
+int descriptor_add_file(struct descriptor_table *table, struct file *file, unsigned flags)
+{
+	struct open_file *open;
+	int error = open_file_make(file, flags, &open);
+	file_put(file);
+	return error != 0 ? error : descriptor_add(table, open, 0, (flags & O_CLOEXEC) != 0);
+}
+
 int descriptor_set(struct descriptor_table *table, struct open_file *open, int number,
 		   bool close_on_exec)
 {

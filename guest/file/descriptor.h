@@ -34,7 +34,11 @@ int descriptor_check_room(struct descriptor_table *table);
 int descriptor_add(struct descriptor_table *table, struct open_file *open, int minimum,
 		   bool close_on_exec);
 
-/* The same at this number (dup2); what was there is closed. Also -EBADF at or over the limit. */
+/* Open a file that a call has just made, with its reference, by `flags` (also O_CLOEXEC): the
+ * number, or an error, and the file is gone. */
+int descriptor_add_file(struct descriptor_table *table, struct file *file, unsigned flags);
+
+/* As descriptor_add at this number (dup2); what was there is closed. Also -EBADF at or over the limit. */
 int descriptor_set(struct descriptor_table *table, struct open_file *open, int number,
 		   bool close_on_exec);
 
