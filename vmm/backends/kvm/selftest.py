@@ -12,6 +12,7 @@ from _thread import RLock
 
 from vmm.arch import X86_64, host_arch
 from vmm.errors import VmmError
+from vmm.host.cache import cache_path, publish
 from vmm.value import value
 
 TYPE_CHECKING = False
@@ -39,6 +40,7 @@ _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 # To be changed with the probes, so that what earlier ones found is not taken for theirs.
 _VERSION: Final = 1
 
+_CACHE_NAME: Final = "kvm-selftest"
 _MAX_CACHE_SIZE: Final = 512
 
 
@@ -150,18 +152,8 @@ def _cache_key(kvm: Kvm) -> str:
     return f"{_VERSION} {boot} {os.uname().release} {os.getuid()} {loaded}"
 
 
-def _cache_path() -> str | None:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):
-        home = os.environ.get("HOME", "")
-        if not os.path.isabs(home):
-            return None
-        base = os.path.join(home, ".cache")
-    return os.path.join(base, "calypso", "kvm-selftest")
-
-
 def _recall(key: str) -> tuple[int, ...] | None:
-    path = _cache_path()
+    path = cache_path(_CACHE_NAME)
     if path is None or not key:
         return None
     try:
@@ -180,18 +172,6 @@ def _recall(key: str) -> tuple[int, ...] | None:
 
 
 def _remember(key: str, findings: tuple[int, ...]) -> None:
-    path = _cache_path()
-    if path is None or not key:
-        return
-    draft = f"{path}.{os.getpid()}"
-    content = f"{key}\n{' '.join(map(str, findings))}\n".encode("ascii")
-    try:
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, content)
-        finally:
-            os.close(fd)
-        os.replace(draft, path)
-    except OSError:
-        return
+    path = cache_path(_CACHE_NAME)
+    if path is not None and key:
+        publish(path, f"{key}\n{' '.join(map(str, findings))}\n".encode("ascii"))

@@ -44,11 +44,6 @@ _FUNCTIONS: Final = (
     "helper_write_eflags_x86_64",
 )
 
-# The build id lies in a note near the start of the file.
-_NOTE: Final = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0"
-_NOTE_WITHIN: Final = 4096
-_BUILD_ID_SIZE: Final = 20
-
 
 class Internals:
     """What is needed to reach into engines of this process.
@@ -155,19 +150,8 @@ def open_internals(library: Library) -> Internals | None:
     if shims is None:
         return None
     internals = Internals(library, layout, shims)
-    if build_id(library.path) in layout.builds:
+    if library.build_id in layout.builds:
         return internals
     from vmm.backends.unicorn.selftest import adapted
 
     return adapted(internals)
-
-
-def build_id(path: str) -> str:
-    """Return the GNU build id of a shared library in hexadecimal; empty if it has none."""
-    with open(path, "rb", buffering=0) as file:
-        head = file.read(_NOTE_WITHIN)
-    at = head.find(_NOTE)
-    if at < 0:
-        return ""
-    at += len(_NOTE)
-    return head[at : at + _BUILD_ID_SIZE].hex()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-from struct import Struct
 from zlib import crc32
 
 from vmm.backends.unicorn.arm64_registers import Registers
@@ -24,6 +23,8 @@ from vmm.backends.unicorn.engine import (
     Engine,
 )
 from vmm.backends.unicorn.layout import ARM_PC, ARM_X0, LAYOUTS, X86_EIP, X86_FEATURES, X86_REGS
+from vmm.backends.unicorn.shared_object import DT_JMPREL, DT_PLTRELSZ, SharedObject
+from vmm.host.cache import cache_path, publish
 from vmm.memory import Gpa, GuestMemory
 from vmm.value import replace
 
@@ -79,20 +80,6 @@ _FEATURES: Final = 0x71
 
 _TIMEOUT: Final = 10
 
-# <elf.h>
-_EHDR: Final = Struct("<32xQ14xHH")  # e_phoff, e_phentsize, e_phnum
-_PHDR: Final = Struct("<I4xQQ8xQ")  # p_type, p_offset, p_vaddr, p_filesz
-_DYN: Final = Struct("<QQ")  # d_tag, d_val
-_RELA: Final = Struct("<QQQ")  # r_offset, r_info, r_addend
-_U32: Final = Struct("<I")
-_SYM_SIZE: Final = 24
-_PT_LOAD: Final = 1
-_PT_DYNAMIC: Final = 2
-_DT_PLTRELSZ: Final = 2
-_DT_STRTAB: Final = 5
-_DT_SYMTAB: Final = 6
-_DT_JMPREL: Final = 23
-
 
 class _Contradiction(Exception):
     """The engine is not as the table says."""
@@ -108,7 +95,8 @@ def adapted(internals: Internals) -> Internals | None:
     offsets = _recall(answer)
     if offsets is None:
         offsets = _examine(library.path, internals.layout)
-        _remember(answer, offsets)
+        if answer is not None:
+            publish(answer, " ".join(f"{offset:x}" for offset in offsets).encode())
     if not offsets:
         return None
     layout = _with_offsets(internals.layout, offsets)
@@ -130,25 +118,15 @@ def _with_offsets(layout: Layout, offsets: tuple[int, ...]) -> Layout:
     return replace(layout, builds=(), got_aarch64=offsets[:half], got_x86_64=offsets[half:])
 
 
-def _recall(answer: str) -> tuple[int, ...] | None:
+def _recall(answer: str | None) -> tuple[int, ...] | None:
     """Return what the file ``answer`` says, None if there is no such file."""
+    if answer is None:
+        return None
     try:
         with open(answer) as file:
             return tuple(int(word, 16) for word in file.read().split())
     except (OSError, ValueError):
         return None
-
-
-def _remember(answer: str, offsets: tuple[int, ...]) -> None:
-    """Write the file ``answer``; without a cache the next process tests again."""
-    try:
-        os.makedirs(os.path.dirname(answer), exist_ok=True)
-        draft = f"{answer}.{os.getpid()}"
-        with open(draft, "w") as file:
-            file.write(" ".join(f"{offset:x}" for offset in offsets))
-        os.replace(draft, answer)
-    except OSError:
-        pass
 
 
 def run_in_child(python: str, layout: Layout) -> int:
@@ -399,12 +377,11 @@ def _ram() -> GuestMemory:
     return GuestMemory([(Gpa(_RAM), _RAM_SIZE)])
 
 
-def _cache_file(path: str, layout: Layout) -> str:
+def _cache_file(path: str, layout: Layout) -> str | None:
     """Return where the answer is kept for this library file and this table."""
     status = os.stat(path)
     key = f"{path} {status.st_size} {status.st_mtime_ns} {layout!r}"
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(root, "calypso", f"unicorn-layout-{crc32(key.encode()):08x}")
+    return cache_path(f"unicorn-layout-{crc32(key.encode()):08x}")
 
 
 def global_offsets(path: str) -> tuple[int, ...]:
@@ -416,31 +393,11 @@ def global_offsets(path: str) -> tuple[int, ...]:
         KeyError: if it does not call one of the functions through its table.
     """
     with open(path, "rb") as file:
-        image = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    tables = _dynamic_section(image)
-    strings, symbols = tables[_DT_STRTAB], tables[_DT_SYMTAB]
+        library = SharedObject(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     wanted = [f"{name}_{target}" for target in ("aarch64", "x86_64") for name in REDIRECTED]
     found: dict[str, int] = {}
-    first = tables[_DT_JMPREL]
-    for offset, info, _ in _RELA.iter_unpack(image[first : first + tables[_DT_PLTRELSZ]]):
-        name_at = strings + int(_U32.unpack_from(image, symbols + (info >> 32) * _SYM_SIZE)[0])
-        if image[name_at : name_at + 1] == b"t":  # all of them do
-            found[image[name_at : image.find(b"\0", name_at)].decode()] = offset
+    for offset, info, _ in library.relocations(DT_JMPREL, DT_PLTRELSZ):
+        name = library.name(info >> 32)
+        if name in wanted:
+            found[name] = offset
     return tuple(found[name] for name in wanted)
-
-
-def _dynamic_section(image: mmap.mmap) -> dict[int, int]:
-    """Return the dynamic section's entries; addresses as offsets in the file."""
-    if image[:5] != b"\x7fELF\x02":
-        raise ValueError("not a 64-bit ELF file")
-    start, size, count = _EHDR.unpack_from(image, 0)
-    headers = [_PHDR.unpack_from(image, start + size * index) for index in range(count)]
-    loads = [header[1:] for header in headers if header[0] == _PT_LOAD]
-    (dynamic,) = [header[1:] for header in headers if header[0] == _PT_DYNAMIC]
-    entries = dict(_DYN.iter_unpack(image[dynamic[0] : dynamic[0] + dynamic[2]]))
-    for tag in (_DT_STRTAB, _DT_SYMTAB, _DT_JMPREL):
-        for offset, address, length in loads:
-            if address <= entries[tag] < address + length:
-                entries[tag] += offset - address
-                break
-    return entries

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vmm.backends.unicorn import selftest
-from vmm.backends.unicorn.internals import SWITCH, build_id, open_internals
+from vmm.backends.unicorn.internals import SWITCH, open_internals
 from vmm.backends.unicorn.layout import LAYOUTS, Layout
 from vmm.backends.unicorn.library import Library, open_library
 from vmm.value import replace
@@ -31,7 +31,7 @@ def unknown_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
     original = Path(open_library().path)
     copy = tmp_path / "libunicorn.so.2"
     shutil.copy(original, copy)
-    identity = bytes.fromhex(build_id(str(original)))
+    identity = bytes.fromhex(open_library().build_id)
     with open(copy, "r+b") as file:
         head = file.read(4096)
         file.seek(head.index(identity))
@@ -109,11 +109,6 @@ def test_the_self_test_detects_each_wrong_offset(native: None, name: str) -> Non
     for error in (-8, -4, 4, 8):
         wrong = replace(layout, **{name: getattr(layout, name) + error})
         assert selftest.run_in_child(sys.executable, wrong) != 0
-
-
-def test_a_file_without_a_build_id(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"\x7fELF")
-    assert build_id(str(tmp_path / "file")) == ""
 
 
 def test_the_table_of_calls_is_where_the_library_says(native: None) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from vmm.backends.unicorn import build_ffi, library
 from vmm.backends.unicorn.library import EngineError, Library, open_library
@@ -101,3 +102,19 @@ def test_only_light_modules_are_imported_to_run_a_guest() -> None:
     )
     command = [sys.executable, "-I", "-S", "-c", code]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() == []
+
+
+def test_the_build_id_is_that_of_the_note() -> None:
+    with open(open_library().path, "rb") as file:
+        (note,) = [
+            note.n_desc
+            for section in ELFFile(file).iter_sections("SHT_NOTE")
+            for note in section.iter_notes()
+            if note.n_type == "NT_GNU_BUILD_ID"
+        ]
+    assert open_library().build_id == note
+
+
+def test_a_file_without_a_build_id(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"\x7fELF")
+    assert library._build_id(str(tmp_path / "file")) == ""
