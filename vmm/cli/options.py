@@ -106,6 +106,13 @@ RUN_OPTIONS: Final = (
         repeated=True,
     ),
     Option("--strace", FLAG, "", "Print the program's system calls on standard error."),
+    Option(
+        "--no-assist",
+        FLAG,
+        "",
+        "End the run where KVM cannot execute an instruction, instead of having it executed by the"
+        " Unicorn engine.",
+    ),
     Option("--timeout", SECONDS, "S", "Stop the guest after S seconds, with exit status 124."),
     Option("--quiet", FLAG, "", "Do not say what is booted how, by which backend."),
     Option("--verbose", FLAG, "", "Say also what is where in the machine at its start."),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from vmm.arch import Arch
+    from vmm.backends.assist.assistant import Assistant
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
@@ -52,6 +53,8 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
         else:
             _attach_stdin(machine)
             status = _run(machine, timeout)
+        if machine.assistant is not None and not options.get("quiet"):
+            say(_assistance(machine.assistant))
         _report(machine, timeout)
         return status
 
@@ -115,6 +118,7 @@ def _configure(
         vsocks=_texts(get("vsock")),
         devices=_texts(get("device")),
         strace=bool(get("strace")),
+        assist=not get("no_assist"),
     ).check()
 
 
@@ -152,6 +156,13 @@ def _run(machine: Machine, timeout: float | None) -> int:
         return outcome.STATUS_TIMEOUT
     except KeyboardInterrupt:
         return outcome.STATUS_INTERRUPTED
+
+
+def _assistance(assistant: Assistant) -> str:
+    return (
+        f"emulation assist: KVM refused {assistant.refused} instructions;"
+        f" the Unicorn engine executed {assistant.executed} in all"
+    )
 
 
 def _report(machine: Machine, timeout: float | None) -> None:

@@ -45,6 +45,7 @@ class MachineConfig:
         nets: virtio network interfaces, each as ``--net`` says it.
         devices: further devices, each as ``--device`` says it, or an object.
         strace: whether Calypso's kernel writes the program's system calls to its log.
+        assist: execute on the Unicorn engine what KVM refuses to.
     """
 
     image: str
@@ -63,6 +64,7 @@ class MachineConfig:
     vsocks: tuple[str, ...] = ()
     devices: tuple[str | Peripheral, ...] = ()
     strace: bool = False
+    assist: bool = True
 
     @property
     def attached(self) -> bool:
@@ -197,4 +199,5 @@ _FROM_TOML: Final = {
     "vsocks": _texts,
     "devices": _texts,
     "strace": _flag,
+    "assist": _flag,
 }

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from vmm.arch import Arch
     from vmm.backends.api import Exit, RegisterValue, Vcpu
+    from vmm.backends.assist.assistant import Assistant
     from vmm.boards.options import BoardOptions
     from vmm.devices.peripheral import Peripheral
     from vmm.machine.attachments import Attachments
@@ -83,6 +84,7 @@ class Machine:
         bus: its devices, by address.
         memory: its RAM.
         outcome: how it ended; None until then.
+        assistant: who executes what KVM refused to; None if it has not.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Machine:
         vsocks: Sequence[str] = (),
         devices: Sequence[str | Peripheral] = (),
         strace: bool = False,
+        assist: bool = True,
     ) -> None:
         """Make a machine that will boot ``image``.
 
@@ -128,6 +131,7 @@ class Machine:
             devices: further devices: ``"rng"``, ``"console"`` or ``"balloon"`` for the virtio
                 ones; your own as ``"MODULE:CLASS,OPTION=VALUE"`` or as objects (`Peripheral`).
             strace: whether the program's system calls are written to ``console.log``.
+            assist: execute on the Unicorn engine what KVM refuses to.
 
         Raises:
             UsageError: if this cannot be; one line says why.
@@ -149,6 +153,7 @@ class Machine:
             vsocks=tuple(vsocks),
             devices=tuple(devices),
             strace=strace,
+            assist=assist,
         )
         self._build(config.check())
         if stdin is not None:
@@ -177,6 +182,7 @@ class Machine:
         self._wake_fd = -1
         self._error: BaseException | None = None
         self._attachments: Attachments | None = None
+        self.assistant: Assistant | None = None
         self._resources: list[Closeable] = []
         try:
             self._assemble(config)
@@ -392,6 +398,8 @@ class Machine:
         try:
             while self._verdict is None:
                 exit_ = run()
+                if type(exit_) is InternalError and self.config.assist:
+                    exit_ = self._assist(exit_)
                 if type(exit_) is not Interrupted:
                     self._end(_judge(exit_, self.loaded.halts_when_done))
                 elif self._idle:
@@ -405,6 +413,19 @@ class Machine:
             if self._watch is not None:
                 self._watch.stop()
             self._finish(_FAILED if self._verdict is None else self._verdict)
+
+    def _assist(self, failure: InternalError) -> Exit:
+        """Have executed what the backend refused, if there is help; `Interrupted`: go on."""
+        if self.backend != "kvm" or self.arch != X86_64:
+            return failure
+        if self.assistant is None:
+            from vmm.backends.assist.assistant import Assistant
+            from vmm.backends.kvm.x86_64 import X86Vcpu
+
+            assert isinstance(self.vcpu, X86Vcpu)
+            self.assistant = Assistant(self.vcpu, self.memory, self.bus)
+            self._resources.append(self.assistant)
+        return self.assistant.assist(failure) or Interrupted()
 
     def _finish(self, verdict: Outcome) -> None:
         with self._state:

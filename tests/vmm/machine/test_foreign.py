@@ -77,3 +77,23 @@ def test_only_a_pc_has_one(image: Path) -> None:
         pytest.raises(VmmError, match="only machines of x86_64"),
     ):
         _ = machine.screen
+
+
+SSE = "mov rax, cr4; or eax, 0x600; mov cr4, rax; movq xmm0, rsi; movq rdx, xmm0;"
+POWER_OFF = "mov dx, 0x604; mov ax, 0x2000; out dx, ax; hlt"
+
+
+@ON_KVM
+@pytest.mark.skipif(host_arch() != "x86_64", reason="needs an x86_64 host")
+def test_kernels_with_sse_run_on_a_kvm_that_knows_none(image: Path) -> None:
+    image.write_bytes(linux_elf(code(SSE + POWER_OFF)))
+    with Machine(image, backend="kvm") as machine:
+        assert machine.run(timeout=20) == 0
+        helped = machine.assistant is not None
+    with Machine(image, backend="kvm", assist=False) as machine:
+        status = machine.run(timeout=20)
+        assert machine.assistant is None
+        assert status == (125 if helped else 0)
+        if helped:
+            assert machine.outcome is not None
+            assert "KVM_INTERNAL_ERROR_EMULATION" in machine.outcome.message

@@ -22,6 +22,13 @@ KVM_TRANSLATE: Final = VcpuRequest(encode(0x85, READ | WRITE, 24))
 KVM_INTERRUPT: Final = VcpuRequest(encode(0x86, WRITE, 4))
 KVM_SET_MSRS: Final = VcpuRequest(encode(0x89, WRITE, 8))
 KVM_SET_CPUID2: Final = VcpuRequest(encode(0x90, WRITE, 8))
+KVM_GET_VCPU_EVENTS: Final = VcpuRequest(encode(0x9F, READ, 64))
+KVM_SET_VCPU_EVENTS: Final = VcpuRequest(encode(0xA0, WRITE, 64))
+KVM_GET_XSAVE: Final = VcpuRequest(encode(0xA4, READ, 4096))
+KVM_SET_XSAVE: Final = VcpuRequest(encode(0xA5, WRITE, 4096))
+KVM_GET_XCRS: Final = VcpuRequest(encode(0xA6, READ, 392))
+
+KVM_VCPUEVENT_VALID_SHADOW: Final = 0x4
 
 # Of a vCPU; of a machine since Linux 5.18.
 KVM_GET_TSC_KHZ: Final = encode(0xA3)

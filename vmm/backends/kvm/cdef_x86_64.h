@@ -63,6 +63,55 @@ struct kvm_msrs {
     struct kvm_msr_entry entries[];
 };
 
+/* The standard format of XSAVE, without the components that a process has to ask for (AMX). */
+struct kvm_xsave {
+    uint32_t region[1024];
+};
+
+struct kvm_xcr {
+    uint32_t xcr;
+    uint32_t reserved;
+    uint64_t value;
+};
+
+struct kvm_xcrs {
+    uint32_t nr_xcrs;
+    uint32_t flags;
+    struct kvm_xcr xcrs[16];
+    uint64_t padding[16];
+};
+
+struct kvm_vcpu_events {
+    struct {
+        uint8_t injected;
+        uint8_t nr;
+        uint8_t has_error_code;
+        uint8_t pending;
+        uint32_t error_code;
+    } exception;
+    struct {
+        uint8_t injected;
+        uint8_t nr;
+        uint8_t soft;
+        uint8_t shadow;
+    } interrupt;
+    struct {
+        uint8_t injected;
+        uint8_t pending;
+        uint8_t masked;
+        uint8_t pad;
+    } nmi;
+    uint32_t sipi_vector;
+    uint32_t flags;
+    struct {
+        uint8_t smm;
+        uint8_t pending;
+        uint8_t smm_inside_nmi;
+        uint8_t latched_init;
+    } smi;
+    uint8_t padding[36];
+};
+
 struct kvm_interrupt {
     uint32_t irq;
 };

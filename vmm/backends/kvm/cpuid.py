@@ -24,6 +24,8 @@ _MAX_ENTRIES: Final = 256
 # Leaves that hold a processor's own number (Intel SDM volume 2, CPUID; APM volume 3, E.4.17).
 _FEATURES: Final = 0x01  # EBX[31:24]: initial APIC id
 _TOPOLOGY: Final = (0x0B, 0x1F)  # EDX: x2APIC id
+_EXTENDED_STATE: Final = 0x0D  # EAX: size, EBX: offset of the component that is the subleaf
+_FIRST_COMPONENT: Final = 2  # 0 and 1 are x87 and SSE, at the places of FXSAVE
 _AMD_TOPOLOGY: Final = 0x8000_001E  # EAX: extended APIC id
 
 _ECX_TSC_DEADLINE: Final = 1 << 24
@@ -37,14 +39,28 @@ _supported: list[_Entry] = []
 
 def entries_for(kvm: Kvm, index: int) -> CData:
     """Return the ``struct kvm_cpuid2`` of vCPU ``index``."""
-    if not _supported:
-        _supported[:] = _query(kvm)
-    packed = _HEADER.pack(len(_supported), 0) + b"".join(
-        [_ENTRY.pack(*_numbered(entry, index)) for entry in _supported]
+    entries = _entries(kvm)
+    packed = _HEADER.pack(len(entries), 0) + b"".join(
+        [_ENTRY.pack(*_numbered(entry, index)) for entry in entries]
     )
-    cpuid = ffi.new("struct kvm_cpuid2 *", {"entries": len(_supported)})
+    cpuid = ffi.new("struct kvm_cpuid2 *", {"entries": len(entries)})
     ffi.buffer(cpuid, len(packed))[:] = packed
     return cpuid
+
+
+def extended_components(kvm: Kvm) -> dict[int, tuple[int, int]]:
+    """Return offset and size of each component in XSAVE's standard format, by its bit in XCR0."""
+    return {
+        subleaf: (ebx, eax)
+        for function, subleaf, _, eax, ebx, _, _ in _entries(kvm)
+        if function == _EXTENDED_STATE and subleaf >= _FIRST_COMPONENT and eax
+    }
+
+
+def _entries(kvm: Kvm) -> list[_Entry]:
+    if not _supported:
+        _supported[:] = _query(kvm)
+    return _supported
 
 
 def _query(kvm: Kvm) -> list[_Entry]:

@@ -9,7 +9,7 @@ import errno
 
 from vmm.arch import X86_64
 from vmm.backends.kvm import abi, abi_x86_64
-from vmm.backends.kvm.cpuid import entries_for
+from vmm.backends.kvm.cpuid import entries_for, extended_components
 from vmm.backends.kvm.descriptor import VcpuDescriptor
 from vmm.backends.kvm.errors import raise_failed
 from vmm.backends.kvm.foreign import NULL, ffi, libc, pointer
@@ -85,6 +85,10 @@ class X86Vm(Vm):
     def cpuid(self, index: int) -> CData:
         """Return the ``struct kvm_cpuid2`` for vCPU ``index``."""
         return entries_for(self._kvm, index)
+
+    def extended_components(self) -> dict[int, tuple[int, int]]:
+        """Return offset and size of each component of the extended state, by its bit in XCR0."""
+        return extended_components(self._kvm)
 
     def signal_msi(self, address: int, data: int) -> None:
         """Deliver a message-signalled interrupt. Any thread.
@@ -228,6 +232,50 @@ class X86Vcpu(KvmVcpu):
         general = self._general()
         if write_general(general, registers):
             self._descriptor.call(abi_x86_64.KVM_SET_REGS, self._words("general"), general)
+
+    # ---- State that only an emulator beside KVM needs ----
+
+    def extended_state(self) -> bytearray:
+        """Return the registers of x87, SSE and their successors in the standard format of XSAVE.
+
+        SDM volume 1, 13.4: the area of FXSAVE, a header, the other components.
+        """
+        area = ffi.new("struct kvm_xsave *")
+        self._descriptor.call(abi_x86_64.KVM_GET_XSAVE, self._words("extended"), area)
+        return bytearray(ffi.buffer(area, ffi.sizeof("struct kvm_xsave")))
+
+    def set_extended_state(self, image: bytes | bytearray) -> None:
+        """Set what `extended_state` returns.
+
+        Raises:
+            KvmError: if the image sets bits that must be zero.
+        """
+        area = ffi.new("struct kvm_xsave *")
+        ffi.buffer(area, len(image))[:] = image
+        self._descriptor.call(abi_x86_64.KVM_SET_XSAVE, self._words("extended"), area)
+
+    def extended_control(self) -> int:
+        """Return XCR0: the components of the extended state that the guest has enabled."""
+        registers = ffi.new("struct kvm_xcrs *")
+        self._descriptor.call(abi_x86_64.KVM_GET_XCRS, self._words("control"), registers)
+        return int(registers.xcrs[0].value)
+
+    def extended_components(self) -> dict[int, tuple[int, int]]:
+        """Return offset and size of each component of the extended state, by its bit in XCR0.
+
+        Without the first two, x87 and SSE, whose places are those of FXSAVE.
+        """
+        return self._vm.extended_components()
+
+    def end_interrupt_shadow(self) -> None:
+        """Note that the instruction after STI or MOV SS has been executed elsewhere."""
+        events = ffi.new("struct kvm_vcpu_events *")
+        words = self._words("event")
+        self._descriptor.call(abi_x86_64.KVM_GET_VCPU_EVENTS, words, events)
+        if events.interrupt.shadow:
+            events.interrupt.shadow = 0
+            events.flags = abi_x86_64.KVM_VCPUEVENT_VALID_SHADOW
+            self._descriptor.call(abi_x86_64.KVM_SET_VCPU_EVENTS, words, events)
 
     def _general(self) -> CData:
         regs = ffi.new("struct kvm_regs *")

@@ -27,6 +27,8 @@ HOOK_INSN: Final = 1 << 1
 HOOK_CODE: Final = 1 << 2
 HOOK_BLOCK: Final = 1 << 3
 
+ERR_READ_UNMAPPED: Final = 6
+ERR_WRITE_UNMAPPED: Final = 7
 ERR_FETCH_UNMAPPED: Final = 8
 ERR_FETCH_PROT: Final = 14
 
@@ -118,13 +120,15 @@ class Engine:
         memory: GuestMemory,
         read: Callable[[int], Callable[[CData, int, int, CData], int]],
         write: Callable[[int], Callable[[CData, int, int, int, CData], None]],
+        hole: tuple[int, int] | None = None,
     ) -> None:
         """Hand accesses to all guest-physical addresses outside RAM to callbacks.
 
         ``read(base)`` and ``write(base)`` make the callbacks for a range that starts at ``base``;
-        these get offsets from it.
+        these get offsets from it. An access to the ``hole``, (start, end), ends the run before the
+        instruction, with `ERR_READ_UNMAPPED` or `ERR_WRITE_UNMAPPED`.
         """
-        gaps = _gaps(memory)
+        gaps = _gaps(memory, hole)
         for start, end in gaps:
             reader = self.callback("uc_cb_mmio_read_t", read(start), 0)
             writer = self.callback("uc_cb_mmio_write_t", write(start))
@@ -294,13 +298,16 @@ class Engine:
         self.stop_in_exception_hook()
 
 
-def _gaps(memory: GuestMemory) -> list[tuple[int, int]]:
-    """Return what is not RAM, as (start, end)."""
+def _gaps(memory: GuestMemory, hole: tuple[int, int] | None) -> list[tuple[int, int]]:
+    """Return what is neither RAM nor the hole, as (start, end)."""
+    taken = [(int(region.base), region.end) for region in memory.regions]
+    if hole is not None:
+        taken = sorted([*taken, hole])
     gaps: list[tuple[int, int]] = []
     start = 0
-    for region in memory.regions:
-        if region.base > start:
-            gaps.append((start, region.base))
-        start = region.base + region.size
+    for base, end in taken:
+        if base > start:
+            gaps.append((start, base))
+        start = end
     gaps.append((start, PHYSICAL_END))
     return gaps

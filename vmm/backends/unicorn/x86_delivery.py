@@ -8,7 +8,14 @@ that descriptors and stacks are in.
 
 from __future__ import annotations
 
+from struct import Struct
+
 from vmm.backends.registers import DescriptorTable, Segment
+from vmm.backends.unicorn.layout import (
+    X86_ERROR_CODE,
+    X86_EXCEPTION_IS_INT,
+    X86_EXCEPTION_NEXT_EIP,
+)
 from vmm.backends.unicorn.x86_paging import CR0_PE, EFER_LMA, translate
 from vmm.value import value
 
@@ -20,11 +27,16 @@ if TYPE_CHECKING:
     from vmm.backends.unicorn.x86_state import X86State
     from vmm.memory import GuestMemory
 
+_U32: Final = Struct("<I")
+_U64: Final = Struct("<Q")
+
 UNDEFINED_OPCODE: Final = 6
 
 # Vectors of exceptions that push an error code (APM volume 2, table 8-1).
 HAVE_ERROR_CODE: Final = frozenset((8, 10, 11, 12, 13, 14, 17))
 
+_BREAKPOINT: Final = 3
+_OVERFLOW: Final = 4
 _DOUBLE_FAULT: Final = 8
 _INVALID_TSS: Final = 10
 _SEGMENT_NOT_PRESENT: Final = 11
@@ -76,6 +88,22 @@ class Event:
 
 class TripleFault(Exception):
     """A double fault cannot be delivered: the processor shuts down."""
+
+
+def raised(state: X86State, vector: int) -> Event:
+    """Return the event with which the engine has just called its hook for exceptions.
+
+    RIP is then that of the instruction, also of an INT n, behind which the engine has it.
+    """
+    memory = state.load()
+    if _U32.unpack_from(memory, X86_EXCEPTION_IS_INT)[0]:
+        behind = _U64.unpack_from(memory, X86_EXCEPTION_NEXT_EIP)[0]
+        # A fault during delivery is that of the instruction.
+        length = 1 if vector in (_BREAKPOINT, _OVERFLOW) else 2
+        state.set_registers({"rip": behind - length})
+        return Event(vector, behind=behind)
+    error = _U32.unpack_from(memory, X86_ERROR_CODE)[0]
+    return Event(vector, error if vector in HAVE_ERROR_CODE else None, exception=True)
 
 
 def deliver(state: X86State, memory: GuestMemory, event: Event) -> None:

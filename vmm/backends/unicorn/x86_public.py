@@ -21,9 +21,6 @@ from vmm.backends.unicorn.engine import HOOK_INSN, HOOK_INTR
 from vmm.backends.unicorn.layout import (
     X86_CSTAR,
     X86_EFLAGS,
-    X86_ERROR_CODE,
-    X86_EXCEPTION_IS_INT,
-    X86_EXCEPTION_NEXT_EIP,
     X86_FMASK,
     X86_HFLAGS,
     X86_LSTAR,
@@ -31,11 +28,11 @@ from vmm.backends.unicorn.layout import (
 )
 from vmm.backends.unicorn.x86_cpuid import LEAVES, STRUCTURED_FEATURES
 from vmm.backends.unicorn.x86_delivery import (
-    HAVE_ERROR_CODE,
     UNDEFINED_OPCODE,
     Event,
     TripleFault,
     deliver,
+    raised,
 )
 from vmm.backends.unicorn.x86_paging import EFER_LMA, EFER_SCE, translate
 from vmm.backends.unicorn.x86_state import (
@@ -75,8 +72,6 @@ _U64: Final = Struct("<Q")
 _RFLAGS_IF: Final = 1 << 9
 _HFLAGS_INHIBIT_IRQ: Final = 1 << 3  # the shadow of STI and MOV SS
 _LONG_CODE: Final = 1 << 13  # in `Segment.attributes`
-_BREAKPOINT: Final = 3
-_OVERFLOW: Final = 4
 
 _LONG_WORD: Final = 0xFFFF_FFFF
 _QUAD_WORD: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -183,17 +178,7 @@ class PublicCore:
 
     def _on_exception(self, _engine: CData, vector: int, _user: CData) -> None:
         self._bell.native = False
-        memory = self._state.load()
-        if _U32.unpack_from(memory, X86_EXCEPTION_IS_INT)[0]:
-            behind = _U64.unpack_from(memory, X86_EXCEPTION_NEXT_EIP)[0]
-            # A fault during delivery is that of the instruction.
-            length = 1 if vector in (_BREAKPOINT, _OVERFLOW) else 2
-            self._state.set_registers({"rip": behind - length})
-            event = Event(vector, behind=behind)
-        else:
-            error = _U32.unpack_from(memory, X86_ERROR_CODE)[0]
-            event = Event(vector, error if vector in HAVE_ERROR_CODE else None, exception=True)
-        self._deliver(event)
+        self._deliver(raised(self._state, vector))
         self._return_to_engine()
 
     def _on_invalid_instruction(self, _engine: CData, _user: CData) -> int:
