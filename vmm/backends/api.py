@@ -92,6 +92,20 @@ class Vcpu(Protocol):
         """Return all registers named in this module."""
         ...
 
+    def program_counter(self) -> int:
+        """Return the address of the instruction that is being executed, or of the next one.
+
+        Within an access handler an emulator may give that of the block instead.
+        """
+        ...
+
+    def follow_program_counter(self) -> None:
+        """Make `program_counter` exact within access handlers, at a price in speed.
+
+        Before the first run.
+        """
+        ...
+
     def set_registers(self, registers: Registers) -> None:
         """Set the registers given; the others keep their values."""
         ...

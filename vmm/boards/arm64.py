@@ -67,9 +67,9 @@ class Arm64Board:
         self._gic3: GicV3 | None = None
         self._irq_lines: tuple[InterruptLine, ...] = ()
         self._slots: Slots | None = None
-        services = Services(memory, console, clock, host)
+        self.services = Services(memory, console, clock, host)
         attach = bus.mmio.attach
-        attach(at.DOORBELL, at.PAGE, "doorbell", Doorbell(memory, services.table))
+        attach(at.DOORBELL, at.PAGE, "doorbell", Doorbell(memory, self.services.table))
         if self._firecracker:
             attach(self.serial, at.PAGE, "16550", LazyRegion(self._build_ns16550))
         else:

@@ -14,6 +14,7 @@ from vmm.bus import Bus
 from vmm.console import Console
 from vmm.devices.lines import Clock
 from vmm.hypercall.services import Host as ServiceHost
+from vmm.hypercall.services import Services
 from vmm.memory import Gpa, GuestMemory
 
 
@@ -35,6 +36,7 @@ class Board(Protocol):
             what a kernel maps before it has found any device by itself.
         counter_hz: frequency of the guest's counter, 0 where unknown.
         slots: where devices are added, before the image is loaded.
+        services: behind the doorbell.
         wire: between the console and the port that the guest uses.
     """
 
@@ -50,6 +52,8 @@ class Board(Protocol):
     def counter_hz(self) -> int: ...
     @property
     def slots(self) -> Slots: ...
+    @property
+    def services(self) -> Services: ...
     @property
     def wire(self) -> SerialWire: ...
 

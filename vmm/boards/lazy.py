@@ -18,16 +18,21 @@ class LazyRegion:
 
     def __init__(self, build: Callable[[], Region]) -> None:
         self._build = build
+        self._built: Region | None = None
 
     def read(self, offset: int, size: int) -> int:
-        return self._become().read(offset, size)
+        return self.region.read(offset, size)
 
     def write(self, offset: int, size: int, value: int) -> None:
-        self._become().write(offset, size, value)
+        self.region.write(offset, size, value)
 
-    def _become(self) -> Region:
-        region = self._build()
-        # Later accesses find the device's own methods on this object and go straight to them.
-        self.read = region.read  # type: ignore[method-assign]
-        self.write = region.write  # type: ignore[method-assign]
+    @property
+    def region(self) -> Region:
+        """The region, built by now."""
+        region = self._built
+        if region is None:
+            region = self._built = self._build()
+            # Later accesses find the device's methods on this object and go straight to them.
+            self.read = region.read  # type: ignore[method-assign]
+            self.write = region.write  # type: ignore[method-assign]
         return region

@@ -62,8 +62,10 @@ class X86Board:
         self._made_i8042: I8042 | None = None
         self._slots: Slots | None = None
         self._interrupts = Interrupts(vm, bus, clock)
-        services = Services(memory, console, clock, host)
-        bus.pio.attach(at.DOORBELL, DOORBELL_WIDTH, "doorbell", Doorbell(memory, services.table))
+        self.services = Services(memory, console, clock, host)
+        bus.pio.attach(
+            at.DOORBELL, DOORBELL_WIDTH, "doorbell", Doorbell(memory, self.services.table)
+        )
         self._attach_ports(bus)
         bus.mmio.attach(at.HWRNG, at.HWRNG_WINDOW, "hwrng", LazyRegion(self._build_hwrng))
 

@@ -20,6 +20,7 @@ _VERBS = {
     "doctor": "vmm.cli.doctor",
     "devices": "vmm.cli.devices",
     "device": "vmm.cli.devices",
+    "trace": "vmm.cli.trace",
     "completion": "vmm.cli.completion",
 }
 

@@ -113,6 +113,20 @@ RUN_OPTIONS: Final = (
         "End the run where KVM cannot execute an instruction, instead of having it executed by the"
         " Unicorn engine.",
     ),
+    Option(
+        "--trace",
+        TEXT,
+        "FILE[,FILTER]",
+        "Write every device access and event to FILE; FILTER is patterns like 'virtio*' or"
+        " 'pl011.CR' and kind=K, comma-separated ('vmm trace' shows it).",
+    ),
+    Option(
+        "--trace-format",
+        TEXT,
+        "F",
+        "jsonl, or perfetto for a file that ui.perfetto.dev opens [jsonl].",
+        choices=("jsonl", "perfetto"),
+    ),
     Option("--timeout", SECONDS, "S", "Stop the guest after S seconds, with exit status 124."),
     Option("--quiet", FLAG, "", "Do not say what is booted how, by which backend."),
     Option("--verbose", FLAG, "", "Say also what is where in the machine at its start."),

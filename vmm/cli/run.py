@@ -56,7 +56,9 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
         if machine.assistant is not None and not options.get("quiet"):
             say(_assistance(machine.assistant))
         _report(machine, timeout)
-        return status
+    if machine.recorder is not None and machine.recorder.failure:
+        say(machine.recorder.failure)
+    return status
 
 
 def _show(machine: Machine, options: Mapping[str, object]) -> bool:
@@ -117,6 +119,8 @@ def _configure(
         shares=_texts(get("share")),
         vsocks=_texts(get("vsock")),
         devices=_texts(get("device")),
+        trace=str(get("trace") or ""),
+        trace_format=str(get("trace_format") or "jsonl"),
         strace=bool(get("strace")),
         assist=not get("no_assist"),
     ).check()

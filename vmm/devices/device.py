@@ -18,7 +18,7 @@ from vmm.value import value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, ClassVar, TypeVar
 
     from vmm.devices.lines import InterruptLine
@@ -79,6 +79,16 @@ class OutputPin:
             self.level = level
             self._line(level)
 
+    def observe(self, callback: Callable[[bool], None]) -> None:
+        """Let ``callback`` see each change, before the line does."""
+        line = self._line
+
+        def pass_on(level: bool, /) -> None:
+            callback(level)
+            line(level)
+
+        self._line = pass_on
+
 
 class Device:
     """A device without registers of its own; the base of those that have some.
@@ -88,9 +98,13 @@ class Device:
 
     Attributes:
         STATE_VERSION: the version of the layout of its state; raised when that changes.
+        INPUTS: the methods by which the host acts on it, for traces and their replay.
+        SOURCES: its attributes that the host gave it to ask for what differs from run to run.
     """
 
     STATE_VERSION: ClassVar[int] = 1
+    INPUTS: ClassVar[tuple[str, ...]] = ()
+    SOURCES: ClassVar[tuple[str, ...]] = ()
     _resets: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:

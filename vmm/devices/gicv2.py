@@ -358,6 +358,10 @@ class CpuInterfaceWindow:
         """Write a register of the processor that asks."""
         self._gic.interfaces[self._gic.current_cpu()].write(offset, size, value)
 
+    def decode(self, offset: int, value: int, write: bool) -> tuple[str, dict[str, int]]:
+        """Name a register of the processor that asks, as `RegisterDevice.decode` does."""
+        return self._gic.interfaces[self._gic.current_cpu()].decode(offset, value, write)
+
 
 class GicV2(Gic):
     """Distributor and CPU interfaces of a machine.

@@ -171,6 +171,12 @@ class Redistributor:
         else:
             self.control.write(offset, size, value)
 
+    def decode(self, offset: int, value: int, write: bool) -> tuple[str, dict[str, int]]:
+        """Name a register of the frame that holds ``offset``, as `RegisterDevice.decode` does."""
+        if offset >= SGI_FRAME:
+            return self.private.decode(offset - SGI_FRAME, value, write)
+        return self.control.decode(offset, value, write)
+
 
 class GicV3(Gic):
     """Distributor, redistributors and CPU interfaces of a machine.

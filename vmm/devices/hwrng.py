@@ -37,6 +37,7 @@ class HwRng(RegisterDevice, sizes=(4, 8)):
     """
 
     SIZE: ClassVar[int] = 0x1000
+    SOURCES: ClassVar[tuple[str, ...]] = ("_source",)
 
     ID = Register(0x00, 'Identification: "HRNG"', RO, reset=ID)
     VERSION = Register(0x04, "Version of this layout", RO, reset=1)

@@ -124,3 +124,6 @@ class _Port:
 
     def write(self, offset: int, size: int, value: int) -> None:
         self._controller.write(self._offset + offset, size, value)
+
+    def decode(self, offset: int, value: int, write: bool) -> tuple[str, dict[str, int]]:
+        return self._controller.decode(self._offset, value, write)

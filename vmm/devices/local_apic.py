@@ -436,6 +436,10 @@ class LocalApics(Device):
         """Write the register of the processor that asks."""
         self.apics[self.current_cpu()].write(offset, size, value)
 
+    def decode(self, offset: int, value: int, write: bool) -> tuple[str, dict[str, int]]:
+        """Name the register of the processor that asks, as `RegisterDevice.decode` does."""
+        return self.apics[self.current_cpu()].decode(offset, value, write)
+
     def send_message(self, address: int, data: int) -> None:
         """Deliver a message-signalled interrupt (SDM 11.11); a `MessageSink`."""
         targets = self.find(address >> 12 & 0xFF, bool(address & 1 << 2))

@@ -33,6 +33,7 @@ class Pl031(RegisterDevice):
     """
 
     SIZE: ClassVar[int] = 0x1000
+    SOURCES: ClassVar[tuple[str, ...]] = ("_wall_clock",)
 
     DR = Register(0x000, "Data: seconds", RO)
     MR = Register(0x004, "Match")

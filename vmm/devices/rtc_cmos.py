@@ -20,7 +20,7 @@ from vmm.devices.registers import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Final
+    from typing import ClassVar, Final
 
     from vmm.devices.lines import Clock, InterruptLine
 
@@ -50,6 +50,8 @@ class RtcCmos(RegisterDevice, width=8):
         contents: CMOS RAM after power-on, by index from 14 to 127; firmware keeps memory sizes
             there.
     """
+
+    SOURCES: ClassVar[tuple[str, ...]] = ("_wall_clock",)
 
     INDEX = Register(0, "Index", WO)
     INDEX_NMI = INDEX.bit(7, "NMI disable", UNMODELLED)

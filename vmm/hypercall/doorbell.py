@@ -52,6 +52,19 @@ class Doorbell:
         result = self._serve(number, flags, arguments)
         _REQUEST.pack_into(block, 0, number, flags, result, *arguments)
 
+    def decode(self, offset: int, value: int, write: bool) -> tuple[str, dict[str, int]]:
+        """Name the service that a write asks for, and its arguments; for traces."""
+        from vmm.hypercall.names import name_request
+
+        try:
+            block = self._memory.view(value * REQUEST_ALIGNMENT, _REQUEST.size)
+        except GuestMemoryError:
+            block = None
+        if offset or not write or block is None:
+            return f"+{offset:#x}", {}
+        number, _, _, *arguments = _REQUEST.unpack_from(block)
+        return name_request(number, arguments)
+
     def _serve(self, number: int, flags: int, arguments: list[int]) -> int:
         service = self._services.get(number)
         if service is None:

@@ -44,6 +44,8 @@ class MachineConfig:
         vsocks: UNIX sockets for connections with the guest, each as ``--vsock`` says it.
         nets: virtio network interfaces, each as ``--net`` says it.
         devices: further devices, each as ``--device`` says it, or an object.
+        trace: where a trace goes, as ``--trace`` says it; "" for none.
+        trace_format: ``jsonl`` or ``perfetto``.
         strace: whether Calypso's kernel writes the program's system calls to its log.
         assist: execute on the Unicorn engine what KVM refuses to.
     """
@@ -63,6 +65,8 @@ class MachineConfig:
     shares: tuple[str, ...] = ()
     vsocks: tuple[str, ...] = ()
     devices: tuple[str | Peripheral, ...] = ()
+    trace: str = ""
+    trace_format: str = "jsonl"
     strace: bool = False
     assist: bool = True
 
@@ -87,11 +91,11 @@ class MachineConfig:
             raise UsageError(f"memory of {self.memory} bytes is not a multiple of 4K")
         if self.cpus != 1:
             raise UsageError(f"{self.cpus} vCPUs: this version runs machines of one vCPU only")
-        for text in (self.image, self.command_line, *self.arguments):
+        for text in (self.image, self.command_line, self.trace, *self.arguments):
             if "\0" in text:
                 raise UsageError(
-                    "a NUL character cannot be in the image's name, its arguments"
-                    " or the kernel's command line"
+                    "a NUL character cannot be in the image's name, its arguments,"
+                    " the kernel's command line or a trace's name"
                 )
         named = [device for device in self.devices if isinstance(device, str)]
         for text in (*self.disks, *self.nets, *self.shares, *self.vsocks, *named):
@@ -198,6 +202,8 @@ _FROM_TOML: Final = {
     "shares": _texts,
     "vsocks": _texts,
     "devices": _texts,
+    "trace": _text,
+    "trace_format": _text,
     "strace": _flag,
     "assist": _flag,
 }

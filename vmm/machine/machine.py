@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from vmm.devices.peripheral import Peripheral
     from vmm.machine.attachments import Attachments
     from vmm.machine.halt_watch import HaltWatch
+    from vmm.trace.recorder import Recorder
 
     class Closeable(Protocol):
         """Something that a machine holds."""
@@ -85,6 +86,7 @@ class Machine:
         memory: its RAM.
         outcome: how it ended; None until then.
         assistant: who executes what KVM refused to; None if it has not.
+        recorder: writes the trace; None if it is not traced.
     """
 
     def __init__(
@@ -106,6 +108,8 @@ class Machine:
         shares: Sequence[str] = (),
         vsocks: Sequence[str] = (),
         devices: Sequence[str | Peripheral] = (),
+        trace: str | os.PathLike[str] = "",
+        trace_format: str = "jsonl",
         strace: bool = False,
         assist: bool = True,
     ) -> None:
@@ -130,6 +134,8 @@ class Machine:
             vsocks: UNIX sockets for connections with the guest: ``CID=PATH``.
             devices: further devices: ``"rng"``, ``"console"`` or ``"balloon"`` for the virtio
                 ones; your own as ``"MODULE:CLASS,OPTION=VALUE"`` or as objects (`Peripheral`).
+            trace: file for a trace of all device accesses: ``FILE[,FILTER]``, see `vmm.trace`.
+            trace_format: ``jsonl``, or ``perfetto`` for Chrome's trace events.
             strace: whether the program's system calls are written to ``console.log``.
             assist: execute on the Unicorn engine what KVM refuses to.
 
@@ -152,6 +158,8 @@ class Machine:
             shares=tuple(shares),
             vsocks=tuple(vsocks),
             devices=tuple(devices),
+            trace=os.fspath(trace),
+            trace_format=trace_format,
             strace=strace,
             assist=assist,
         )
@@ -183,6 +191,7 @@ class Machine:
         self._error: BaseException | None = None
         self._attachments: Attachments | None = None
         self.assistant: Assistant | None = None
+        self.recorder: Recorder | None = None
         self._resources: list[Closeable] = []
         try:
             self._assemble(config)
@@ -196,7 +205,7 @@ class Machine:
             hypervisor, self.backend_reason = open_backend(config.backend, self.arch)
             self._resources.append(hypervisor)
             self.backend = hypervisor.name
-            self.bus = Bus()
+            self.bus = self._open_trace(config) if config.trace else Bus()
             self.console = Console()
             self.console.on_input = self._on_input
             self.console.on_wait = self.start
@@ -229,6 +238,15 @@ class Machine:
 
                 self._watch = HaltWatch(self.vcpu, self.memory, self.clock)
             self.vcpu.set_registers(self.loaded.registers)
+            if self.recorder is not None:
+                self.recorder.begin(self)
+
+    def _open_trace(self, config: MachineConfig) -> Bus:
+        from vmm.trace.recorder import Recorder
+
+        self.recorder = Recorder(config.trace, config.trace_format)
+        self._resources.append(self.recorder)
+        return self.recorder.bus
 
     def _attach_devices(self, config: MachineConfig) -> None:
         from vmm.machine.attachments import Attachments

@@ -21,7 +21,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
-    for verb in ("run", "inspect", "doctor", "devices", "device", "completion"):
+    for verb in ("run", "inspect", "doctor", "devices", "device", "trace", "completion"):
         assert f"  {verb}" in printed
 
 

@@ -213,6 +213,10 @@ class Arm64Vcpu(KvmVcpu):
         values["sp"] = self._get(stack_pointer(self._get("pstate")))
         return values
 
+    def program_counter(self) -> int:
+        """Return the register pc."""
+        return self._get("pc")
+
     def set_registers(self, registers: Registers) -> None:
         """Set the registers given; the others keep their values."""
         unknown = registers.keys() - {*IDS, "sp"}

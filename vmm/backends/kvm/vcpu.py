@@ -244,6 +244,13 @@ class KvmVcpu:
         """Return all registers, by their names in `vmm.backends.api`."""
         raise NotImplementedError
 
+    def program_counter(self) -> int:
+        """Return the address of the instruction that is being executed, or of the next one."""
+        raise NotImplementedError
+
+    def follow_program_counter(self) -> None:
+        """KVM always knows it."""
+
     def set_registers(self, registers: Registers) -> None:
         """Set the registers given; the others keep their values."""
         raise NotImplementedError

@@ -217,6 +217,10 @@ class X86Vcpu(KvmVcpu):
         """Return all registers, by their names in `vmm.backends.api`."""
         return {**read_general(self._general()), **read_special(self._special())}
 
+    def program_counter(self) -> int:
+        """Return the register rip."""
+        return int(self._general().rip)
+
     def set_registers(self, registers: Registers) -> None:
         """Set the registers given; the others keep their values.
 

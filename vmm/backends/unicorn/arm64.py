@@ -159,14 +159,14 @@ class Arm64Vcpu(EngineVcpu):
             # The request stands; `run` looks at it again.
             self._engine.stop()
 
-    def _program_counter(self) -> int:
+    def program_counter(self) -> int:
         return self._core.program_counter()
 
     def _halted(self) -> bool:
         return self._core.halted()
 
     def _explain(self, error: int) -> Exit:
-        if self._program_counter() & ~0xFFF == NOWHERE:
+        if self.program_counter() & ~0xFFF == NOWHERE:
             return Crashed("an exception to EL2 or EL3, which this machine does not have")
         return super()._explain(error)
 

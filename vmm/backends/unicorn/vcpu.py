@@ -7,6 +7,7 @@ from _thread import allocate_lock
 from vmm.backends.exits import Crashed, InternalError, Interrupted
 from vmm.backends.unicorn.doorbell import Doorbell
 from vmm.backends.unicorn.engine import ERR_FETCH_PROT, ERR_FETCH_UNMAPPED
+from vmm.errors import VmmError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,13 +99,20 @@ class EngineVcpu:
 
         return InstructionCounter(self._engine)
 
+    def follow_program_counter(self) -> None:
+        # The engine keeps the program counter up to date while instructions are counted.
+        try:
+            self._counter = self.count_instructions()
+        except VmmError:
+            pass  # then it stays that of the block
+
     def close(self) -> None:
         self._bell.silence()
         self._engine.close()
 
     # ---- For the architectures ----
 
-    def _program_counter(self) -> int:
+    def program_counter(self) -> int:
         raise NotImplementedError
 
     def _halted(self) -> bool:
@@ -143,7 +151,7 @@ class EngineVcpu:
             bell.native = True
             if bell.rung:
                 return None
-            return self._engine.start(self._program_counter())
+            return self._engine.start(self.program_counter())
         finally:
             bell.native = False
             self.turn.release()
@@ -164,7 +172,7 @@ class EngineVcpu:
 
     def _explain(self, error: int) -> Exit:
         if error in (ERR_FETCH_PROT, ERR_FETCH_UNMAPPED):
-            where = f"{self._program_counter():#x}"
+            where = f"{self.program_counter():#x}"
             return Crashed(f"instruction fetch from {where}, where there is no RAM")
         return InternalError(self._engine.library.describe(error))
 

@@ -127,7 +127,7 @@ class X86Vcpu(EngineVcpu):
         self._core.align_counter()
         return super().run()
 
-    def _program_counter(self) -> int:
+    def program_counter(self) -> int:
         return self._core.program_counter()
 
     def _halted(self) -> bool:

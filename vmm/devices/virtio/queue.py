@@ -22,7 +22,7 @@ from _thread import allocate_lock
 from struct import Struct
 
 from vmm.devices.device import Device, internal
-from vmm.devices.virtio.chain import DESCRIPTOR, Chain, QueueError
+from vmm.devices.virtio.chain import DESCRIPTOR, Chain, QueueError, walk
 from vmm.errors import GuestMemoryError
 
 TYPE_CHECKING = False
@@ -156,6 +156,17 @@ class Queue(Device):
         chain = Chain(self._memory, self._table, head)
         self._next_available = following + 1 & _WORD
         return chain
+
+    def describe(self, head: int) -> list[tuple[int, int, bool]]:
+        """Return the descriptors of the chain at ``head``: address, length, device-writable.
+
+        For traces: a driver may have changed them since the chain was taken.
+        """
+        try:
+            walked = list(walk(self._memory, self._table, head))
+        except QueueError:
+            return []
+        return [(address, length, bool(writable)) for address, length, writable in walked]
 
     def undo_pop(self) -> None:
         """Give back the chain of the last `pop`, as if it had not been taken."""

@@ -1,0 +1,79 @@
+"""What a virtqueue's request asks for, in a few words."""
+
+from __future__ import annotations
+
+from vmm.devices.virtio import block, p9_message, vsock_packet
+from vmm.devices.virtio.block import Block
+from vmm.devices.virtio.disk import SECTOR
+from vmm.devices.virtio.p9 import P9Device
+from vmm.devices.virtio.vsock import VsockDevice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Final
+
+    from vmm.devices.virtio.chain import Chain
+    from vmm.devices.virtio.device import VirtioDevice
+
+
+def _names(module: ModuleType, prefix: str) -> dict[int, str]:
+    """Return the constants of ``module`` whose names begin with ``prefix``, by number."""
+    return {
+        number: name.removeprefix(prefix)
+        for name, number in vars(module).items()
+        if name.startswith(prefix) and name.isupper() and isinstance(number, int)
+    }
+
+
+_BLOCK: Final = _names(block, "T_")
+_P9: Final = {number: f"T{name}" for number, name in _names(p9_message, "T").items()}
+_VSOCK: Final = _names(vsock_packet, "OP_")
+
+
+def summarize(device: VirtioDevice, chain: Chain) -> str:
+    """Say what ``chain``, of which the device has taken nothing yet, asks ``device`` for."""
+    if isinstance(device, Block):
+        return _summarize_block(chain)
+    if isinstance(device, P9Device):
+        return _summarize_p9(chain)
+    if isinstance(device, VsockDevice):
+        return _summarize_vsock(chain)
+    return f"{chain.readable.length} bytes out, room for {chain.writable.length}"
+
+
+def _summarize_block(chain: Chain) -> str:
+    header = _front(chain, block.HEADER.size)
+    if len(header) < block.HEADER.size:
+        return "malformed"
+    kind, _, sector = block.HEADER.unpack(header)
+    name = _BLOCK.get(kind, f"type {kind}")
+    if kind not in (block.T_IN, block.T_OUT):
+        return name
+    data = chain.readable.length - block.HEADER.size + max(chain.writable.length - 1, 0)
+    return f"{name} {data // SECTOR} sectors at {sector}"
+
+
+def _summarize_p9(chain: Chain) -> str:
+    header = _front(chain, p9_message.HEADER.size)
+    if len(header) < p9_message.HEADER.size:
+        return "malformed"
+    length, kind, tag = p9_message.HEADER.unpack(header)
+    return f"{_P9.get(kind, f'type {kind}')} of {length} bytes, tag {tag}"
+
+
+def _summarize_vsock(chain: Chain) -> str:
+    packet = vsock_packet.unpack(_front(chain, vsock_packet.HEADER.size))
+    if packet is None:
+        return f"room for {chain.writable.length}"
+    name = _VSOCK.get(packet.op, f"op {packet.op}")
+    return f"{name} {packet.src_port} to {packet.dst_cid}:{packet.dst_port}, {packet.length} bytes"
+
+
+def _front(chain: Chain, length: int) -> bytes:
+    front = b""
+    for view in chain.readable.views:
+        front += bytes(view[: length - len(front)])
+        if len(front) == length:
+            break
+    return front
