@@ -54,6 +54,8 @@ struct signal_item {
 
 static unsigned item_count;
 
+struct poll_state signal_arrivals;
+
 /* One of the numbers below 32 is pending at most once. */
 static bool is_queued_each_time(int signal) { return signal >= 32; }
 
@@ -122,6 +124,11 @@ void signals_forget(struct pending_signals *pending)
 		take_from(pending, pending->set, &info);
 }
 
+bool signal_is_pending(uint64_t set)
+{
+	return ((current_thread->pending.set | process.pending.set) & set) != 0;
+}
+
 bool signal_is_ready(const struct thread *thread)
 {
 	return ((thread->pending.set | process.pending.set) & ~thread->blocked) != 0;
@@ -163,6 +170,8 @@ int signal_send_info(struct thread *thread, const struct siginfo *info)
 	int error = add_pending(thread == NULL ? &process.pending : &thread->pending, info);
 	if (error == 0 && taker != NULL)
 		thread_interrupt(taker, bit);
+	if (error == 0)
+		poll_notify(&signal_arrivals, POLLIN);
 	return error;
 }
 

@@ -6,6 +6,7 @@
 #ifndef PROCESS_SIGNAL_H
 #define PROCESS_SIGNAL_H
 
+#include <file/poll.h>
 #include <uapi/signal.h>
 
 struct thread;
@@ -35,6 +36,12 @@ int signal_send_info(struct thread *thread, const struct siginfo *info);
  * and where it has none, or must not run now, the program ends with a report of `reason`. */
 void signal_fault(struct trap_frame *frame, const struct siginfo *info, const char *reason,
 		  user_t address);
+
+/* Told POLLIN of each signal that becomes pending. */
+extern struct poll_state signal_arrivals;
+
+/* Whether the running thread could take one of these signals. */
+bool signal_is_pending(uint64_t set);
 
 /* Whether the thread has something to handle. */
 bool signal_is_ready(const struct thread *thread);

@@ -7,7 +7,7 @@
 #include <file/tty.h>
 #include <process/futex.h>
 #include <process/process.h>
-#include <process/timer.h>
+#include <process/timeout.h>
 
 /* How long a thread may run while others are ready, looked at when a system call ends. */
 #define TIME_SLICE (10ull * NANOSECONDS_PER_MILLISECOND)
@@ -86,12 +86,12 @@ static void wake_late(uint64_t now)
 /* Serve what time has brought; when the next such event is. */
 static uint64_t let_time_pass(void)
 {
-	uint64_t next = timers_next();
+	uint64_t next = timeouts_next();
 	if (next == TIME_FOREVER && with_deadline == 0)
 		return TIME_FOREVER;
 	uint64_t now = time_monotonic();
-	if (next <= now)
-		next = timers_expire(now);
+	timeouts_expire(now);
+	next = timeouts_next();
 	if (with_deadline == 0)
 		return next;
 	wake_late(now);
@@ -165,7 +165,7 @@ void thread_yield(void)
 
 void thread_check_time(void)
 {
-	if (likely(ready.first == NULL && with_deadline == 0 && timers_next() == TIME_FOREVER))
+	if (likely(ready.first == NULL && with_deadline == 0 && timeouts_next() == TIME_FOREVER))
 		return;
 	uint64_t now = time_monotonic();
 	let_time_pass();

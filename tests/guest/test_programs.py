@@ -17,6 +17,7 @@ from vmm import Machine
 from vmm.arch import X86_64, host_arch
 
 SOURCES = sorted(Path(__file__).parent.glob("programs/*.c"))
+SHARED = Path(__file__).parent / "programs/show.h"
 TARGETS = {"x86_64": "x86_64-linux-musl", "arm64": "aarch64-linux-musl"}
 KINDS = {"static": ("-static",), "static-pie": ("-static-pie", "-fPIE")}
 
@@ -42,7 +43,8 @@ def build(source: Path, arch: str, kind: str) -> Path:
     """
     flags = [*KINDS[kind], "-O1", "-std=gnu11", "-fno-sanitize=all", "-w", "-lm"]
     arguments = ["-m", "ziglang", "cc", "-target", TARGETS[arch], *flags]
-    digest = hashlib.sha256("\0".join(arguments).encode() + source.read_bytes()).hexdigest()
+    content = "\0".join(arguments).encode() + SHARED.read_bytes() + source.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
     program = ROOT / "build/guest-tests" / f"{source.stem}-{arch}-{digest[:16]}"
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)

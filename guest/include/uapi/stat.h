@@ -84,6 +84,7 @@ static_assert(sizeof(struct statfs) == 120, "Linux");
 #define TMPFS_MAGIC 0x01021994
 #define PROC_SUPER_MAGIC 0x9fa0
 #define PIPEFS_MAGIC 0x50495045
+#define ANON_INODE_FS_MAGIC 0x09041934
 
 /* A directory entry as getdents64 stores it, followed by the name and its NUL. */
 struct linux_dirent64 {

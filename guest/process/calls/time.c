@@ -3,12 +3,17 @@
 #include <process/calls/wait.h>
 #include <process/syscall.h>
 
-static int64_t put_time(user_t address, uint64_t time)
+struct timespec wait_timespec(uint64_t time)
 {
-	struct timespec value = {
+	return (struct timespec){
 		(int64_t)(time / NANOSECONDS_PER_SECOND),
 		(int64_t)(time % NANOSECONDS_PER_SECOND),
 	};
+}
+
+static int64_t put_time(user_t address, uint64_t time)
+{
+	struct timespec value = wait_timespec(time);
 	return user_put(address, &value);
 }
 

@@ -5,6 +5,7 @@
 #include <calypso/time.h>
 #include <process/calls/wait.h>
 #include <process/syscall.h>
+#include <process/timeout.h>
 #include <process/timer.h>
 
 #define CREATED_MAX 64
@@ -21,9 +22,10 @@ struct timer {
 
 /* The interval timers first, which always exist. */
 static struct timer *timers;
-static uint64_t next = TIME_FOREVER;
 
-uint64_t timers_next(void) { return next; }
+/* Reached when the first of them expires. */
+static void expire_timers(struct timeout *timeout, uint64_t now);
+static struct timeout next_expiry = {.reached = expire_timers};
 
 static struct timer *all_timers(void)
 {
@@ -42,11 +44,12 @@ static struct timer *all_timers(void)
 
 static void update_next(void)
 {
-	next = TIME_FOREVER;
+	uint64_t next = TIME_FOREVER;
 	for (unsigned i = 0; i < TIMERS; i++) {
 		if (timers[i].expires < next)
 			next = timers[i].expires;
 	}
+	timeout_set(&next_expiry, next);
 }
 
 static void notify(const struct timer *timer)
@@ -79,14 +82,14 @@ static void expire(struct timer *timer, uint64_t now)
 	notify(timer);
 }
 
-uint64_t timers_expire(uint64_t now)
+static void expire_timers(struct timeout *timeout, uint64_t now)
 {
+	(void)timeout;
 	for (unsigned i = 0; i < TIMERS; i++) {
 		if (timers[i].expires <= now)
 			expire(&timers[i], now);
 	}
 	update_next();
-	return next;
 }
 
 void timers_delete(void)
@@ -226,17 +229,9 @@ SYSCALL3(timer_create, int, clock, user_t, event_address, user_t, id_address)
 	return 0;
 }
 
-static struct timespec to_timespec(uint64_t time)
-{
-	return (struct timespec){
-		(int64_t)(time / NANOSECONDS_PER_SECOND),
-		(int64_t)(time % NANOSECONDS_PER_SECOND),
-	};
-}
-
 static int put_timer(const struct timer *timer, user_t address)
 {
-	struct itimerspec value = {to_timespec(timer->interval), to_timespec(remaining(timer))};
+	struct itimerspec value = {wait_timespec(timer->interval), wait_timespec(remaining(timer))};
 	return user_put(address, &value);
 }
 

@@ -7,6 +7,9 @@
 /* A time of the program in ns, cut to what a clock can reach. 0, or -EINVAL. */
 int wait_duration(const struct timespec *time, uint64_t *duration);
 
+/* A time in ns as the program sees it. */
+struct timespec wait_timespec(uint64_t time);
+
 /* The deadline that a timespec of the program from now on means; without one (0), TIME_FOREVER.
  * 0, -EFAULT or -EINVAL. */
 int wait_deadline(user_t address, uint64_t *deadline);

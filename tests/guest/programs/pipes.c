@@ -1,56 +1,19 @@
 /* Pipes: what they hold, how they end, packets, capacity, readiness, names. */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "show.h"
+
 static char buffer[1 << 20];
-
-/* What a call gives: its result, or the error. */
-#define SHOW(call)                                                           \
-	do {                                                                 \
-		errno = 0;                                                   \
-		long result_ = (long)(call);                                 \
-		printf("%-60s %ld", #call, result_);                         \
-		if (result_ < 0)                                             \
-			printf(" %s", strerrorname_(errno));                 \
-		printf("\n");                                                \
-	} while (0)
-
-static const char *strerrorname_(int error)
-{
-	static char text[16];
-	switch (error) {
-	case EAGAIN: return "EAGAIN";
-	case EBADF: return "EBADF";
-	case EBUSY: return "EBUSY";
-	case EFAULT: return "EFAULT";
-	case EINTR: return "EINTR";
-	case EINVAL: return "EINVAL";
-	case ENXIO: return "ENXIO";
-	case EPIPE: return "EPIPE";
-	case ESPIPE: return "ESPIPE";
-	case ENOTTY: return "ENOTTY";
-	case EMFILE: return "EMFILE";
-	default: snprintf(text, sizeof(text), "%d", error); return text;
-	}
-}
-
-static int events(int fd)
-{
-	struct pollfd entry = {fd, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM, 0};
-	poll(&entry, 1, 0);
-	return entry.revents;
-}
 
 static int available(int fd)
 {
