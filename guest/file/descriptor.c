@@ -90,7 +90,7 @@ int descriptor_add(struct descriptor_table *table, struct open_file *open, int m
 int descriptor_add_file(struct descriptor_table *table, struct file *file, unsigned flags)
 {
 	struct open_file *open;
-	int error = open_file_make(file, flags, &open);
+	int error = open_file_wrap(file, flags, &open);
 	file_put(file);
 	return error != 0 ? error : descriptor_add(table, open, 0, (flags & O_CLOEXEC) != 0);
 }

@@ -1,4 +1,5 @@
 /* Open files. */
+#include <file/epoll.h>
 #include <file/open_file.h>
 #include <file/poll.h>
 
@@ -23,7 +24,10 @@ static int check_type(const struct file *file, unsigned flags)
 	}
 	if ((flags & O_DIRECTORY) != 0)
 		return -ENOTDIR;
-	return S_ISLNK(file->mode) ? -ELOOP : 0;
+	if (S_ISLNK(file->mode))
+		return -ELOOP;
+	/* Sockets, and what has no type at all, are not to be opened by a name. */
+	return S_ISSOCK(file->mode) || (file->mode & S_IFMT) == 0 ? -ENXIO : 0;
 }
 
 static int prepare(struct file *file, unsigned flags)
@@ -45,16 +49,11 @@ static void close_file(struct file *file, unsigned flags)
 		file->operations->close(file, flags);
 }
 
-int open_file_make(struct file *file, unsigned flags, struct open_file **made)
+int open_file_wrap(struct file *file, unsigned flags, struct open_file **made)
 {
-	int error = prepare(file, flags);
-	if (error != 0)
-		return error;
 	struct open_file *open = kmalloc(sizeof(*open));
-	if (open == NULL) {
-		close_file(file, flags);
+	if (open == NULL)
 		return -ENOMEM;
-	}
 	*open = (struct open_file){
 		.file = file_get(file),
 		.references = 1,
@@ -66,10 +65,23 @@ int open_file_make(struct file *file, unsigned flags, struct open_file **made)
 	return 0;
 }
 
+int open_file_make(struct file *file, unsigned flags, struct open_file **made)
+{
+	int error = prepare(file, flags);
+	if (error != 0)
+		return error;
+	error = open_file_wrap(file, flags, made);
+	if (error != 0)
+		close_file(file, flags);
+	return error;
+}
+
 void open_file_put(struct open_file *open)
 {
 	if (open == NULL || --open->references > 0)
 		return;
+	if (open->watches != NULL)
+		epoll_forget(open);
 	close_file(open->file, open->flags);
 	file_put(open->file);
 	kfree(open);

@@ -8,6 +8,7 @@
 
 struct open_file {
 	struct file *file;
+	struct epoll_item *watches; /* of epoll instances, which end with it */
 	uint32_t references;
 	uint32_t flags;	   /* O_ACCMODE and status flags; F_GETFL shows them */
 	uint64_t position; /* in bytes; of a directory: what its file system makes of it */
@@ -19,6 +20,9 @@ struct open_file {
 /* Open a file that is at hand: its type against `flags` (EISDIR, ENOTDIR, ELOOP), its own
  * objections, truncation. The reference to `file` is the caller's as before. */
 int open_file_make(struct file *file, unsigned flags, struct open_file **made);
+
+/* The same of a file that was just made for this: no questions asked. */
+int open_file_wrap(struct file *file, unsigned flags, struct open_file **made);
 
 static inline struct open_file *open_file_get(struct open_file *open)
 {

@@ -282,18 +282,24 @@ int pipe_make(unsigned flags, struct open_file **reader, struct open_file **writ
 	struct pipe *pipe = make_nameless();
 	if (pipe == NULL)
 		return -ENOMEM;
-	/* Without O_NONBLOCK each end would wait for the other to be opened. */
-	int error = open_file_make(&pipe->file, O_RDONLY | O_NONBLOCK, reader);
+	*reader = NULL;
+	flags &= O_NONBLOCK | O_DIRECT;
+	int error = make_slots(pipe);
 	if (error == 0)
-		error = open_file_make(&pipe->file, O_WRONLY | O_NONBLOCK, writer);
-	file_put(&pipe->file);
+		error = open_file_wrap(&pipe->file, O_RDONLY | flags, reader);
+	if (error == 0) {
+		pipe->readers = 1;
+		error = open_file_wrap(&pipe->file, O_WRONLY | flags, writer);
+	}
 	if (error != 0) {
 		open_file_put(*reader);
-		return error;
+		kfree(pipe->slots);
+	} else {
+		pipe->writers = 1;
+		pipe->had_writer = true;
 	}
-	(*reader)->flags = O_RDONLY | (flags & (O_NONBLOCK | O_DIRECT));
-	(*writer)->flags = O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT));
-	return 0;
+	file_put(&pipe->file);
+	return error;
 }
 
 /* ---- Capacity ---- */

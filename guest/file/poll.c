@@ -1,7 +1,14 @@
 /* Listeners of files, and threads that wait for them. */
+#include <calypso/bootinfo.h>
 #include <calypso/errno.h>
-#include <file/poll.h>
+#include <file/stream.h>
 #include <process/thread.h>
+#include <process/timeout.h>
+
+/* Whether polling yields where the command line does not tell. */
+#ifndef POLL_YIELD
+#define POLL_YIELD 0
+#endif
 
 static struct thread_list waiting;
 
@@ -51,10 +58,11 @@ static bool tell_thread(struct poll_listener *listener, unsigned events)
 {
 	(void)events;
 	struct poll_wait *wait = container_of(listener, struct poll_waiter, listener)->wait;
+	bool news = !wait->told;
 	wait->told = true;
 	if (wait->thread->list == &waiting)
 		thread_wake(wait->thread, 0);
-	return true;
+	return news;
 }
 
 struct poll_wait poll_wait_begin(void) { return (struct poll_wait){.thread = current_thread}; }
@@ -69,11 +77,30 @@ void poll_wait_add(struct poll_wait *wait, struct poll_state *state, struct poll
 	poll_listen(state, &waiter->listener);
 }
 
+/* What is told before the thread has looked again is no news. */
 int poll_wait_any(struct poll_wait *wait, uint64_t deadline)
 {
 	int result = wait->told ? 0 : thread_wait(&waiting, deadline);
 	wait->told = false;
 	return result;
+}
+
+static bool yields(void)
+{
+	static enum { UNKNOWN, NO, YES } answer;
+	if (answer == UNKNOWN)
+		answer = command_line_number("poll.yield", POLL_YIELD) != 0 ? YES : NO;
+	return answer == YES;
+}
+
+void poll_look_outside(void)
+{
+	if (yields())
+		thread_yield();
+	if (timeouts_next() != TIME_FOREVER)
+		timeouts_expire(time_monotonic());
+	if (stream_input_state.first != NULL)
+		stream_input_ready();
 }
 
 int poll_wait_for(struct poll_state *state, unsigned events, uint64_t deadline)

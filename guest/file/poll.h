@@ -18,7 +18,7 @@ struct poll_listener {
 	struct poll_state *state; /* NULL: listens to nothing */
 	struct poll_listener *previous, *next;
 	unsigned events; /* POLL* that it wants to hear of */
-	bool exclusive;	 /* of several such, one is told that takes the event */
+	bool exclusive;	 /* once one such has taken the event, no other is told */
 	/* Something happened; whether that was taken. It may not remove listeners. */
 	bool (*notify)(struct poll_listener *listener, unsigned events);
 };
@@ -54,6 +54,11 @@ struct poll_waiter {
 struct poll_wait poll_wait_begin(void);
 void poll_wait_add(struct poll_wait *wait, struct poll_state *state, struct poll_waiter *waiter,
 		   unsigned events);
+
+/* Events come from outside that nobody tells of while the program computes: of time, and of the
+ * host. Look for them before files are looked at; and let others run first, where the kernel's
+ * command line (poll.yield=1) or the build (POLL_YIELD) says so. */
+void poll_look_outside(void);
 
 /* Wait until one was told something since the last call: 0, -ETIMEDOUT or -EINTR. */
 int poll_wait_any(struct poll_wait *wait, uint64_t deadline);

@@ -25,6 +25,7 @@
 #define S_ISLNK(mode) (((mode) & S_IFMT) == S_IFLNK)
 #define S_ISCHR(mode) (((mode) & S_IFMT) == S_IFCHR)
 #define S_ISBLK(mode) (((mode) & S_IFMT) == S_IFBLK)
+#define S_ISSOCK(mode) (((mode) & S_IFMT) == S_IFSOCK)
 #define S_ISFIFO(mode) (((mode) & S_IFMT) == S_IFIFO)
 
 /* d_type of a directory entry: the file type bits of the mode. */

@@ -78,29 +78,11 @@ static int64_t wait_for_files(struct pollfd *entries, unsigned count, uint64_t d
  * -ERESTARTNOHAND. */
 static int64_t wait(struct pollfd *entries, unsigned count, uint64_t deadline)
 {
+	poll_look_outside();
 	int64_t found = look_at_all(entries, count);
 	if (found > 0 || (deadline != TIME_FOREVER && time_monotonic() >= deadline))
 		return found;
 	return wait_for_files(entries, count, deadline);
-}
-
-static uint64_t deadline_after(uint64_t duration)
-{
-	return duration == 0 ? 0 : time_monotonic() + duration;
-}
-
-/* Another mask of signals while the call waits; a null address means the same. */
-static int set_mask(user_t address, uint64_t size)
-{
-	uint64_t mask;
-	if (address == 0)
-		return 0;
-	if (size != sizeof(mask))
-		return -EINVAL;
-	if (user_get(&mask, address) != 0)
-		return -EFAULT;
-	signal_set_mask_for_call(mask);
-	return 0;
 }
 
 /* ---- poll ---- */
@@ -124,10 +106,7 @@ static int64_t poll_entries(user_t address, uint64_t count, uint64_t deadline)
 
 SYSCALL3(poll, user_t, entries, uint32_t, count, int, milliseconds)
 {
-	uint64_t deadline = TIME_FOREVER;
-	if (milliseconds >= 0)
-		deadline = deadline_after((uint64_t)milliseconds * NANOSECONDS_PER_MILLISECOND);
-	return poll_entries(entries, count, deadline);
+	return poll_entries(entries, count, wait_milliseconds(milliseconds));
 }
 
 SYSCALL5(ppoll, user_t, entries, uint32_t, count, user_t, time, user_t, mask, uint64_t, mask_size)
@@ -135,7 +114,7 @@ SYSCALL5(ppoll, user_t, entries, uint32_t, count, user_t, time, user_t, mask, ui
 	uint64_t deadline;
 	int error = wait_deadline(time, &deadline);
 	if (error == 0)
-		error = set_mask(mask, mask_size);
+		error = wait_with_mask(mask, mask_size);
 	return error != 0 ? error : poll_entries(entries, count, deadline);
 }
 
@@ -253,7 +232,7 @@ SYSCALL5(select, int, count, user_t, read, user_t, write, user_t, except, user_t
 		uint64_t duration;
 		if (wait_duration(&precise, &duration) != 0)
 			return -EINVAL;
-		deadline = deadline_after(duration);
+		deadline = duration == 0 ? 0 : time_monotonic() + duration;
 	}
 	return select_sets(count, addresses, deadline);
 }
@@ -271,6 +250,6 @@ SYSCALL6(pselect6, int, count, user_t, read, user_t, write, user_t, except, user
 	if (error == 0 && mask != 0 && user_get(&given, mask) != 0)
 		error = -EFAULT;
 	if (error == 0)
-		error = set_mask(given.address, given.size);
+		error = wait_with_mask(given.address, given.size);
 	return error != 0 ? error : select_sets(count, addresses, deadline);
 }

@@ -109,6 +109,26 @@ int wait_deadline(user_t address, uint64_t *deadline)
 	return error;
 }
 
+uint64_t wait_milliseconds(int milliseconds)
+{
+	if (milliseconds <= 0)
+		return milliseconds == 0 ? 0 : TIME_FOREVER;
+	return time_monotonic() + (uint64_t)milliseconds * NANOSECONDS_PER_MILLISECOND;
+}
+
+int wait_with_mask(user_t address, uint64_t size)
+{
+	uint64_t mask;
+	if (address == 0)
+		return 0;
+	if (size != sizeof(mask))
+		return -EINVAL;
+	if (user_get(&mask, address) != 0)
+		return -EFAULT;
+	signal_set_mask_for_call(mask);
+	return 0;
+}
+
 /* 0, or -ERESTARTNOHAND where a signal has ended the sleep. */
 static int sleep_until(uint64_t deadline)
 {

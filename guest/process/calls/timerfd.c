@@ -80,7 +80,6 @@ static int timerfd_read(struct file *file, struct io *io, uint64_t offset, unsig
 static unsigned timerfd_poll(struct file *file, unsigned flags)
 {
 	(void)flags;
-	timeouts_expire(time_monotonic());
 	return timerfd_of(file)->expirations > 0 ? POLLIN : 0;
 }
 

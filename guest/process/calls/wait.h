@@ -14,4 +14,11 @@ struct timespec wait_timespec(uint64_t time);
  * 0, -EFAULT or -EINVAL. */
 int wait_deadline(user_t address, uint64_t *deadline);
 
+/* The deadline of a number of milliseconds from now; below 0: TIME_FOREVER. */
+uint64_t wait_milliseconds(int milliseconds);
+
+/* Until the call has ended, which waits, block the signals of a set of the program; a null address
+ * means no change. 0, -EFAULT or -EINVAL. */
+int wait_with_mask(user_t address, uint64_t size);
+
 #endif

@@ -21,6 +21,12 @@
 #define ARCH_ILLEGAL_CODE 1 /* ILL_ILLOPC */
 #define ARCH_BREAKPOINT_CODE 1 /* TRAP_BRKPT */
 
+struct epoll_event {
+	uint32_t events;
+	uint64_t data;
+};
+static_assert(sizeof(struct epoll_event) == 16, "Linux");
+
 struct stat {
 	uint64_t st_dev;
 	uint64_t st_ino;

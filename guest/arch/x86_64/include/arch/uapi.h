@@ -21,6 +21,12 @@
 #define ARCH_ILLEGAL_CODE 2 /* ILL_ILLOPN */
 #define ARCH_BREAKPOINT_CODE 0x80 /* SI_KERNEL */
 
+struct epoll_event {
+	uint32_t events;
+	uint64_t data;
+} __attribute__((packed));
+static_assert(sizeof(struct epoll_event) == 12, "Linux");
+
 struct stat {
 	uint64_t st_dev;
 	uint64_t st_ino;
