@@ -85,7 +85,6 @@ static void basics(void)
 	SHOW(epoll_wait(epoll, found, 1 << 28, 0));
 	SHOW(epoll_wait(plain, found, 1, 0));
 	SHOW(epoll_wait(99, found, 1, 0));
-	SHOW(epoll_wait(99, found, 0, 0));
 	SHOW(epoll_wait(epoll, (void *)-1, 1, 0));
 	SHOW(events(epoll));
 	show_now(epoll, 10);
@@ -296,15 +295,12 @@ static void nested(void)
 	close(event);
 	for (int i = 0; i < 8; i++)
 		chain[i] = epoll_create1(0);
-	for (int i = 0; i < 7; i++)
+	for (int i = 0; i < 3; i++)
 		SHOW(add(chain[i + 1], chain[i], EPOLLIN));
-	for (int i = 0; i < 8; i++)
-		close(chain[i]);
-	for (int i = 0; i < 8; i++)
-		chain[i] = epoll_create1(0);
-	for (int i = 0; i < 7; i++)
-		SHOW(add(chain[i], chain[i + 1], EPOLLIN));
-	SHOW(add(chain[4], chain[0], EPOLLIN));
+	SHOW(add(chain[0], chain[3], EPOLLIN));
+	for (int i = 3; i < 7; i++)
+		add(chain[i + 1], chain[i], EPOLLIN);
+	SHOW(add(chain[7], chain[6], EPOLLIN));
 	for (int i = 0; i < 8; i++)
 		close(chain[i]);
 }
