@@ -8,7 +8,6 @@ when the guest asks, so that nothing is taken from the host that the guest did n
 from __future__ import annotations
 
 import os
-import select
 from _thread import RLock, allocate_lock, start_new_thread
 from errno import EAGAIN, EINTR
 from time import monotonic, sleep
@@ -241,9 +240,11 @@ def _nothing() -> None:
 
 
 def _readable(fd: int, timeout_ms: int) -> bool:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(timeout_ms))
+    from select import POLLIN, poll
+
+    poller = poll()
+    poller.register(fd, POLLIN)
+    return bool(poller.poll(timeout_ms))
 
 
 def _read_some(fd: int, length: int) -> bytes | None:
@@ -261,6 +262,8 @@ def _write_all(fd: int, data: bytes) -> None:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
-            poll = select.poll()
-            poll.register(fd, select.POLLOUT)
-            poll.poll()
+            from select import POLLOUT, poll
+
+            poller = poll()
+            poller.register(fd, POLLOUT)
+            poller.poll()

@@ -34,25 +34,32 @@ else:
         }
         namespace["__slots__"] = names
         namespace["__match_args__"] = names
-        namespace.setdefault("__init__", _constructor(names, defaults))
+        setters = []
+        namespace.setdefault("__init__", _constructor(names, defaults, setters))
         namespace.setdefault("__eq__", _equal)
         namespace.setdefault("__hash__", _hash)
         namespace.setdefault("__repr__", _repr)
         namespace["__setattr__"] = _refuse
         namespace["__delattr__"] = _refuse
         namespace["__reduce__"] = _reduce
-        return type(cls.__name__, cls.__bases__, namespace)
+        made = type(cls.__name__, cls.__bases__, namespace)
+        setters += [slot.__set__ for slot in map(made.__dict__.get, names)]
+        return made
 
     def replace(instance, **changes):
         """Return a copy of ``instance`` with some fields changed."""
         fields = {name: getattr(instance, name) for name in instance.__slots__}
         return type(instance)(**{**fields, **changes})
 
-    def _constructor(names, defaults):
+    def _constructor(names, defaults, setters):
         count = len(names)
         store = object.__setattr__
 
         def __init__(self, *args, **kwargs):
+            if len(args) == count and not kwargs:
+                for put, item in zip(setters, args, strict=False):
+                    put(self, item)
+                return
             if len(args) > count:
                 raise TypeError(f"{type(self).__name__} takes at most {count} values")
             for name, item in zip(names, args, strict=False):

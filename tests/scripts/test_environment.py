@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,12 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 SOURCES = ("scripts/generate.py", "guest/arch", "guest/arch/trap.S")
 
-PYTHON = '#!/bin/sh\necho "python $*"\n'
+PYTHON = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
 SET_UP = "#!/bin/sh\necho set up\n"
+COMMAND = """
+import sys
+print("vmm", sys.flags.isolated, sys.flags.no_site, __file__, *sys.argv[1:], sep="|")
+"""
 
 
 def executable(path: Path, text: str) -> None:
@@ -25,9 +30,9 @@ def executable(path: Path, text: str) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A set-up checkout, whose set-up and interpreter only say that they were called."""
-    for name in ("vmm", "environment.sh"):
-        (tmp_path / "scripts").mkdir(exist_ok=True)
+    """A set-up checkout, whose set-up and command only say that they were called."""
+    (tmp_path / "scripts").mkdir()
+    for name in ("vmm", "environment.sh", "launch.py"):
         shutil.copy(SCRIPTS / name, tmp_path / "scripts" / name)
     executable(tmp_path / "scripts/set-up", SET_UP)
     executable(tmp_path / ".venv/bin/python", PYTHON)
@@ -37,8 +42,10 @@ def checkout(tmp_path: Path) -> Path:
     for path in sorted(tmp_path.rglob("*"), reverse=True):
         os.utime(path, (1000, 1000))
     (tmp_path / "vmm/artifacts").mkdir(parents=True)
+    (tmp_path / "vmm/__init__.py").touch()
+    (tmp_path / "vmm/__main__.py").write_text(COMMAND)
     (tmp_path / ".venv/installed").touch()
-    (tmp_path / ".venv/sources").write_text(f"set -- {' '.join(SOURCES)}\n")
+    (tmp_path / ".venv/sources").write_text("".join(f"{name}\n" for name in SOURCES))
     for stamp in ("installed", "sources"):
         os.utime(tmp_path / ".venv" / stamp, (2000, 2000))
     return tmp_path
@@ -51,7 +58,7 @@ def vmm(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_nothing_is_done_when_nothing_changed(checkout: Path) -> None:
     result = vmm(checkout, "run", "a b")
-    assert result.stdout == f"python -I -S {checkout}/scripts/launch.py run a b\n"
+    assert result.stdout == f"vmm|1|1|{checkout}/vmm/__main__.py|run|a b\n"
     assert result.stderr == ""
 
 
@@ -59,7 +66,7 @@ def test_a_symlink_to_the_command_finds_the_checkout(checkout: Path, tmp_path: P
     link = tmp_path / "link"
     link.symlink_to(checkout / "scripts/vmm")
     result = subprocess.run([str(link)], capture_output=True, text=True, check=True, timeout=10)
-    assert f"{checkout}/scripts/launch.py" in result.stdout
+    assert f"{checkout}/vmm/__main__.py" in result.stdout
 
 
 @pytest.mark.parametrize("changed", ["pyproject.toml", "scripts/generate.py", "guest/arch/trap.S"])
@@ -86,9 +93,10 @@ def test_a_missing_product_is_noticed(checkout: Path, missing: str) -> None:
     assert "set up\n" in vmm(checkout).stderr
 
 
-def test_a_failing_set_up_ends_the_command(checkout: Path) -> None:
+@pytest.mark.parametrize("changed", ["pyproject.toml", "guest/arch/trap.S"])
+def test_a_failing_set_up_ends_the_command(checkout: Path, changed: str) -> None:
     executable(checkout / "scripts/set-up", "#!/bin/sh\nexit 3\n")
-    os.utime(checkout / "pyproject.toml", (3000, 3000))
+    os.utime(checkout / changed, (3000, 3000))
     result = vmm(checkout)
     assert result.returncode == 3
     assert result.stdout == ""

@@ -39,6 +39,8 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
     timeout = options.get("timeout")
     assert timeout is None or isinstance(timeout, float)
     with Machine.from_config(config) as machine:
+        # What start-up made lives as long as the process: no collection needs to look at it.
+        gc.freeze()
         gc.enable()
         if not options.get("quiet"):
             say(f"{machine.title}, {machine.backend} backend: {machine.backend_reason}")

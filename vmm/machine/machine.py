@@ -6,7 +6,6 @@ created ──run/start──► running ──guest ends, stop(), timeout──
 from __future__ import annotations
 
 import os
-import select
 from _thread import RLock, allocate_lock, start_new_thread
 
 from vmm.arch import ARCHITECTURES, X86_64, host_arch, parse_arch
@@ -486,10 +485,12 @@ class Machine:
 
     def _sleep(self) -> None:
         """Wait on the console's input, a wake-up from another thread, and the deadline."""
-        poll = select.poll()
-        poll.register(self._wake_descriptor(), select.POLLIN)
+        from select import POLLIN, poll
+
+        poller = poll()
+        poller.register(self._wake_descriptor(), POLLIN)
         if self.console.input_fd >= 0:
-            poll.register(self.console.input_fd, select.POLLIN)
+            poller.register(self.console.input_fd, POLLIN)
         while self._verdict is None and not self.console.ready:
             timeout = None
             if self._idle_deadline is not None:
@@ -497,7 +498,7 @@ class Machine:
                 if remaining <= 0:
                     break
                 timeout = min(-(-remaining // 1_000_000), 1 << 30)
-            for fd, _ in poll.poll(timeout):
+            for fd, _ in poller.poll(timeout):
                 if fd == self._wake_fd:
                     os.eventfd_read(fd)
         self._idle = False
