@@ -105,6 +105,9 @@ static void keep_property(struct walk *walk, const char *name, const uint8_t *va
 	} else if (name[0] == 'c' && strcmp(name, "compatible") == 0) {
 		walk->node.compatible = (const char *)value;
 		walk->node.compatible_length = length;
+	} else if (name[0] == 'i' && strcmp(name, "interrupts") == 0) {
+		if (length >= 2 * sizeof(uint32_t))
+			walk->node.interrupt = big_endian(value + sizeof(uint32_t));
 	} else if (name[0] == '#' && length == sizeof(uint32_t)) {
 		if (strcmp(name, "#address-cells") == 0)
 			cells->address = big_endian(value);

@@ -43,6 +43,21 @@ struct entry_sink {
 		    uint64_t next);
 };
 
+/* What of a file's attributes is about to change. */
+enum file_change_what {
+	FILE_CHANGE_MODE = 1u << 0, /* permission bits */
+	FILE_CHANGE_USER = 1u << 1,
+	FILE_CHANGE_GROUP = 1u << 2,
+	FILE_CHANGE_ACCESSED = 1u << 3,
+	FILE_CHANGE_MODIFIED = 1u << 4,
+};
+
+struct file_change {
+	unsigned what; /* enum file_change_what */
+	uint32_t mode, user, group;
+	int64_t accessed, modified; /* ns since 1970 */
+};
+
 /* The one table that a kind of file fills in. What is absent fails as Linux has it for files that
  * cannot do the thing (noted behind each). */
 struct file_operations {
@@ -70,7 +85,7 @@ struct file_operations {
 	 * file->poll_state. (always readable and writable) */
 	unsigned (*poll)(struct file *file, unsigned flags);
 
-	/* Where mappings get their pages from. (ENODEV) */
+	/* Where mappings get their pages from; NULL where it cannot be so shared. (ENODEV) */
 	struct page_source *(*pages)(struct file *file, bool shared);
 
 	/* The file is being opened; may refuse, and may wait. (nothing to do) */
@@ -81,6 +96,12 @@ struct file_operations {
 
 	/* Bring attributes up to date before they are shown. (they always are) */
 	void (*refresh)(struct file *file);
+
+	/* Attributes are about to change; may refuse. (nothing to do) */
+	int (*change)(struct file *file, const struct file_change *change);
+
+	/* Make what was written outlast a loss of power. (nothing to do) */
+	int (*sync)(struct file *file);
 
 	/* ---- Directories: all of them for a file of type S_IFDIR ---- */
 
@@ -120,6 +141,7 @@ struct file_system {
 				* a colon in it, else "label:[number]"; NULL: "file:[number]" */
 	uint64_t device;       /* st_dev */
 	uint64_t magic;	       /* f_type of statfs */
+	bool read_only;	       /* nothing of it can be changed */
 	void (*release)(struct file *file); /* no reference is left: free it */
 };
 

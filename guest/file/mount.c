@@ -3,11 +3,11 @@
 #include <calypso/log.h>
 #include <file/path.h>
 
-/* The file systems that cover a directory; few, and never taken away. */
+/* The file systems that cover a directory, never taken away: /dev, /proc, directories of the host. */
 static struct mount {
 	struct file *covered;
 	struct file *root;
-} mounts[4];
+} mounts[16];
 static unsigned mount_count;
 
 void path_mount(struct file *covered, struct file *root)

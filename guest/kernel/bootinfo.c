@@ -94,26 +94,55 @@ const char *command_line(void)
 	return phys_to_virt(bootinfo.command_line);
 }
 
-int command_line_find(const char *name, const char **value)
+/* The value of the next `name=value` word from `*at` on, and its length; NULL where there is none.
+ * `*at` moves behind it. */
+static const char *next_value(const char **at, const char *name, size_t *value_length)
 {
 	size_t name_length = strlen(name);
-	int found = -ENOENT;
 
-	for (const char *word = command_line(); *word != 0;) {
+	for (const char *word = *at; *word != 0;) {
 		size_t length = 0;
+		const char *value = NULL;
 
 		while (word[length] != 0 && word[length] != ' ')
 			length++;
 		if (length > name_length && word[name_length] == '=' &&
 		    memcmp(word, name, name_length) == 0) {
-			*value = word + name_length + 1;
-			found = (int)(length - name_length - 1);
+			value = word + name_length + 1;
+			*value_length = length - name_length - 1;
 		}
 		word += length;
 		while (*word == ' ')
 			word++;
+		*at = word;
+		if (value)
+			return value;
+	}
+	return NULL;
+}
+
+int command_line_find(const char *name, const char **value)
+{
+	const char *at = command_line();
+	const char *next;
+	size_t length;
+	int found = -ENOENT;
+
+	while ((next = next_value(&at, name, &length))) {
+		*value = next;
+		found = (int)length;
 	}
 	return found;
+}
+
+void command_line_each(const char *name, void (*act)(const char *value, size_t length))
+{
+	const char *at = command_line();
+	const char *value;
+	size_t length;
+
+	while ((value = next_value(&at, name, &length)))
+		act(value, length);
 }
 
 uint64_t command_line_number(const char *name, uint64_t fallback)

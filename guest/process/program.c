@@ -9,7 +9,7 @@ static int open_interpreter(struct program *program, const char *path, const cha
 	struct file *file;
 	int error = path_find(&process.files, NULL, path, PATH_FOLLOW, &file);
 	if (error != 0) {
-		*problem = "its interpreter is not in the initrd";
+		*problem = "its interpreter is not in the root directory";
 		return error;
 	}
 	error = elf_open(&program->interpreter, file, problem);

@@ -5,6 +5,7 @@
 #include <calypso/lib.h>
 #include <calypso/log.h>
 #include <calypso/text.h>
+#include <file/path.h>
 #include <file/ramfs.h>
 #include <file/stream.h>
 #include <process/process.h>
@@ -80,11 +81,20 @@ static void initialize_process(void)
 		refuse("there is no memory for its descriptors");
 }
 
+/* A program that the VMM has not put into memory is in the root directory. */
+static struct file *program_in_root(void)
+{
+	struct file *file;
+	if (path_find(&process.files, NULL, process.path, PATH_FOLLOW, &file) != 0)
+		refuse("it is not in the root directory");
+	return file;
+}
+
 static struct file *program_file(void)
 {
 	const struct calypso_region *region = bootinfo_find(CALYPSO_REGION_PROGRAM);
 	if (region == NULL)
-		panic("bootinfo has no program");
+		return program_in_root();
 	struct file *file = ramfs_make_image(phys_to_virt(region->physical), region->length, 0755);
 	if (file == NULL)
 		refuse("there is no memory");

@@ -251,4 +251,4 @@ def test_an_interpreter_must_be_there() -> None:
     program = replace(GOOD, segments=(interpreter, CODE, DATA)).build()
     with system(program=program[: -len(path)] + path, arguments=[b"/bin/x"]) as kernel:
         message = ffi.string(kernel.lib.host.message).decode()
-        assert message == "cannot run /bin/x: its interpreter is not in the initrd"
+        assert message == "cannot run /bin/x: its interpreter is not in the root directory"

@@ -85,10 +85,17 @@ RUN_OPTIONS: Final = (
         repeated=True,
     ),
     Option(
+        "--root",
+        TEXT,
+        "DIR[:rw]",
+        "Directory that is the guest's root file system, read-only without rw; IMAGE is a program"
+        " in it.",
+    ),
+    Option(
         "--share",
         TEXT,
         "DIR:TAG[:rw]",
-        "Directory that the guest can mount as TAG by 9P, read-only without rw.",
+        "Directory that the guest has at /mnt/TAG, or can mount as TAG by 9P; read-only without rw.",
         repeated=True,
     ),
     Option(

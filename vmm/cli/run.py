@@ -118,6 +118,7 @@ def _configure(
         board=str(get("board") or ""),
         disks=_texts(get("disk")),
         nets=_texts(get("net")),
+        root=str(get("root") or ""),
         shares=_texts(get("share")),
         vsocks=_texts(get("vsock")),
         devices=_texts(get("device")),

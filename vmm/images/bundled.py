@@ -26,15 +26,24 @@ def firmware_path(name: str) -> str:
     return _artifact(name)
 
 
-def find_image(name: str, arch: Arch | None) -> str:
-    """Return the path that ``name`` means.
+def find_image(name: str, arch: Arch | None, root: str = "") -> tuple[str, str]:
+    """Return what the image is called in its machine, and the path of its file here.
 
     A name with a slash, or of a file that exists here, is a path; else a bundled program for
-    ``arch`` (by default the host's); else a program on PATH.
+    ``arch`` (by default the host's); else a program on PATH. In a machine that has the directory
+    ``root`` as its root, the image is there.
 
     Raises:
-        UsageError: if it is none of them.
+        UsageError: if there is none.
     """
+    if root:
+        from vmm.images.rooted import find_in_root
+
+        return find_in_root(root, name)
+    return name, _find(name, arch)
+
+
+def _find(name: str, arch: Arch | None) -> str:
     if "/" in name or os.path.exists(name):
         return name
     bundled = os.path.join(ARTIFACTS, "programs", arch or host_arch() or X86_64, name)

@@ -38,6 +38,10 @@ PLAIN_DEVICES: Final = (RNG, CONSOLE, BALLOON)
 MIN_CID: Final = 3
 MAX_CID: Final = 0xFFFF_FFFF
 
+# The tag of the root file system, and what tells Calypso's kernel of it.
+ROOT_TAG: Final = "root"
+ROOT_WORDS: Final = f"rootfstype=9p root={ROOT_TAG}"
+
 # Longer tags do not fit the configuration space; guests take no longer ones than this.
 MAX_TAG: Final = 31
 
@@ -114,6 +118,18 @@ def parse_share(text: str) -> ShareOption:
     if not directory or not 0 < len(tag.encode()) <= MAX_TAG:
         raise UsageError(f"--share {text}: write DIR:TAG, or DIR:TAG:rw to let the guest write")
     return ShareOption(directory, tag, writable and last == "rw")
+
+
+def parse_root(text: str) -> ShareOption:
+    """Return what ``--root`` means: ``DIR[:rw]``.
+
+    Raises:
+        UsageError: if it names no directory.
+    """
+    directory = text.removesuffix(":rw").removesuffix(":ro")
+    if not directory:
+        raise UsageError(f"--root {text}: write DIR, or DIR:rw to let the guest write")
+    return ShareOption(directory, ROOT_TAG, text.endswith(":rw"))
 
 
 @value
@@ -199,8 +215,13 @@ class Attachments:
             self._attach_disk(parse_disk(text))
         for text in config.nets:
             self._attach_net(parse_net(text))
-        for text in config.shares:
-            self._attach_share(parse_share(text))
+        shares = [parse_share(text) for text in config.shares]
+        if config.root:
+            shares.insert(0, parse_root(config.root))
+        for number, share in enumerate(shares):
+            if any(share.tag == other.tag for other in shares[:number]):
+                raise UsageError(f"two directories are shared as {share.tag}")
+            self._attach_share(share)
         for text in config.vsocks:
             self._attach_vsock(parse_vsock(text))
         for device in config.devices:

@@ -40,6 +40,8 @@ class MachineConfig:
         board: what the board shall be like, in the words of `vmm.boards.options.parse_board`; what
             they leave open is as the image expects it.
         disks: virtio disks, each as ``--disk`` says it.
+        root: the directory that is the root file system, as ``--root`` says it, or ""; the image
+            is then a program in it.
         shares: directories for the guest to mount by 9P, each as ``--share`` says it.
         vsocks: UNIX sockets for connections with the guest, each as ``--vsock`` says it.
         nets: virtio network interfaces, each as ``--net`` says it.
@@ -62,6 +64,7 @@ class MachineConfig:
     board: str = ""
     disks: tuple[str, ...] = ()
     nets: tuple[str, ...] = ()
+    root: str = ""
     shares: tuple[str, ...] = ()
     vsocks: tuple[str, ...] = ()
     devices: tuple[str | Peripheral, ...] = ()
@@ -73,7 +76,7 @@ class MachineConfig:
     @property
     def attached(self) -> bool:
         """Tell whether any device is added to the board."""
-        return any((self.disks, self.nets, self.shares, self.vsocks, self.devices))
+        return any((self.disks, self.nets, self.root, self.shares, self.vsocks, self.devices))
 
     def check(self) -> MachineConfig:
         """Return the same value.
@@ -91,7 +94,9 @@ class MachineConfig:
             raise UsageError(f"memory of {self.memory} bytes is not a multiple of 4K")
         if self.cpus != 1:
             raise UsageError(f"{self.cpus} vCPUs: this version runs machines of one vCPU only")
-        for text in (self.image, self.command_line, self.trace, *self.arguments):
+        if self.root and self.initrd is not None:
+            raise UsageError("a machine has one root file system: give --root or --initrd")
+        for text in (self.image, self.command_line, self.trace, self.root, *self.arguments):
             if "\0" in text:
                 raise UsageError(
                     "a NUL character cannot be in the image's name, its arguments,"
@@ -199,6 +204,7 @@ _FROM_TOML: Final = {
     "board": _text,
     "disks": _texts,
     "nets": _texts,
+    "root": _text,
     "shares": _texts,
     "vsocks": _texts,
     "devices": _texts,

@@ -104,6 +104,7 @@ class Machine:
         board: str = "",
         disks: Sequence[str] = (),
         nets: Sequence[str] = (),
+        root: str | os.PathLike[str] = "",
         shares: Sequence[str] = (),
         vsocks: Sequence[str] = (),
         devices: Sequence[str | Peripheral] = (),
@@ -129,6 +130,8 @@ class Machine:
                 expects it.
             disks: virtio disks: ``FILE[,ro][,serial=TEXT]``.
             nets: virtio network interfaces: ``tap=NAME[,mac=MAC]``.
+            root: the directory that is the root file system: ``DIR[:rw]``; ``image`` is then a
+                program in it.
             shares: directories for the guest to mount by 9P: ``DIR:TAG[:rw]``.
             vsocks: UNIX sockets for connections with the guest: ``CID=PATH``.
             devices: further devices: ``"rng"``, ``"console"`` or ``"balloon"`` for the virtio
@@ -154,6 +157,7 @@ class Machine:
             board=board,
             disks=tuple(disks),
             nets=tuple(nets),
+            root=os.fspath(root),
             shares=tuple(shares),
             vsocks=tuple(vsocks),
             devices=tuple(devices),
@@ -199,7 +203,8 @@ class Machine:
             raise
 
     def _assemble(self, config: MachineConfig) -> None:
-        with open_image(find_image(config.image, config.arch)) as image:
+        name, path = find_image(config.image, config.arch, config.root)
+        with open_image(path) as image:
             self.arch: Arch = _agree(config, image.arch)
             hypervisor, self.backend_reason = open_backend(config.backend, self.arch)
             self._resources.append(hypervisor)
@@ -231,7 +236,7 @@ class Machine:
             self.board.connect((self.vcpu,))
             if config.attached:
                 self._attach_devices(config)
-            self.loaded = load_image(config, image, self.board, self.memory)
+            self.loaded = load_image(config, name, image, self.board, self.memory)
             if self.loaded.foreign and vm.local_apic:
                 from vmm.machine.halt_watch import HaltWatch
 

@@ -85,18 +85,25 @@ class Payload:
         return None
 
 
-def load_image(config: MachineConfig, image: Image, board: Board, memory: GuestMemory) -> Payload:
-    """Load ``image`` with what its kind needs besides.
+def load_image(
+    config: MachineConfig, name: str, image: Image, board: Board, memory: GuestMemory
+) -> Payload:
+    """Load ``image`` with what its kind needs besides; ``name`` is what a program is told of itself.
 
     Raises:
         UsageError: if it cannot be loaded into this machine.
     """
+    if config.root and image.kind != LINUX_PROGRAM:
+        raise UsageError(
+            f"{image.path} is a {image.kind}: --root is for Linux programs"
+            + (f" ({image.complaint})" if image.complaint else "")
+        )
     if image.kind == CALYPSO_KERNEL:
-        return _load_calypso(config, image, None, board, memory)
+        return _load_calypso(config, name, image, None, board, memory)
     if image.kind == LINUX_PROGRAM:
         _check_interpreter(config, image)
         with open_image(kernel_path(board.arch)) as kernel:
-            return _load_calypso(config, kernel, image, board, memory)
+            return _load_calypso(config, name, kernel, image, board, memory)
     if image.kind == UNKNOWN:
         raise UsageError(image.complaint)
     return _load_foreign(config, image, board, memory)
@@ -116,15 +123,16 @@ def _check_initrd(path: str) -> None:
 def _check_interpreter(config: MachineConfig, program: Image) -> None:
     assert program.elf is not None
     interpreter = program.elf.interpreter()
-    if interpreter is not None and config.initrd is None:
+    if interpreter is not None and config.initrd is None and not config.root:
         raise UsageError(
             f"{program.path} is dynamically linked: give it a root file system that has"
-            f" {interpreter} with --initrd, or link it statically"
+            f" {interpreter} with --root or --initrd, or link it statically"
         )
 
 
 def _load_calypso(
     config: MachineConfig,
+    name: str,
     kernel: Image,
     program: Image | None,
     board: Board,
@@ -135,14 +143,19 @@ def _load_calypso(
     if config.initrd is not None:
         _check_initrd(config.initrd)
 
-    trace = "strace=1" if config.strace else ""
-    command_line = _join(config.command_line, board.kernel_words(), trace)
+    words = [config.command_line, board.kernel_words(), "strace=1" if config.strace else ""]
+    if config.root:
+        from vmm.machine.attachments import ROOT_WORDS
+
+        words.append(ROOT_WORDS)
+    command_line = _join(*words)
     loaded = load(
         memory,
         board.arch,
         kernel,
-        program=program,
-        arguments=(config.image, *config.arguments),
+        # The guest finds a program in its root file system by itself.
+        program=None if config.root else program,
+        arguments=(name, *config.arguments),
         environment=tuple(f"{name}={content}" for name, content in config.environment),
         initrd=config.initrd,
         command_line=command_line,

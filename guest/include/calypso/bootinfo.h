@@ -32,6 +32,9 @@ const char *command_line(void);
  * `*value` pointing into the command line; -ENOENT where there is none. */
 int command_line_find(const char *name, const char **value);
 
+/* Call `act` for the value of each `name=value` word, in order. */
+void command_line_each(const char *name, void (*act)(const char *value, size_t length));
+
 /* The number given by `name=` (decimal, 0x…, 0…), else `fallback`. */
 uint64_t command_line_number(const char *name, uint64_t fallback);
 

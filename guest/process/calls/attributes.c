@@ -140,7 +140,11 @@ static int64_t check_access(int directory, user_t path, int mode, int flags)
 		return error;
 	/* The superuser may do all but execute what nobody may. */
 	bool executable = S_ISDIR(file->mode) || (file->mode & S_IXUGO) != 0;
+	bool content = S_ISREG(file->mode) || S_ISDIR(file->mode) || S_ISLNK(file->mode);
+	bool read_only = content && file->system->read_only;
 	file_put(file);
+	if ((mode & W_OK) != 0 && read_only)
+		return -EROFS;
 	return (mode & X_OK) != 0 && !executable ? -EACCES : 0;
 }
 
@@ -181,11 +185,21 @@ static int64_t change_open(int number, change *change, const void *argument)
 	return open == NULL ? -EBADF : change(open->file, argument);
 }
 
+/* Tell the file system of a change before it is made. */
+static int announce(struct file *file, const struct file_change *change)
+{
+	return file->operations->change == NULL ? 0 : file->operations->change(file, change);
+}
+
 static int64_t change_mode(struct file *file, const void *argument)
 {
 	const uint32_t *mode = argument;
+	struct file_change change = {.what = FILE_CHANGE_MODE, .mode = *mode & S_IALLUGO};
 	if (S_ISLNK(file->mode))
 		return -EOPNOTSUPP;
+	int error = announce(file, &change);
+	if (error != 0)
+		return error;
 	file->mode = (file->mode & S_IFMT) | (*mode & S_IALLUGO);
 	file_changed(file);
 	return 0;
@@ -221,6 +235,15 @@ struct owner {
 static int64_t change_owner(struct file *file, const void *argument)
 {
 	const struct owner *owner = argument;
+	struct file_change change = {
+		.what = (owner->user != UINT32_MAX ? FILE_CHANGE_USER : 0) |
+			(owner->group != UINT32_MAX ? FILE_CHANGE_GROUP : 0),
+		.user = owner->user,
+		.group = owner->group,
+	};
+	int error = announce(file, &change);
+	if (error != 0)
+		return error;
 	if (owner->user != UINT32_MAX)
 		file->user = owner->user;
 	if (owner->group != UINT32_MAX)
@@ -293,8 +316,19 @@ static int64_t change_times(struct file *file, const void *argument)
 	int64_t now = file_now();
 	if (times->of[0].tv_nsec == UTIME_OMIT && times->of[1].tv_nsec == UTIME_OMIT)
 		return 0;
-	set_time(&file->accessed, &times->of[0], now);
-	set_time(&file->modified, &times->of[1], now);
+	struct file_change change = {
+		.what = (times->of[0].tv_nsec != UTIME_OMIT ? FILE_CHANGE_ACCESSED : 0) |
+			(times->of[1].tv_nsec != UTIME_OMIT ? FILE_CHANGE_MODIFIED : 0),
+		.accessed = file->accessed,
+		.modified = file->modified,
+	};
+	set_time(&change.accessed, &times->of[0], now);
+	set_time(&change.modified, &times->of[1], now);
+	int error = announce(file, &change);
+	if (error != 0)
+		return error;
+	file->accessed = change.accessed;
+	file->modified = change.modified;
 	file->changed = now;
 	return 0;
 }

@@ -15,10 +15,12 @@ static int64_t map_file(user_t address, uint64_t length, int protection, int fla
 	struct file *file = open->file;
 	if (file->operations->pages == NULL)
 		return -ENODEV;
+	struct page_source *source = file->operations->pages(file, shared);
+	if (source == NULL)
+		return -ENODEV;
 	if (shared && access == O_RDONLY)
 		flags |= MAP_READ_ONLY;
-	return space_map(address, length, protection, flags, file->operations->pages(file, shared),
-			 offset);
+	return space_map(address, length, protection, flags, source, offset);
 }
 
 SYSCALL6(mmap, user_t, address, uint64_t, length, int, protection, int, flags, int, number,

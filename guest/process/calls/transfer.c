@@ -240,26 +240,28 @@ SYSCALL4(sendfile, int, out_number, int, in_number, user_t, offset_address, uint
 	return sent;
 }
 
-/* ---- Advice and durability: memory needs neither ---- */
+/* ---- Advice and durability ---- */
 
 static int64_t check_descriptor(int number) { return at_open_file(number) == NULL ? -EBADF : 0; }
 
-static int64_t check_durable(int number)
+static int64_t make_durable(int number)
 {
 	struct open_file *open = at_open_file(number);
 	if (open == NULL)
 		return -EBADF;
+	if (open->file->operations->sync != NULL)
+		return open->file->operations->sync(open->file);
 	return S_ISREG(open->file->mode) || S_ISDIR(open->file->mode) ? 0 : -EINVAL;
 }
 
 SYSCALL1(fsync, int, number)
 {
-	return check_durable(number);
+	return make_durable(number);
 }
 
 SYSCALL1(fdatasync, int, number)
 {
-	return check_durable(number);
+	return make_durable(number);
 }
 
 SYSCALL1(syncfs, int, number)

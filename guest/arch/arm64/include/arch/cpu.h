@@ -20,6 +20,12 @@ static inline void arch_pause(void)
 	__asm__ volatile("yield");
 }
 
+/* All loads and stores before it come before all after it, for other processors and devices. */
+static inline void arch_memory_barrier(void)
+{
+	__asm__ volatile("dmb ish" ::: "memory");
+}
+
 /* Ring the doorbell, a register at physical address `where`. The host may have changed any memory
  * afterwards. */
 static inline void arch_doorbell(uint64_t where, uint32_t word)

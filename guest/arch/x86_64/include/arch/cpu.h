@@ -18,6 +18,12 @@ static inline void arch_pause(void)
 	__asm__ volatile("pause");
 }
 
+/* All loads and stores before it come before all after it, for other processors and devices. */
+static inline void arch_memory_barrier(void)
+{
+	__asm__ volatile("lock; addl $0, (%%rsp)" ::: "memory", "cc");
+}
+
 /* Ring the doorbell at I/O port `where`. The host may have changed any memory afterwards. */
 static inline void arch_doorbell(uint64_t where, uint32_t word)
 {
