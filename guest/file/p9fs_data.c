@@ -136,15 +136,23 @@ static int read_pages(struct p9_file *file, uint64_t index, unsigned count)
 	return length < 0 ? (int)length : 0;
 }
 
+/* Of `count` pages from `index` on, how many are missing before the first that is there. */
+static unsigned missing_pages(const struct p9_file *file, uint64_t index, unsigned count)
+{
+	unsigned missing = 0;
+	while (missing < count && page_map_find(&file->pages, index + missing) == NULL)
+		missing++;
+	return missing;
+}
+
 /* The page at `index`, which is within the file, read with up to `wanted` pages behind it. */
 static int get_page(struct p9_file *file, uint64_t index, uint64_t wanted, uint8_t **page)
 {
 	*page = page_map_find(&file->pages, index);
 	if (*page != NULL)
 		return 0;
-	uint64_t end = smaller(page_count(file->file.size), index + smaller(wanted, P9_BUFFERS_MAX));
-	uint64_t there = page_map_next(&file->pages, index);
-	unsigned count = (unsigned)(smaller(end, there) - index);
+	uint64_t room = smaller(page_count(file->file.size) - index, P9_BUFFERS_MAX);
+	unsigned count = missing_pages(file, index, (unsigned)smaller(wanted, room));
 	file->users++;
 	shrink(frame_statistics().total / MEMORY_PART);
 	int error = read_pages(file, index, count);
@@ -301,7 +309,8 @@ static int source_page(struct page_source *source, uint64_t index, physical_t *f
 	if (page == NULL) {
 		/* Those before it will be asked for next. */
 		uint64_t start = ALIGN_DOWN(index, AROUND);
-		if (page_map_next(&file->pages, start) < index)
+		unsigned before = (unsigned)(index - start);
+		if (missing_pages(file, start, before) < before)
 			start = index;
 		int error = get_page(file, start, AROUND - start % AROUND, &page);
 		if (error != 0)

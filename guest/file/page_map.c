@@ -81,6 +81,8 @@ static uint64_t next_below(void *at, unsigned height, uint64_t base, uint64_t in
 	uint64_t span = reach(height - 1);
 	unsigned first = index <= base ? 0 : (unsigned)((index - base) / span);
 	for (unsigned i = first; i < NODE_SLOTS; i++) {
+		if (node->slot[i] == NULL)
+			continue;
 		uint64_t found = next_below(node->slot[i], height - 1, base + i * span, index);
 		if (found != UINT64_MAX)
 			return found;

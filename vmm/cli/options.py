@@ -95,7 +95,8 @@ RUN_OPTIONS: Final = (
         "--share",
         TEXT,
         "DIR:TAG[:rw]",
-        "Directory that the guest has at /mnt/TAG, or can mount as TAG by 9P; read-only without rw.",
+        "Directory that the guest can mount as TAG by 9P, and programs have at /mnt/TAG; read-only"
+        " without rw.",
         repeated=True,
     ),
     Option(

@@ -96,20 +96,23 @@ class MachineConfig:
             raise UsageError(f"{self.cpus} vCPUs: this version runs machines of one vCPU only")
         if self.root and self.initrd is not None:
             raise UsageError("a machine has one root file system: give --root or --initrd")
-        for text in (self.image, self.command_line, self.trace, self.root, *self.arguments):
+        self._check_texts()
+        for name, content in self.environment:
+            if not name or "=" in name or "\0" in name + content:
+                raise UsageError(f"environment variable {name!r} has no valid name or content")
+        return self
+
+    def _check_texts(self) -> None:
+        for text in (self.image, self.command_line, self.trace, *self.arguments):
             if "\0" in text:
                 raise UsageError(
                     "a NUL character cannot be in the image's name, its arguments,"
                     " the kernel's command line or a trace's name"
                 )
         named = [device for device in self.devices if isinstance(device, str)]
-        for text in (*self.disks, *self.nets, *self.shares, *self.vsocks, *named):
+        for text in (*self.disks, *self.nets, self.root, *self.shares, *self.vsocks, *named):
             if "\0" in text:
                 raise UsageError(f"a NUL character cannot be in a device's option: {text!r}")
-        for name, content in self.environment:
-            if not name or "=" in name or "\0" in name + content:
-                raise UsageError(f"environment variable {name!r} has no valid name or content")
-        return self
 
 
 def parse_size(text: str) -> int:

@@ -88,7 +88,7 @@ class Payload:
 def load_image(
     config: MachineConfig, name: str, image: Image, board: Board, memory: GuestMemory
 ) -> Payload:
-    """Load ``image`` with what its kind needs besides; ``name`` is what a program is told of itself.
+    """Load ``image`` with what its kind needs besides; ``name`` is what a program is called.
 
     Raises:
         UsageError: if it cannot be loaded into this machine.

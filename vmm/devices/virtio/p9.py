@@ -17,7 +17,7 @@ from vmm.devices.device import internal
 from vmm.devices.virtio import p9_message as p9
 from vmm.devices.virtio.chain import copy_to
 from vmm.devices.virtio.device import VirtioDevice
-from vmm.devices.virtio.p9_fids import DT_DIR, DT_LNK, FidTable
+from vmm.devices.virtio.p9_fids import DT_DIR, DT_LNK, FidTable, identity
 from vmm.devices.virtio.p9_message import HEADER, QID, MalformedError, Reader, string
 from vmm.devices.virtio.share import child
 
@@ -315,11 +315,11 @@ class P9Device(VirtioDevice):
         room = min(count, self._message_size) - _U32.size
         entries = []
         for position in range(offset, len(fid.entries)):
-            name, inode, kind = fid.entries[position]
+            name, number, kind = fid.entries[position]
             room -= _ENTRY.size + 2 + len(name)
             if room < 0:
                 break
-            qid = QID.pack(_QID_TYPES.get(kind, 0), 0, inode)
+            qid = QID.pack(_QID_TYPES.get(kind, 0), 0, number)
             entries.append(_ENTRY.pack(qid, position + 1, kind) + string(name))
         listing = b"".join(entries)
         return _U32.pack(len(listing)) + listing
@@ -443,9 +443,7 @@ def _qid_of(status: os.stat_result) -> bytes:
     elif stat.S_ISLNK(status.st_mode):
         kind = p9.QID_SYMLINK
     version = status.st_mtime_ns & 0xFFFF_FFFF
-    # Files of other file systems that are mounted inside may have the same inode numbers.
-    path = (status.st_ino ^ status.st_dev << 44) & 0xFFFF_FFFF_FFFF_FFFF
-    return QID.pack(kind, version, path)
+    return QID.pack(kind, version, identity(status.st_dev, status.st_ino))
 
 
 def _error(number: int) -> OSError:

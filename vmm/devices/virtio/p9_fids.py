@@ -33,7 +33,7 @@ class Fid:
         path: where it is.
         fd: its descriptor, once opened; -1 before.
         flags: how it was opened; -1 before.
-        entries: (name, inode, d_type) of what is in it, once it is being listed.
+        entries: (name, identity, d_type) of what is in it, once it is being listed.
     """
 
     __slots__ = ("entries", "fd", "flags", "path")
@@ -123,10 +123,13 @@ class FidTable:
             raise _error(ENOTDIR)
         self._listed -= len(fid.entries)
         fid.entries = []
-        entries = [(b".", status.st_ino, DT_DIR), (b"..", status.st_ino, DT_DIR)]
+        device = status.st_dev
+        own = identity(device, status.st_ino)
+        entries = [(b".", own, DT_DIR), (b"..", own, DT_DIR)]
         with os.scandir(fid.fd) as listing:
             for entry in listing:
-                entries.append((os.fsencode(entry.name), entry.inode(), _type_of(entry)))
+                number = identity(device, entry.inode())
+                entries.append((os.fsencode(entry.name), number, _type_of(entry)))
                 if self._listed + len(entries) > MAX_LISTED:
                     raise _error(EMFILE)
         fid.entries = entries
@@ -157,6 +160,14 @@ class FidTable:
         fid.fd, fid.flags = fd, flags
         self._open += 1
         return os.fstat(fd)
+
+
+def identity(device: int, inode: int) -> int:
+    """Return the number by which a client tells files apart.
+
+    Files of other file systems that are mounted inside may have the same inode numbers.
+    """
+    return (inode ^ device << 44) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _type_of(entry: os.DirEntry[str]) -> int:
