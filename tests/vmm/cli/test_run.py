@@ -130,4 +130,4 @@ def test_dynamic_program_without_its_interpreter_is_refused(tmp_path: Path) -> N
     assert done.returncode == 2
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("vmm: cannot run ")
-    assert "not in the initrd" in line
+    assert "not in the root directory" in line
