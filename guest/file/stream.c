@@ -43,13 +43,11 @@ bool stream_input_ended(void) { return input.ended && input.start == input.end; 
 
 int stream_input_wait(uint64_t deadline)
 {
-	while (!input_fill()) {
-		if (deadline != TIME_FOREVER && time_monotonic() >= deadline)
-			return -EAGAIN;
-		if (poll_wait_for(&stream_input_state, POLLIN, deadline) == -ERESTARTSYS)
-			return -ERESTARTSYS;
-	}
-	return 0;
+	if (input_fill())
+		return 0;
+	if (deadline != TIME_FOREVER && time_monotonic() >= deadline)
+		return -EAGAIN;
+	return poll_wait_for(&stream_input_state, POLLIN, deadline);
 }
 
 int stream_input_byte(void)
@@ -85,13 +83,15 @@ static int input_read(struct file *file, struct io *io, uint64_t offset, unsigne
 	(void)file, (void)offset;
 	if (io->remaining == 0)
 		return 0;
-	int error = stream_input_wait((flags & O_NONBLOCK) != 0 ? 0 : TIME_FOREVER);
-	if (error != 0)
-		return error;
+	while (!input_fill()) {
+		int error = stream_input_wait((flags & O_NONBLOCK) != 0 ? 0 : TIME_FOREVER);
+		if (error != 0)
+			return error;
+	}
 	size_t there = input.end - input.start;
 	size_t count = there < io->remaining ? there : io->remaining;
 	uint64_t before = io->remaining;
-	error = io_put(io, input.bytes + input.start, count);
+	int error = io_put(io, input.bytes + input.start, count);
 	input.start += before - io->remaining;
 	return error;
 }

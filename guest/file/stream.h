@@ -24,8 +24,8 @@ bool stream_input_ended(void);
 /* Look for input where none was buffered: whether some has come, or the end. */
 bool stream_input_arrived(void);
 
-/* Wait for input until `deadline` (TIME_FOREVER: none). 0; -EAGAIN when time is up; -ERESTARTSYS for
- * a signal. */
+/* Wait for input until `deadline` (TIME_FOREVER: none). 0: some has come, which may be taken by now;
+ * -EAGAIN when time is up; -ERESTARTSYS for a signal. */
 int stream_input_wait(uint64_t deadline);
 
 /* Take the next byte of the input; -1 where none is there now. */
