@@ -25,16 +25,13 @@ def busybox(arch: str) -> Path:
     return package("busybox-static", arch) / "bin/busybox"
 
 
-def linux(arch: str, flavour: str = "cloud") -> Path:
-    """Return Debian's kernel, a bzImage (``x86_64``) or an Image (``arm64``).
-
-    ``flavour`` is ``cloud``, for virtual machines, or ``generic``, which has more modules.
+def linux(arch: str) -> Path:
+    """Return Debian's kernel for virtual machines, a bzImage (``x86_64``) or an Image (``arm64``).
 
     Raises:
         DebianError: where it is not in the cache and cannot be fetched.
     """
-    infix = "cloud-" if flavour == "cloud" else ""
-    name = f"linux-image-{infix}{ARCHITECTURES[arch]}"
+    name = f"linux-image-cloud-{ARCHITECTURES[arch]}"
     # The package of this name only depends on the one of the newest version.
     unpacked = _unpacked(name, arch, lambda release: release.dependencies(name)[:1])
     [kernel] = unpacked.glob("boot/vmlinuz-*")

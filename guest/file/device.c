@@ -1,12 +1,17 @@
 /* Character devices and the content of /dev. */
+#include <calypso/hwrng.h>
 #include <calypso/lib.h>
+#include <calypso/time.h>
 #include <file/device.h>
 #include <file/io.h>
 #include <file/tty.h>
 #include <process/random.h>
+#include <process/thread.h>
+#include <uapi/fcntl.h>
 
 #define MEMORY_MAJOR 1 /* as in Linux's list of devices */
 #define TERMINAL_MAJOR 5
+#define MISC_MAJOR 10
 
 static int read_nothing(struct file *file, struct io *io, uint64_t offset, unsigned flags)
 {
@@ -39,10 +44,40 @@ static int read_random(struct file *file, struct io *io, uint64_t offset, unsign
 	return random_read(io);
 }
 
+/* Only numbers that nobody else can know. */
+static int read_trusted_random(struct file *file, struct io *io, uint64_t offset, unsigned flags)
+{
+	(void)file, (void)offset, (void)flags;
+	return random_is_trusted() ? random_read(io) : -EIO;
+}
+
+/* The hardware's own, which has some soon. */
+static int read_hardware(struct file *file, struct io *io, uint64_t offset, unsigned flags)
+{
+	(void)file, (void)offset;
+	while (io->remaining > 0) {
+		uint64_t value;
+		int error = hwrng_read(&value);
+		if (error == -EAGAIN && (flags & O_NONBLOCK) == 0) {
+			uint64_t soon = time_monotonic() + NANOSECONDS_PER_MILLISECOND;
+			error = thread_sleep(soon) == -EINTR ? -ERESTARTSYS : 0;
+		} else if (error == 0) {
+			uint64_t left = io->remaining;
+			error = io_put(io, &value, left < sizeof(value) ? left : sizeof(value));
+		}
+		if (error != 0)
+			return error;
+	}
+	return 0;
+}
+
 static const struct file_operations null_operations = {.read = read_nothing, .write = write_away};
 static const struct file_operations zero_operations = {.read = read_zeros, .write = write_away};
 static const struct file_operations full_operations = {.read = read_zeros, .write = write_full};
-static const struct file_operations random_operations = {.read = read_random, .write = write_away};
+static const struct file_operations random_operations = {.read = read_trusted_random,
+							 .write = write_away};
+static const struct file_operations urandom_operations = {.read = read_random, .write = write_away};
+static const struct file_operations hardware_operations = {.read = read_hardware};
 
 static int open_nothing(struct file *file, unsigned flags)
 {
@@ -63,7 +98,8 @@ static const struct device {
 	{"zero", MEMORY_MAJOR, 5, 0666, &zero_operations},
 	{"full", MEMORY_MAJOR, 7, 0666, &full_operations},
 	{"random", MEMORY_MAJOR, 8, 0666, &random_operations},
-	{"urandom", MEMORY_MAJOR, 9, 0666, &random_operations},
+	{"urandom", MEMORY_MAJOR, 9, 0666, &urandom_operations},
+	{"hwrng", MISC_MAJOR, 183, 0600, &hardware_operations},
 	{"tty", TERMINAL_MAJOR, 0, 0666, &tty_operations},
 	{NULL, TERMINAL_MAJOR, 1, 0600, &tty_operations}, /* tty_console() */
 };

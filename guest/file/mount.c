@@ -85,3 +85,13 @@ int64_t path_of(struct file_context *context, struct file *directory, char *buff
 	memmove(buffer, buffer + finder.start, (size_t)length);
 	return length;
 }
+
+bool path_mounted(unsigned index, struct path_mounted *mounted)
+{
+	if (index >= mount_count)
+		return false;
+	mounted->root = mounts[index].root;
+	if (path_of(file_context(), mounted->root, mounted->path, sizeof(mounted->path)) < 0)
+		strlcpy(mounted->path, "?", sizeof(mounted->path));
+	return true;
+}

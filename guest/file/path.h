@@ -57,6 +57,14 @@ int64_t path_of(struct file_context *context, struct file *directory, char *buff
 /* Whether this is the root of a file system that covers a directory. */
 bool path_is_mounted(const struct file *file);
 
+/* The mounts below the root, by age: the root of the file system and where it is ("?" where that is
+ * too long to tell). False past the last. */
+struct path_mounted {
+	struct file *root;
+	char path[NAME_MAX + 1];
+};
+bool path_mounted(unsigned index, struct path_mounted *mounted);
+
 /* Cover a directory with the root of another file system, for good. */
 void path_mount(struct file *covered, struct file *root);
 

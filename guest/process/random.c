@@ -7,18 +7,27 @@
 #include <calypso/bootinfo.h>
 #include <calypso/chacha20.h>
 #include <calypso/host.h>
+#include <calypso/hwrng.h>
 #include <calypso/lib.h>
+#include <calypso/log.h>
 #include <process/random.h>
 
+#define KEY_SIZE (CHACHA20_KEY_WORDS * sizeof(uint32_t))
 #define BLOCK_SIZE (CHACHA20_BLOCK_WORDS * sizeof(uint32_t))
 
 /* A generator's state lasts for this many blocks of one request. */
 #define BLOCKS_PER_KEY 256
 
+/* After so many keys the sources are mixed in again. */
+#define KEYS_PER_SEED 1024
+
 static const uint32_t nonce[CHACHA20_NONCE_WORDS];
 
 static struct {
 	bool seeded;
+	bool forced; /* by random.seed */
+	bool trusted;
+	unsigned keys_left; /* until the sources are mixed in again */
 	uint32_t key[CHACHA20_KEY_WORDS];
 } generator;
 
@@ -32,9 +41,15 @@ static void erase(void *secret, size_t length)
 	__asm__ volatile("" ::"r"(secret) : "memory");
 }
 
+static bool is_forced(void)
+{
+	const char *value;
+	return command_line_find("random.seed", &value) >= 0;
+}
+
 void random_for_program(uint8_t bytes[RANDOM_FOR_PROGRAM])
 {
-	if (given_to_program) {
+	if (given_to_program || is_forced()) {
 		random_fill(bytes, RANDOM_FOR_PROGRAM);
 		return;
 	}
@@ -43,24 +58,100 @@ void random_for_program(uint8_t bytes[RANDOM_FOR_PROGRAM])
 	given_to_program = true;
 }
 
-/* The half of the VMM's seed that was not given to the program, and as much from the CPU, or from
- * the host where the CPU has none. */
+/* ---- Sources: each fills a key's length, or says that it cannot ---- */
+
+static bool ask_vmm(uint64_t words[KEY_SIZE / 8])
+{
+	uint64_t any = 0;
+	memcpy(words, bootinfo.seed, KEY_SIZE);
+	erase(bootinfo.seed, sizeof(bootinfo.seed));
+	for (unsigned i = 0; i < KEY_SIZE / 8; i++)
+		any |= words[i];
+	return any != 0;
+}
+
+static bool ask_processor(uint64_t words[KEY_SIZE / 8])
+{
+	for (unsigned i = 0; i < KEY_SIZE / 8; i++) {
+		if (!arch_random(&words[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool ask_host(uint64_t words[KEY_SIZE / 8])
+{
+	static uint64_t of_host[KEY_SIZE / 8]; /* the host reads the image, not stacks */
+	bool filled = host_entropy(of_host, KEY_SIZE) == (int64_t)KEY_SIZE;
+	memcpy(words, of_host, KEY_SIZE);
+	erase(of_host, KEY_SIZE);
+	return filled;
+}
+
+static bool ask_device(uint64_t words[KEY_SIZE / 8])
+{
+	for (unsigned i = 0; i < KEY_SIZE / 8; i++) {
+		if (hwrng_read(&words[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Mix a source into the key; whether it had anything. */
+static bool mix(bool (*ask)(uint64_t words[KEY_SIZE / 8]))
+{
+	uint64_t words[KEY_SIZE / 8];
+	uint32_t halves[CHACHA20_KEY_WORDS];
+	uint32_t block[CHACHA20_BLOCK_WORDS];
+	bool filled = ask(words);
+	if (filled) {
+		memcpy(halves, words, sizeof(halves));
+		for (unsigned i = 0; i < CHACHA20_KEY_WORDS; i++)
+			generator.key[i] ^= halves[i];
+		chacha20_block(generator.key, 0, nonce, block);
+		memcpy(generator.key, block, sizeof(generator.key));
+	}
+	erase(words, sizeof(words));
+	erase(halves, sizeof(halves));
+	erase(block, sizeof(block));
+	return filled;
+}
+
+/* ---- The key ---- */
+
+static void force_seed(void)
+{
+	uint64_t number = command_line_number("random.seed", 0);
+	memcpy(generator.key, &number, sizeof(number));
+	generator.forced = true;
+	log_warning("random: the seed is forced: numbers are the same in each run");
+}
+
+/* At first one source besides the VMM's seed will do, and the device, which is slow, waits for the
+ * next time. */
 static void seed(void)
 {
-	uint64_t more[2];
-	static_assert(sizeof(generator.key) - RANDOM_FOR_PROGRAM == sizeof(more), "halves");
-
-	if (!arch_random(&more[0]) || !arch_random(&more[1])) {
-		static uint64_t of_host[2];
-
-		host_entropy(of_host, sizeof(of_host));
-		memcpy(more, of_host, sizeof(more));
-		erase(of_host, sizeof(of_host));
-	}
-	memcpy(generator.key, bootinfo.seed + RANDOM_FOR_PROGRAM, RANDOM_FOR_PROGRAM);
-	memcpy((uint8_t *)generator.key + RANDOM_FOR_PROGRAM, more, sizeof(more));
-	erase(bootinfo.seed, sizeof(bootinfo.seed));
+	bool first = !generator.seeded;
 	generator.seeded = true;
+	generator.keys_left = KEYS_PER_SEED;
+	if (first && is_forced())
+		force_seed();
+	if (generator.forced)
+		return;
+	bool found = first && mix(ask_vmm);
+	bool second = mix(ask_processor) || mix(ask_host);
+	if (!first || !second)
+		second |= mix(ask_device);
+	generator.trusted |= found || second;
+	if (!generator.trusted)
+		log_error("random: there is no source of random numbers");
+}
+
+bool random_is_trusted(void)
+{
+	if (!generator.seeded)
+		seed();
+	return generator.trusted || command_line_number("random.insecure", 0) != 0;
 }
 
 /* Change the generator's key, and give a key for one stream. */
@@ -68,8 +159,9 @@ static void next_key(uint32_t key[CHACHA20_KEY_WORDS])
 {
 	uint32_t block[CHACHA20_BLOCK_WORDS];
 
-	if (!generator.seeded)
+	if (generator.keys_left == 0)
 		seed();
+	generator.keys_left--;
 	chacha20_block(generator.key, 0, nonce, block);
 	memcpy(generator.key, block, sizeof(generator.key));
 	memcpy(key, block + CHACHA20_KEY_WORDS, sizeof(generator.key));

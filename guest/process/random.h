@@ -1,4 +1,10 @@
-/* Random numbers for programs: ChaCha20 with fast key erasure, seeded by the VMM and the CPU. */
+/* Random numbers for programs: ChaCha20 (RFC 8439) with fast key erasure.
+ *
+ * The key is mixed from all there is: the VMM's seed, the processor's generator, the host behind the
+ * doorbell, the hardware generator on the bus; and again after every so much output. On the
+ * kernel's command line, random.seed=NUMBER makes the numbers the same in each run, for tests; and
+ * random.insecure=1 trusts what cannot be trusted.
+ */
 #ifndef PROCESS_RANDOM_H
 #define PROCESS_RANDOM_H
 
@@ -15,5 +21,8 @@ void random_fill(void *to, size_t length);
 
 /* Fill what `io` has left. 0 or -EFAULT. */
 int random_read(struct io *io);
+
+/* Whether nobody else can know the numbers: some source was there, and no seed forced. */
+bool random_is_trusted(void);
 
 #endif

@@ -14,6 +14,7 @@
 
 static struct thread first_thread = {
 	.id = PROCESS_ID,
+	.stack_top = boot_stack_top,
 	.deadline = TIME_FOREVER,
 	.signal_stack.flags = SS_DISABLE,
 };
@@ -66,6 +67,14 @@ struct thread *thread_first_with(bool (*test)(const struct thread *thread, uint6
 	while (thread != NULL && !test(thread, argument))
 		thread = thread->sibling;
 	return thread;
+}
+
+unsigned thread_count(void)
+{
+	unsigned count = 0;
+	for (const struct thread *thread = threads; thread != NULL; thread = thread->sibling)
+		count++;
+	return count;
 }
 
 static bool has_id(const struct thread *thread, uint64_t id) { return (uint64_t)thread->id == id; }
@@ -138,9 +147,8 @@ static struct thread *take_next(void)
 static void enter(struct thread *next, void **save)
 {
 	current_thread = next;
-	execenv_load(&next->auxspcb->execenv);
-	arch_set_auxsp(auxsp_of(next->auxspcb));
-	arch_switch(save, next->auxspcb->context);
+	arch_load_user(&next->user, next->stack_top);
+	arch_switch(save, next->context);
 }
 
 /* Run somebody else until it is this thread's turn again. It is in a list. */
@@ -151,8 +159,8 @@ static void schedule(void)
 	slice_end = 0;
 	if (next == thread)
 		return;
-	execenv_store(&thread->auxspcb->execenv);
-	enter(next, &thread->auxspcb->context);
+	arch_save_user(&thread->user);
+	enter(next, &thread->context);
 }
 
 void thread_yield(void)
@@ -220,25 +228,11 @@ void thread_interrupt(struct thread *thread, uint64_t signals)
 
 /* ---- Beginning and end ---- */
 
-static void set_stack(struct thread *thread, struct stack *stack)
-{
-	thread->stack = stack;
-	thread->auxspcb = auxspcb_of(stack);
-}
-
-void thread_adopt_boot(void)
-{
-	set_stack(&first_thread, &boot_stack);
-	boot_stack.owner = process.name;
-	boot_stack.id = PROCESS_ID;
-}
-
 struct thread *thread_create(const struct trap_frame *frame)
 {
 	struct thread *thread = kcalloc(1, sizeof(*thread));
-	struct stack *stack =
-		thread == NULL ? NULL : stack_allocate(process.name, last_id + 1);
-	if (stack == NULL) {
+	void *stack_top = thread == NULL ? NULL : stack_allocate();
+	if (stack_top == NULL) {
 		kfree(thread);
 		return NULL;
 	}
@@ -246,11 +240,9 @@ struct thread *thread_create(const struct trap_frame *frame)
 	thread->deadline = TIME_FOREVER;
 	thread->blocked = current_thread->blocked;
 	thread->signal_stack.flags = SS_DISABLE;
-	set_stack(thread, stack);
-	thread->auxspcb->execenv.regs = *frame;
-	execenv_store(&thread->auxspcb->execenv);
-	thread->auxspcb->frame = NULL;
-	thread->auxspcb->context = arch_make_context(thread->auxspcb);
+	thread->stack_top = stack_top;
+	thread->context = arch_make_context(stack_top, frame);
+	arch_save_user(&thread->user);
 	thread->sibling = threads;
 	threads = thread;
 	append(&ready, thread);
@@ -267,10 +259,10 @@ static void forget(struct thread *thread)
 	if (thread->list != NULL)
 		remove(thread);
 	signals_forget(&thread->pending);
-	if (thread == &first_thread)
+	if (thread->stack_top == boot_stack_top)
 		return;
 	/* The stack may still be in use for a moment; nobody takes it before the next switch. */
-	stack_free(thread->stack);
+	stack_free(thread->stack_top);
 	kfree(thread);
 }
 
@@ -291,7 +283,7 @@ void thread_exit(int status)
 /* Those that are in a call leave it, for they hold references; the others end where they are. */
 static void end_thread(struct thread *thread)
 {
-	if (thread->auxspcb->frame == NULL) {
+	if (!thread->in_call) {
 		forget(thread);
 		return;
 	}
@@ -309,7 +301,10 @@ void thread_end_others(void)
 	}
 	while (threads->sibling != NULL)
 		thread_yield();
-	current_thread->auxspcb->frame = NULL;
+	/* arch_enter_user begins on the boot stack. */
+	if (current_thread->stack_top != boot_stack_top)
+		stack_free(current_thread->stack_top);
+	current_thread->stack_top = boot_stack_top;
 	current_thread->id = PROCESS_ID;
 	current_thread->clear_id = current_thread->robust_list = 0;
 }

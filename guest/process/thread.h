@@ -8,7 +8,6 @@
 #define PROCESS_THREAD_H
 
 #include <calypso/arch.h>
-#include <calypso/auxsp.h>
 #include <calypso/time.h>
 #include <process/signal.h>
 
@@ -38,6 +37,7 @@ struct thread {
 	user_t futex;
 	uint32_t futex_bits;
 
+	bool in_call; /* serves a system call, and may hold references */
 	bool ending;  /* is to leave that call at once, and to end */
 
 	/* While it does not run */
@@ -45,10 +45,9 @@ struct thread {
 	struct thread *previous, *next;
 	uint64_t deadline; /* when to wake at the latest */
 	int wake_reason;
-
-	/* Its auxiliary stack, whose control block has what the processor holds of it */
-	struct stack *stack;
-	struct auxspcb *auxspcb;
+	void *context;
+	void *stack_top; /* of its kernel stack */
+	struct user_state user;
 };
 
 /* The one that runs. */
@@ -79,9 +78,6 @@ void thread_yield(void);
 /* Before the return to the program: yield where the thread has run for long, let timers expire. */
 void thread_check_time(void);
 
-/* Let the thread that the kernel has booted on be the program's first. */
-void thread_adopt_boot(void);
-
 /* A thread that returns to the program by `frame`, ready to run. NULL: no memory. */
 struct thread *thread_create(const struct trap_frame *frame);
 
@@ -92,6 +88,9 @@ noreturn void thread_exit(int status);
 void thread_end_others(void);
 
 struct thread *thread_find(int id);
+
+/* How many there are. */
+unsigned thread_count(void);
 
 /* Call `act` for each thread until it returns true: that thread, or NULL. */
 struct thread *thread_first_with(bool (*test)(const struct thread *thread, uint64_t argument),

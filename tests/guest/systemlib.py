@@ -23,7 +23,7 @@ from tests.guest.hostlib import FREE, PAGE
 SOURCES = (
     *hostlib.SOURCES,
     *("lib/text.c", "lib/chacha20.c"),
-    *("drivers/virtio_mmio.c", "drivers/virtqueue.c"),
+    *("drivers/hwrng.c", "drivers/virtio_mmio.c", "drivers/virtqueue.c"),
     *(str(path.relative_to(GUEST)) for path in sorted((GUEST / "file").glob("*.c"))),
     *(str(path.relative_to(GUEST)) for path in sorted((GUEST / "process").rglob("*.c"))),
 )

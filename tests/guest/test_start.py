@@ -1,4 +1,4 @@
-"""The program's first stack, and the generator of random numbers behind it."""
+"""The program's first stack."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.guest.systemlib import ARENA, System, ffi, system
+from tests.guest.systemlib import System, system
 
 AT = {
     "PHDR": 3,
@@ -102,47 +102,3 @@ def test_a_stack_has_room_and_an_end() -> None:
         assert kernel.lib.host_store(USER_END - stack_size, 1) == -1  # FAULT_RESOLVED
         for address in (USER_END - stack_size - 1, USER_END - stack_size - guard):
             assert kernel.lib.host_store(address, 1) >= 0
-
-
-def chacha20(key: bytes, counter: int, nonce: bytes) -> bytes:
-    with system() as kernel:
-        block = ffi.new("uint32_t[16]")
-        words = ffi.new("uint32_t[]", struct.unpack("<8I", key))
-        kernel.lib.chacha20_block(words, counter, struct.unpack("<3I", nonce), block)
-        return bytes(ffi.buffer(block))
-
-
-def test_chacha20_of_rfc_8439() -> None:
-    # Section 2.3.2.
-    nonce = bytes.fromhex("000000090000004a00000000")
-    assert chacha20(bytes(range(32)), 1, nonce) == bytes.fromhex(
-        "10f1e7e4d13b5915500fdd1fa32071c4c7d1f4c733c068030422aa9ac3d46c4e"
-        "d2826446079faa0914c2d705d98b02a2b5129cd1de164eb9cbd083e8a2503c4e"
-    )
-    # Appendix A.1, test vectors 1 and 4.
-    assert chacha20(bytes(32), 0, bytes(12)) == bytes.fromhex(
-        "76b8e0ada0f13d90405d6ae55386bd28bdd219b8a08ded1aa836efcc8b770dc7"
-        "da41597c5157488d7724e03fb8d84a376a43b8f41518a11cc387b669b2ee6586"
-    )
-    assert chacha20(b"\x00\xff" + bytes(30), 2, bytes(12)) == bytes.fromhex(
-        "72d54dfbf12ec44b362692df94137f328fea8da73990265ec1bbbea1ae9af0ca"
-        "13b25aa26cb4a648cb9b9d1be65b2c0924a66c54d545ec1b7374f4872e99f096"
-    )
-
-
-def test_random_numbers_come_from_the_seed_and_do_not_repeat() -> None:
-    def draw() -> list[bytes]:
-        with system() as kernel:
-            calls = [kernel.call("getrandom", ARENA, 40_000, 0) for _ in range(2)]
-            assert calls == [40_000, 40_000]
-            first = kernel.get(ARENA, 40_000)
-            kernel.call("getrandom", ARENA, 40_000, 0)
-            return [first, kernel.get(ARENA, 40_000)]
-
-    first, second = draw()
-    assert first != second
-    # No block comes twice, within a call or between calls.
-    blocks = {data[i : i + 64] for data in (first, second) for i in range(0, 40_000, 64)}
-    assert len(blocks) == 2 * 40_000 // 64
-    # With the same seed everywhere, the same numbers.
-    assert draw() == [first, second]

@@ -6,6 +6,7 @@
 #include <calypso/time.h>
 #include <process/random.h>
 #include <process/syscall.h>
+#include <process/system.h>
 
 /* Behaves like this release of Linux, as far as it goes. */
 #define RELEASE "6.1.0-calypso"
@@ -31,16 +32,22 @@ static void set_host_name(char name[UTS_LENGTH])
 	name[length] = '\0';
 }
 
-SYSCALL1(uname, user_t, address)
+void system_describe(struct utsname *name)
 {
-	struct utsname name = {
+	*name = (struct utsname){
 		.sysname = "Linux",
 		.release = RELEASE,
 		.version = "#1 Calypso",
 		.machine = ARCH_MACHINE,
 		.domainname = "(none)",
 	};
-	set_host_name(name.nodename);
+	set_host_name(name->nodename);
+}
+
+SYSCALL1(uname, user_t, address)
+{
+	struct utsname name;
+	system_describe(&name);
 	return user_put(address, &name);
 }
 
@@ -65,6 +72,8 @@ SYSCALL3(getrandom, user_t, buffer, uint64_t, length, unsigned, flags)
 	struct iovec segment = {buffer, length};
 	struct io io = io_program(&segment);
 	uint64_t before = io.remaining;
+	if ((flags & GRND_RANDOM) != 0 && !random_is_trusted())
+		return -EIO;
 	int error = random_read(&io);
 	return before > io.remaining || error == 0 ? (int64_t)(before - io.remaining) : error;
 }

@@ -8,6 +8,4 @@
 /* What bootinfo's `console` is, at an I/O port. */
 #define ARCH_CONSOLE_DRIVER ns16550_driver
 
-#define AUXSPCB_SIZE 720 /* of struct auxspcb */
-
 #endif

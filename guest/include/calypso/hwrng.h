@@ -1,0 +1,11 @@
+/* The hardware random number generator (vmm/devices/hwrng.py). */
+#ifndef CALYPSO_HWRNG_H
+#define CALYPSO_HWRNG_H
+
+#include <calypso/types.h>
+
+/* Eight random bytes of the device. 0; -ENODEV where there is none; -EAGAIN while it has no fresh
+ * ones; -EIO once each time its source has failed. */
+int hwrng_read(uint64_t *value);
+
+#endif
