@@ -1,6 +1,6 @@
 """Builds the guest: kernels, firmware and bundled programs, for every architecture.
 
-    python guest/build.py [--out DIR] [--jobs N] [--verbose]
+    python guest/build.py [--out DIR] [--jobs N] [--verbose] [--stack-guards BELOW,ABOVE]
 
 The compiler and linker are those of the `ziglang` package; nothing else is needed. Products:
 
@@ -58,6 +58,8 @@ KERNEL_FLAGS = (
     "-fno-omit-frame-pointer",
     "-momit-leaf-frame-pointer",
 )
+# Pages below and above each stack that are never mapped.
+STACK_GUARDS = (1, 1)
 LINK_FLAGS = ("--build-id=none", "--gc-sections", "-z", "max-page-size=4096", "-z", "noexecstack")
 
 
@@ -167,10 +169,18 @@ def sources(directory: Path, *, deep: bool = True) -> list[Path]:
 
 
 def kernel_steps(
-    arch: Architecture, output: Path, directories: Sequence[Path] = KERNEL_DIRECTORIES
+    arch: Architecture,
+    output: Path,
+    directories: Sequence[Path] = KERNEL_DIRECTORIES,
+    guards: tuple[int, int] = STACK_GUARDS,
 ) -> list[Step]:
-    """Return the steps that make a kernel from the architecture's directory and these."""
+    """Return the steps that make a kernel from the architecture's directory and these.
+
+    ``guards`` are the numbers of guard pages below and above a stack.
+    """
+    below, above = guards
     flags = (
+        *(f"-DSTACK_GUARDS_BELOW={below}", f"-DSTACK_GUARDS_ABOVE={above}"),
         *KERNEL_FLAGS,
         *arch.flags,
         *arch.kernel_flags,
@@ -187,6 +197,7 @@ def kernel_steps(
         *(zig(), "ld.lld", *LINK_FLAGS, "--orphan-handling=error", "-T", str(script)),
         f"--defsym=KERNEL_PHYSICAL={arch.kernel_physical:#x}",
         f"--defsym=DIRECT_MAP_BASE={arch.direct_map:#x}",
+        *(f"--defsym=STACK_GUARDS_BELOW={below}", f"--defsym=STACK_GUARDS_ABOVE={above}"),
         *("-o", str(output), *(str(step.output) for step in objects)),
     ]
     inputs = [script, *(step.output for step in objects)]
@@ -347,19 +358,39 @@ def build(steps: list[Step], *, jobs: int | None = None, verbose: bool = False) 
     return problems
 
 
+def guard_pages(text: str) -> tuple[int, int]:
+    """Return the two numbers of ``BELOW,ABOVE``.
+
+    Raises:
+        ValueError: if there are not two, or one is not between 1 and 1024.
+    """
+    below, above = map(int, text.split(","))
+    if not (1 <= below <= 1024 and 1 <= above <= 1024):
+        raise ValueError(text)
+    return below, above
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Build; return the exit status."""
     parser = argparse.ArgumentParser(description="Build the guest's kernels and programs.")
     parser.add_argument("--out", type=Path, default=ROOT / "vmm/artifacts", metavar="DIR")
     parser.add_argument("--jobs", type=int, metavar="N", help="commands at once (default: CPUs)")
     parser.add_argument("--verbose", action="store_true", help="print the commands")
+    parser.add_argument(
+        "--stack-guards",
+        type=guard_pages,
+        default=STACK_GUARDS,
+        metavar="BELOW,ABOVE",
+        help="guard pages around each stack of the kernel (default: 1,1)",
+    )
     options = parser.parse_args(arguments)
     out = options.out.resolve()
 
     try:
         steps = firmware_steps(out)
         for arch in ARCHITECTURES:
-            steps += kernel_steps(arch, out / f"kernel-{arch.name}.elf")
+            kernel = out / f"kernel-{arch.name}.elf"
+            steps += kernel_steps(arch, kernel, guards=options.stack_guards)
             steps += program_steps(arch, out)
         problems = build(steps, jobs=options.jobs, verbose=options.verbose)
     except BuildError as error:

@@ -25,13 +25,16 @@ def busybox(arch: str) -> Path:
     return package("busybox-static", arch) / "bin/busybox"
 
 
-def linux(arch: str) -> Path:
-    """Return Debian's kernel for virtual machines, a bzImage (``x86_64``) or an Image (``arm64``).
+def linux(arch: str, flavour: str = "cloud") -> Path:
+    """Return Debian's kernel, a bzImage (``x86_64``) or an Image (``arm64``).
+
+    ``flavour`` is ``cloud``, for virtual machines, or ``generic``, which has more modules.
 
     Raises:
         DebianError: where it is not in the cache and cannot be fetched.
     """
-    name = f"linux-image-cloud-{ARCHITECTURES[arch]}"
+    infix = "cloud-" if flavour == "cloud" else ""
+    name = f"linux-image-{infix}{ARCHITECTURES[arch]}"
     # The package of this name only depends on the one of the newest version.
     unpacked = _unpacked(name, arch, lambda release: release.dependencies(name)[:1])
     [kernel] = unpacked.glob("boot/vmlinuz-*")

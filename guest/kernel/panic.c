@@ -4,7 +4,6 @@
  * the symbols beside them.
  */
 #include <calypso/arch.h>
-#include <calypso/boot.h>
 #include <calypso/bootinfo.h>
 #include <calypso/console.h>
 #include <calypso/fault.h>
@@ -25,21 +24,13 @@ struct frame_record {
 	uint64_t return_address;
 };
 
-static bool is_in_stack(uint64_t address, const char *bottom, const char *top)
-{
-	return address >= (uintptr_t)bottom &&
-	       address + sizeof(struct frame_record) <= (uintptr_t)top;
-}
-
 /* Records lie in the kernel's stacks, deeper ones at lower addresses. */
 static bool is_record(const struct frame_record *record)
 {
 	uint64_t address = (uintptr_t)record;
 
-	return address % sizeof(uint64_t) == 0 &&
-	       (is_in_stack(address, boot_stack, boot_stack_top) ||
-		is_in_stack(address, fatal_stack, fatal_stack_top) ||
-		(stack_contains(address) && stack_contains(address + sizeof(*record) - 1)));
+	return address % sizeof(uint64_t) == 0 && stack_contains(address) &&
+	       stack_contains(address + sizeof(*record) - 1);
 }
 
 static void add_backtrace(struct text *text, const struct frame_record *record)

@@ -78,6 +78,23 @@ void rank_tree_insert(struct rank_tree *tree, struct rank_node *node, struct ran
 	}
 }
 
+bool rank_tree_add(struct rank_tree *tree, struct rank_node *node, rank_compare *compare,
+		   uint64_t key)
+{
+	struct rank_node **link = &tree->root, *parent = NULL;
+
+	while (*link) {
+		int order = compare(*link, key);
+
+		if (order == 0)
+			return false;
+		parent = *link;
+		link = &parent->child[order < 0];
+	}
+	rank_tree_insert(tree, node, parent, link);
+	return true;
+}
+
 /* The child of `parent` on `side` is a 3-child, its sibling a 1-child that is no 2,2-node. */
 static void remove_rotate(struct rank_tree *tree, struct rank_node *parent, int side)
 {
@@ -162,6 +179,43 @@ void rank_tree_remove(struct rank_tree *tree, struct rank_node *node)
 	}
 	if (parent)
 		remove_rebalance(tree, parent, side);
+}
+
+/* The last node that is on `side` of the key, or has it. */
+static struct rank_node *nearest(const struct rank_tree *tree, rank_compare *compare, uint64_t key,
+				 int side)
+{
+	struct rank_node *node = tree->root, *best = NULL;
+
+	while (node) {
+		int order = compare(node, key);
+
+		if (order == 0)
+			return node;
+		if ((order > 0) == side)
+			best = node;
+		node = node->child[order < 0];
+	}
+	return best;
+}
+
+struct rank_node *rank_tree_at_or_below(const struct rank_tree *tree, rank_compare *compare,
+					uint64_t key)
+{
+	return nearest(tree, compare, key, SMALLER);
+}
+
+struct rank_node *rank_tree_at_or_above(const struct rank_tree *tree, rank_compare *compare,
+					uint64_t key)
+{
+	return nearest(tree, compare, key, GREATER);
+}
+
+struct rank_node *rank_tree_find(const struct rank_tree *tree, rank_compare *compare, uint64_t key)
+{
+	struct rank_node *node = nearest(tree, compare, key, SMALLER);
+
+	return node && compare(node, key) == 0 ? node : NULL;
 }
 
 static struct rank_node *outermost(struct rank_node *node, int side)

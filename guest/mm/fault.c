@@ -2,6 +2,7 @@
 #include <calypso/arch.h>
 #include <calypso/boot.h>
 #include <calypso/fault.h>
+#include <calypso/lib.h>
 #include <calypso/log.h>
 #include <calypso/stack.h>
 
@@ -47,6 +48,8 @@ bool fault_resolve(struct trap_frame *frame, uint64_t address, unsigned access)
 	/* The initial tables may lack what the kernel's have. */
 	if (paging_activate())
 		return true;
+	if (stack_grow(address))
+		return true;
 	/* The kernel reaches the program's memory only where it may fault. */
 	if (address < USER_END && find_fixup(frame_pc(frame)))
 		return space_fault(address, access) == FAULT_RESOLVED || fault_fix(frame);
@@ -54,12 +57,26 @@ bool fault_resolve(struct trap_frame *frame, uint64_t address, unsigned access)
 	return false;
 }
 
+/* "hello/3": the third thread of the program; "boot": what has only one. */
+static const char *stack_name(const struct stack *stack)
+{
+	static char name[32];
+
+	snprintf(name, sizeof(name), stack->id == 0 ? "%s" : "%s/%d", stack->owner, stack->id);
+	return name;
+}
+
 void fault_check_stacks(const struct trap_frame *frame, uint64_t address)
 {
-	if (address - (uintptr_t)boot_stack_guard < PAGE_SIZE)
-		panic_at(frame, "stack overflow in the boot thread, guard at 0x%016lx", address);
-	if (stack_is_guard(address))
-		panic_at(frame, "stack overflow in a thread, guard at 0x%016lx", address);
+	const struct stack *stack = stack_find(address);
+
+	if (!stack || stack_contains(address))
+		return;
+	if (address >= stack->bottom && address < stack->top)
+		panic_at(frame, "no memory for the stack of thread %s", stack_name(stack));
+	panic_at(frame, "stack %s in thread %s, guard at 0x%016lx, pc 0x%016lx",
+		 address < stack->bottom ? "overflow" : "underflow", stack_name(stack), address,
+		 frame_pc(frame));
 }
 
 const char *fault_access_name(unsigned access)

@@ -19,7 +19,6 @@ struct process {
 	struct file *executable;
 	const char *path;	     /* of the executable, as /proc/self/exe tells it */
 	char name[TASK_NAME_LENGTH]; /* prctl(PR_SET_NAME) */
-	struct trap_frame *frame;    /* of the system call that is being served */
 	/* Strings on the program's stack: arguments, then the environment up to `strings_end`. */
 	user_t arguments;
 	user_t environment;
@@ -27,6 +26,9 @@ struct process {
 };
 
 extern struct process process;
+
+/* The registers of the program in the system call that the running thread serves. */
+static inline struct trap_frame *syscall_frame(void) { return current_thread->auxspcb->frame; }
 
 /* End the program by itself (exit_group). */
 noreturn void process_exit(int status);

@@ -73,6 +73,7 @@ static void initialize_process(void)
 	process.path = absolute_path(given);
 	strlcpy(process.name, strrchr(process.path, '/') + 1, sizeof(process.name));
 	process.files.umask = 022;
+	thread_adopt_boot();
 	set_limits();
 	if (strace_is_wanted())
 		syscall_record();
@@ -115,5 +116,5 @@ void program_start(void)
 	if (program_load(&program, &arguments, &problem) != 0)
 		refuse("%s", problem);
 	program_close(&program);
-	arch_enter_user(program.entry, program.sp);
+	arch_enter_user(program.entry, program.sp, auxsp_of(current_thread->auxspcb));
 }

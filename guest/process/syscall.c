@@ -52,20 +52,23 @@ static void finish(struct trap_frame *frame, int64_t result)
 		signal_deliver(frame, restartable);
 }
 
+/* Serve a call for which `frame` is to be had by syscall_frame. Calls nest. */
+static int64_t serve(syscall_handler *handler, struct trap_frame *frame, const uint64_t argument[6])
+{
+	struct auxspcb *auxspcb = current_thread->auxspcb;
+	struct trap_frame *outer = auxspcb->frame;
+	auxspcb->frame = frame;
+	int64_t result = handler(argument);
+	auxspcb->frame = outer;
+	if (unlikely(current_thread->ending))
+		thread_exit(0);
+	return result;
+}
+
 static void read_arguments(const struct trap_frame *frame, uint64_t argument[6])
 {
 	for (unsigned i = 0; i < 6; i++)
 		argument[i] = frame_syscall_argument(frame, i);
-}
-
-static int64_t serve(syscall_handler *handler, const uint64_t argument[6])
-{
-	current_thread->in_call = true;
-	int64_t result = handler(argument);
-	current_thread->in_call = false;
-	if (unlikely(current_thread->ending))
-		thread_exit(0);
-	return result;
 }
 
 /* A call that is missing, or recorded. */
@@ -76,11 +79,10 @@ static void dispatch_unusual(struct trap_frame *frame)
 	bool recorded = direct_calls == 0;
 	uint64_t argument[6];
 	read_arguments(frame, argument);
-	process.frame = frame;
 	if (recorded)
 		strace_begin(call, number, argument);
 	bool is_served = call != NULL && call->handler != NULL;
-	int64_t result = is_served ? serve(call->handler, argument) : missing(number);
+	int64_t result = is_served ? serve(call->handler, frame, argument) : missing(number);
 	if (recorded)
 		strace_end(call, number, argument, result);
 	frame_set_result(frame, result);
@@ -97,8 +99,7 @@ void syscall_dispatch(struct trap_frame *frame)
 	}
 	uint64_t argument[6];
 	read_arguments(frame, argument);
-	process.frame = frame;
-	int64_t result = serve(syscalls[number].handler, argument);
+	int64_t result = serve(syscalls[number].handler, frame, argument);
 	frame_set_result(frame, result);
 	finish(frame, result);
 }

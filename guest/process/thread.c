@@ -14,7 +14,6 @@
 
 static struct thread first_thread = {
 	.id = PROCESS_ID,
-	.stack_top = boot_stack_top,
 	.deadline = TIME_FOREVER,
 	.signal_stack.flags = SS_DISABLE,
 };
@@ -147,8 +146,9 @@ static struct thread *take_next(void)
 static void enter(struct thread *next, void **save)
 {
 	current_thread = next;
-	arch_load_user(&next->user, next->stack_top);
-	arch_switch(save, next->context);
+	execenv_load(&next->auxspcb->execenv);
+	arch_set_auxsp(auxsp_of(next->auxspcb));
+	arch_switch(save, next->auxspcb->context);
 }
 
 /* Run somebody else until it is this thread's turn again. It is in a list. */
@@ -159,8 +159,8 @@ static void schedule(void)
 	slice_end = 0;
 	if (next == thread)
 		return;
-	arch_save_user(&thread->user);
-	enter(next, &thread->context);
+	execenv_store(&thread->auxspcb->execenv);
+	enter(next, &thread->auxspcb->context);
 }
 
 void thread_yield(void)
@@ -228,11 +228,25 @@ void thread_interrupt(struct thread *thread, uint64_t signals)
 
 /* ---- Beginning and end ---- */
 
+static void set_stack(struct thread *thread, struct stack *stack)
+{
+	thread->stack = stack;
+	thread->auxspcb = auxspcb_of(stack);
+}
+
+void thread_adopt_boot(void)
+{
+	set_stack(&first_thread, &boot_stack);
+	boot_stack.owner = process.name;
+	boot_stack.id = PROCESS_ID;
+}
+
 struct thread *thread_create(const struct trap_frame *frame)
 {
 	struct thread *thread = kcalloc(1, sizeof(*thread));
-	void *stack_top = thread == NULL ? NULL : stack_allocate();
-	if (stack_top == NULL) {
+	struct stack *stack =
+		thread == NULL ? NULL : stack_allocate(process.name, last_id + 1);
+	if (stack == NULL) {
 		kfree(thread);
 		return NULL;
 	}
@@ -240,9 +254,11 @@ struct thread *thread_create(const struct trap_frame *frame)
 	thread->deadline = TIME_FOREVER;
 	thread->blocked = current_thread->blocked;
 	thread->signal_stack.flags = SS_DISABLE;
-	thread->stack_top = stack_top;
-	thread->context = arch_make_context(stack_top, frame);
-	arch_save_user(&thread->user);
+	set_stack(thread, stack);
+	thread->auxspcb->execenv.regs = *frame;
+	execenv_store(&thread->auxspcb->execenv);
+	thread->auxspcb->frame = NULL;
+	thread->auxspcb->context = arch_make_context(thread->auxspcb);
 	thread->sibling = threads;
 	threads = thread;
 	append(&ready, thread);
@@ -259,10 +275,10 @@ static void forget(struct thread *thread)
 	if (thread->list != NULL)
 		remove(thread);
 	signals_forget(&thread->pending);
-	if (thread->stack_top == boot_stack_top)
+	if (thread == &first_thread)
 		return;
 	/* The stack may still be in use for a moment; nobody takes it before the next switch. */
-	stack_free(thread->stack_top);
+	stack_free(thread->stack);
 	kfree(thread);
 }
 
@@ -283,7 +299,7 @@ void thread_exit(int status)
 /* Those that are in a call leave it, for they hold references; the others end where they are. */
 static void end_thread(struct thread *thread)
 {
-	if (!thread->in_call) {
+	if (thread->auxspcb->frame == NULL) {
 		forget(thread);
 		return;
 	}
@@ -301,10 +317,7 @@ void thread_end_others(void)
 	}
 	while (threads->sibling != NULL)
 		thread_yield();
-	/* arch_enter_user begins on the boot stack. */
-	if (current_thread->stack_top != boot_stack_top)
-		stack_free(current_thread->stack_top);
-	current_thread->stack_top = boot_stack_top;
+	current_thread->auxspcb->frame = NULL;
 	current_thread->id = PROCESS_ID;
 	current_thread->clear_id = current_thread->robust_list = 0;
 }

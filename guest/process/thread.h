@@ -8,6 +8,7 @@
 #define PROCESS_THREAD_H
 
 #include <calypso/arch.h>
+#include <calypso/auxsp.h>
 #include <calypso/time.h>
 #include <process/signal.h>
 
@@ -37,7 +38,6 @@ struct thread {
 	user_t futex;
 	uint32_t futex_bits;
 
-	bool in_call; /* serves a system call, and may hold references */
 	bool ending;  /* is to leave that call at once, and to end */
 
 	/* While it does not run */
@@ -45,9 +45,10 @@ struct thread {
 	struct thread *previous, *next;
 	uint64_t deadline; /* when to wake at the latest */
 	int wake_reason;
-	void *context;
-	void *stack_top; /* of its kernel stack */
-	struct user_state user;
+
+	/* Its auxiliary stack, whose control block has what the processor holds of it */
+	struct stack *stack;
+	struct auxspcb *auxspcb;
 };
 
 /* The one that runs. */
@@ -77,6 +78,9 @@ void thread_yield(void);
 
 /* Before the return to the program: yield where the thread has run for long, let timers expire. */
 void thread_check_time(void);
+
+/* Let the thread that the kernel has booted on be the program's first. */
+void thread_adopt_boot(void);
 
 /* A thread that returns to the program by `frame`, ready to run. NULL: no memory. */
 struct thread *thread_create(const struct trap_frame *frame);

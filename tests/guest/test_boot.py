@@ -103,10 +103,54 @@ def test_a_program_counter_outside_both_halves_is_the_programs_fault(
     assert re.match(r"program fault \d at 0x8000000000000000\n", experiments.panic("enter-hole"))
 
 
-@pytest.mark.parametrize("name", ["overflow-stack", "overflow-boot-stack"])
-def test_a_stack_overflow_is_named(experiments: Experiments, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "thread"),
+    [
+        ("overflow-stack", "boot"),
+        ("overflow-boot-stack", "boot"),
+        ("overflow-thread", "test/7"),
+    ],
+)
+def test_a_stack_overflow_is_named(
+    experiments: Experiments, kernels: dict[str, Path], arch: str, name: str, thread: str
+) -> None:
     message = experiments.panic(name)
-    assert message.startswith("stack overflow in the boot thread, guard at 0xffff")
+    found = re.match(
+        rf"stack overflow in thread {thread}, guard at 0xffff([0-9a-f]{{12}}), "
+        r"pc 0x([0-9a-f]{16})\n",
+        message,
+    )
+    assert found is not None, message
+    assert symbol(kernels[arch], int(found[2], 16)) == "recurse_from"
+
+
+def test_a_stack_underflow_is_named(experiments: Experiments) -> None:
+    message = experiments.panic("underflow-thread")
+    assert message.startswith("stack underflow in thread test/7, guard at 0xffff")
+
+
+@pytest.mark.parametrize("name", ["stack-grows", "exhaust-stacks", "nest-faults"])
+def test_stacks(experiments: Experiments, name: str) -> None:
+    experiments.passes(name, memory="4M")
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "guards"),
+    [
+        ("", b"1 1"),
+        ("stack.guards=8", b"8 1"),
+        ("stack.guards=2,3", b"2 3"),
+        ("stack.guards=,4", b"1 4"),
+        ("stack.guards=0,0", b"0 0"),
+        ("stack.guards=none", b"1 1"),
+    ],
+)
+def test_three_kinds_of_stacks(
+    kernels: dict[str, Path], arch: str, cmdline: str, guards: bytes
+) -> None:
+    experiments = Experiments(kernels[arch], "unicorn")
+    log = experiments.passes("stack-modes", cmdline=f"loglevel=3 {cmdline}").console.log
+    assert b"guards " + guards + b"\n" in log
 
 
 def test_a_panic_shows_what_where_and_who_called(

@@ -36,7 +36,8 @@ def test_segments_are_where_the_vmm_puts_them(kernel: ELFFile, arch: str) -> Non
     physical, direct_map = KERNEL_ADDRESSES[arch]
     loads = [s for s in kernel.iter_segments() if s["p_type"] == "PT_LOAD"]
     assert loads[0]["p_paddr"] == physical
-    assert [segment["p_flags"] for segment in loads] == [5, 4, 6, 0, 6]  # RX, R, RW, guard, RW
+    # Text, constants, data; guards around the stacks of emergencies and of boot.
+    assert [segment["p_flags"] for segment in loads] == [5, 4, 6, 0, 6, 0, 6, 0]
     end = 0
     for segment in loads:
         assert segment["p_vaddr"] == segment["p_paddr"] + direct_map
@@ -143,3 +144,17 @@ def test_the_exit_status_tells(tmp_path: Path) -> None:
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     assert result.returncode == 2
     assert "--jobs" in result.stderr
+
+
+def test_guard_pages_are_an_option_of_the_build(arch: str) -> None:
+    architecture = next(known for known in build.ARCHITECTURES if known.name == arch)
+    *compilations, link = build.kernel_steps(architecture, Path("kernel.elf"), guards=(4, 2))
+    for step in compilations:
+        assert {"-DSTACK_GUARDS_BELOW=4", "-DSTACK_GUARDS_ABOVE=2"} <= set(step.command)
+    assert {"--defsym=STACK_GUARDS_BELOW=4", "--defsym=STACK_GUARDS_ABOVE=2"} <= set(link.command)
+
+
+@pytest.mark.parametrize("text", ["", "1", "0,1", "1,2000", "1,2,3", "a,b"])
+def test_guard_pages_that_cannot_be(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - argparse makes the message
+        build.guard_pages(text)

@@ -7,7 +7,7 @@ from bdb import BdbQuit
 import click
 
 from vmm.errors import UsageError
-from vmm.trace.listing import describe_access, describe_fields, list_records
+from vmm.trace.listing import NS, describe_access, describe_fields, list_records
 from vmm.trace.reader import Trace
 from vmm.trace.replay import Difference, Replay
 from vmm.trace.selection import KINDS, Selection
@@ -19,6 +19,8 @@ from vmm.trace.statistics import histogram, tabulate
 @click.option("--device", "devices", multiple=True, metavar="NAME", help="Only this device.")
 @click.option("--register", "registers", multiple=True, metavar="NAME", help="Only this register.")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this kind.")
+@click.option("--since", type=float, default=0.0, metavar="S", help="Only from S seconds on.")
+@click.option("--until", type=float, metavar="S", help="Only before S seconds.")
 @click.option("--stats", is_flag=True, help="How often each register was accessed, how long.")
 @click.option("--histogram", "bars", is_flag=True, help="How durations are distributed.")
 @click.option("--html", type=click.Path(), metavar="OUT", help="Write a timeline for a browser.")
@@ -34,6 +36,8 @@ def trace(
     devices: tuple[str, ...],
     registers: tuple[str, ...],
     kinds: tuple[str, ...],
+    since: float,
+    until: float | None,
     stats: bool,
     bars: bool,
     html: str | None,
@@ -49,10 +53,10 @@ def trace(
         click.echo(f"vmm: {file}: the last record is not whole", err=True)
     if replayed:
         return _replay(recorded, replayed, pdb)
-    words = [f"{device}.{register}" for device in devices or "*" for register in registers or "*"]
+    words = [f"{device}.{name}" for device in devices or "*" for name in registers or "*"]
     selection = Selection([*words, *(f"kind={kind}" for kind in kinds)])
-    narrowed = devices or registers or kinds
-    records = [r for r in recorded.records if not narrowed or selection.wants(r)]
+    first, last = since * NS, float("inf") if until is None else until * NS
+    records = [r for r in recorded.records if first <= r["t"] < last and selection.wants(r)]
     if html:
         _write_html(recorded, records, html)
     for line in tabulate(records) if stats else ():

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from vmm.trace.reader import Record, Trace
 
-_NS: Final = 1_000_000_000
+NS: Final = 1_000_000_000
 _SHOWN_DESCRIPTORS: Final = 8
 
 
@@ -18,7 +18,7 @@ def list_records(trace: Trace, records: list[Record]) -> Iterator[str]:
     for record in records:
         where = trace.place(record)
         cpu = f"cpu{record['vcpu']}" if "vcpu" in record else "-"
-        line = f"{record['t'] / _NS:12.6f} {cpu:>4}  {describe(record)}"
+        line = f"{record['t'] / NS:12.6f} {cpu:>4}  {describe(record)}"
         yield f"{line:<84}  {where}".rstrip()
 
 

@@ -25,6 +25,20 @@ arch_switch:
 	ret
 	.size	arch_switch, . - arch_switch
 
+/* void arch_call_on_stack(void *stack_top, void (*act)(uint64_t argument), uint64_t argument) */
+	.globl	arch_call_on_stack
+	.type	arch_call_on_stack, @function
+arch_call_on_stack:
+	stp	x29, x30, [sp, #-16]!
+	mov	x29, sp
+	mov	sp, x0
+	mov	x0, x2
+	blr	x1
+	mov	sp, x29
+	ldp	x29, x30, [sp], #16
+	ret
+	.size	arch_call_on_stack, . - arch_call_on_stack
+
 /* void arch_fp_save(struct fp_state *state) */
 	.globl	arch_fp_save
 	.type	arch_fp_save, @function

@@ -26,7 +26,7 @@
 #define CNTKCTL_EL0VCTEN (1ull << 1) /* the program may read the virtual counter */
 
 extern const char trap_stubs[];
-noreturn void enter_user(user_t pc, user_t sp);
+noreturn void enter_user(user_t pc, user_t sp, void *auxsp);
 
 void arch_initialize(void)
 {
@@ -38,10 +38,15 @@ void arch_initialize(void)
 	__asm__ volatile("msr daifclr, #4; isb" ::: "memory"); /* SError is never a surprise */
 }
 
-void arch_enter_user(user_t pc, user_t sp)
+void arch_set_auxsp(void *auxsp)
+{
+	(void)auxsp; /* is the stack pointer itself, once the thread has returned */
+}
+
+void arch_enter_user(user_t pc, user_t sp, void *auxsp)
 {
 	paging_activate();
-	enter_user(pc, sp);
+	enter_user(pc, sp, auxsp);
 }
 
 void arch_sync_code(const void *code, size_t length)

@@ -6,10 +6,6 @@
 #define FRAME_PSTATE 264
 #define FRAME_ESR 272
 
-/* Stacks of the kernel are 16 KiB at multiples of 32 KiB (kernel.ld), and so this bit of an
- * address tells a stack from what lies below it. */
-#define STACK_SHIFT 14
-
 /* Save x0 and x1, and go on with x1 = which kind of exception it is. */
 .macro vector kind, common
 	.balign	0x80
@@ -19,16 +15,18 @@
 	b	\common
 .endm
 
-/* The same for exceptions of the kernel itself, which may have used up its stack. Without a free
- * register: x0 and sp exchange their sum. */
+/* The same for exceptions of the kernel itself, whose stack may have no room for the frame: address
+ * translation tells. SP_EL0 is free while the kernel runs, the program's is in its frame. */
 .macro kernel_vector kind
 	.balign	0x80
+	msr	sp_el0, x0
+	sub	x0, sp, #FRAME_SIZE
+	at	s1e1w, x0
+	isb
+	mrs	x0, par_el1
+	tbnz	x0, #0, stack_exhausted	/* PAR_EL1.F: no translation */
+	mrs	x0, sp_el0
 	sub	sp, sp, #FRAME_SIZE
-	add	sp, sp, x0		/* sp + x0 */
-	sub	x0, sp, x0		/* sp */
-	tbnz	x0, #STACK_SHIFT, stack_overflow
-	sub	x0, sp, x0		/* x0 */
-	sub	sp, sp, x0		/* sp */
 	stp	x0, x1, [sp]
 	mov	x1, #\kind
 	b	kernel_exception
@@ -144,27 +142,36 @@ trap_return:
 	eret
 	.size	program_exception, . - program_exception
 
-/* There was no room for the frame: x0 = its place, sp = that + the old x0. This ends in a panic,
- * so the program's thread pointers may serve as scratch. */
-	.type	stack_overflow, @function
-stack_overflow:
-	msr	tpidr_el0, x0
-	sub	x0, sp, x0
+/* There is no room for the frame: SP_EL0 = x0. Let the stack grow, from the emergency stack, and
+ * repeat what made the exception. The program's second thread pointer, always 0, is scratch. */
+	.type	stack_exhausted, @function
+stack_exhausted:
+	mov	x0, sp
 	msr	tpidrro_el0, x0
-	adrp	x0, fatal_stack_top
-	add	x0, x0, :lo12:fatal_stack_top
+	adrp	x0, emergency_stack_top
+	add	x0, x0, :lo12:emergency_stack_top
 	sub	sp, x0, #FRAME_SIZE
-	mrs	x0, tpidrro_el0
+	mrs	x0, sp_el0
 	stp	x0, x1, [sp]
 	save_registers
-	mrs	x2, tpidr_el0
-	add	x2, x2, #FRAME_SIZE
+	mrs	x2, tpidrro_el0
+	msr	tpidrro_el0, xzr
 	save_state x2
 	mov	x0, sp
-	bl	trap_stack_overflow
-	.size	stack_overflow, . - stack_overflow
+	bl	trap_stack_exhausted
+	restore_state x2
+	msr	tpidrro_el0, x2
+	restore_registers
+	msr	sp_el0, x0
+	mrs	x0, tpidrro_el0
+	msr	tpidrro_el0, xzr
+	mov	sp, x0
+	mrs	x0, sp_el0
+	eret
+	.size	stack_exhausted, . - stack_exhausted
 
-/* noreturn void enter_user(user_t pc, user_t sp): to the program, with all other registers zero. */
+/* noreturn void enter_user(user_t pc, user_t sp, void *auxsp): to the program, with all other registers
+ * zero. */
 	.globl	enter_user
 	.type	enter_user, @function
 enter_user:
@@ -173,10 +180,7 @@ enter_user:
 	msr	sp_el0, x1
 	mov	x0, #0x3c0		/* EL0t; interrupts masked until a controller is driven */
 	msr	spsr_el1, x0
-	/* The kernel's stack starts afresh with the next exception. */
-	adrp	x0, boot_stack_top
-	add	x0, x0, :lo12:boot_stack_top
-	mov	sp, x0
+	mov	sp, x2			/* for the next exception */
 	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 	mov	x\n, xzr
 	.endr

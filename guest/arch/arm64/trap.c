@@ -163,7 +163,7 @@ static void synchronous(struct trap_frame *frame)
 }
 
 void trap_dispatch(struct trap_frame *frame, enum kind kind);
-noreturn void trap_stack_overflow(struct trap_frame *frame);
+void trap_stack_exhausted(const struct trap_frame *frame);
 
 void trap_dispatch(struct trap_frame *frame, enum kind kind)
 {
@@ -179,9 +179,12 @@ void trap_dispatch(struct trap_frame *frame, enum kind kind)
 	}
 }
 
-void trap_stack_overflow(struct trap_frame *frame)
+void trap_stack_exhausted(const struct trap_frame *frame)
 {
+	if (stack_grow(frame->sp - sizeof(*frame)))
+		return;
 	fault_check_stacks(frame, fault_address());
+	fault_check_stacks(frame, frame->sp - sizeof(*frame));
 	panic_at(frame, "stack pointer 0x%016lx is in no stack, ESR 0x%lx", frame->sp, frame->esr);
 }
 

@@ -21,3 +21,16 @@ arch_switch:
 	pop	%rbp
 	ret
 	.size	arch_switch, . - arch_switch
+
+/* void arch_call_on_stack(void *stack_top, void (*act)(uint64_t argument), uint64_t argument) */
+	.globl	arch_call_on_stack
+	.type	arch_call_on_stack, @function
+arch_call_on_stack:
+	push	%rbp
+	mov	%rsp, %rbp
+	mov	%rdi, %rsp
+	mov	%rdx, %rdi
+	call	*%rsi
+	leave
+	ret
+	.size	arch_call_on_stack, . - arch_call_on_stack

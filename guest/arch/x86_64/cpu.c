@@ -25,10 +25,10 @@ struct task_state {
 
 static_assert(offsetof(struct task_state, denied_ports) == 104, "SDM");
 
-/* What SYSCALL needs, reached through GS: trap.S knows the offsets. */
-struct syscall_context {
-	uint64_t kernel_stack; /* its top */
-	uint64_t user_stack;   /* scratch, only while entering */
+/* What entries from the program need; SYSCALL reaches it through GS. trap.S knows the offsets. */
+struct lcpu {
+	uint64_t auxsp;
+	uint64_t user_stack; /* scratch, only while entering */
 };
 
 struct table_register {
@@ -50,7 +50,7 @@ static uint64_t segments[] = {
 };
 
 static struct task_state task_state;
-static struct syscall_context syscall_context;
+struct lcpu lcpu;
 
 extern const char interrupt_table[], interrupt_table_end[];
 extern const char syscall_entry[];
@@ -76,10 +76,10 @@ static void load_interrupt_table(void)
 	__asm__ volatile("lidt %0" ::"m"(idt));
 }
 
-void arch_set_kernel_stack(const void *top)
+void arch_set_auxsp(void *auxsp)
 {
-	task_state.rsp[0] = (uintptr_t)top;
-	syscall_context.kernel_stack = (uintptr_t)top;
+	task_state.rsp[0] = (uintptr_t)auxsp;
+	lcpu.auxsp = (uintptr_t)auxsp;
 }
 
 static void enable_syscalls(void)
@@ -89,7 +89,7 @@ static void enable_syscalls(void)
 	write_msr(MSR_LSTAR, (uintptr_t)syscall_entry);
 	write_msr(MSR_FMASK, RFLAGS_TF | RFLAGS_IF | RFLAGS_DF | RFLAGS_IOPL | RFLAGS_NT |
 				     RFLAGS_RF | RFLAGS_AC);
-	write_msr(MSR_KERNEL_GS_BASE, (uintptr_t)&syscall_context);
+	write_msr(MSR_KERNEL_GS_BASE, (uintptr_t)&lcpu);
 }
 
 /* The program computes with x87 and SSE; AVX stays off, its state would not be kept. */
@@ -103,21 +103,22 @@ static void enable_floating_point(void)
 
 void arch_initialize(void)
 {
-	task_state.ist[0] = (uintptr_t)fatal_stack_top;
+	task_state.ist[0] = (uintptr_t)emergency_stack_top;
 	task_state.io_bitmap = offsetof(struct task_state, denied_ports);
 	task_state.end_of_ports = 0xff;
-	/* The boot stack is in use when boot traps. */
-	arch_set_kernel_stack(fatal_stack_top);
+	/* Boot runs as a program does, and its stack is in use when it traps. What is in use of the
+	 * emergency stack then is its upper half. */
+	arch_set_auxsp(emergency_stack_bottom + PAGE_SIZE);
 	load_segments();
 	load_interrupt_table();
 	enable_syscalls();
 	enable_floating_point();
 }
 
-void arch_enter_user(user_t pc, user_t sp)
+void arch_enter_user(user_t pc, user_t sp, void *auxsp)
 {
 	paging_activate();
-	arch_set_kernel_stack(boot_stack_top);
+	arch_set_auxsp(auxsp);
 	task_state.io_bitmap = sizeof(task_state);
 	enter_user(pc, sp);
 }

@@ -7,13 +7,14 @@
  * boot is a thousand times as fast. The first instruction that does need ring 0 traps and is
  * repeated there (trap.c), once and for all.
  */
+#include <arch/constants.h>
 #include <arch/selectors.h>
 
 	.text
 	.globl	_start
 	.type	_start, @function
 _start:
-	lea	boot_stack_top(%rip), %rsp
+	lea	boot_stack_top - AUXSPCB_SIZE(%rip), %rsp
 	xor	%ebp, %ebp		/* the end of every backtrace */
 	push	%rdi
 	call	arch_initialize

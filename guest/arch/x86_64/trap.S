@@ -6,7 +6,8 @@
 #include <arch/selectors.h>
 
 #define VECTORS 48			/* exceptions, and the 8259's range */
-#define IST_FATAL 1
+#define IST_EMERGENCY 1
+#define PAGE_FAULT 14
 
 	.section .text.vectors, "ax"
 	.globl	trap_stubs
@@ -17,8 +18,12 @@ trap_stubs:
 	.if	!(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21)
 	push	$0			/* the processor pushes no error code */
 	.endif
+	.if	vector == PAGE_FAULT
+	jmp	page_fault
+	.else
 	push	$vector
 	jmp	trap_common
+	.endif
 	.set	vector, vector + 1
 	.endr
 
@@ -64,6 +69,7 @@ trap_stubs:
 trap_common:
 	save_registers
 	cld
+dispatch:
 	mov	%rsp, %rdi
 	xor	%ebp, %ebp
 	call	trap_dispatch
@@ -86,8 +92,38 @@ refused_return:
 	.quad	return_to_interrupted, refused_return
 	.popsection
 
+/* Page faults come in on the emergency stack, because the stack of the kernel may be what is missing.
+ * On top of it are the error code, rip, cs, rflags, rsp and ss. */
+	.type	page_fault, @function
+page_fault:
+	testb	$3, 16(%rsp)		/* cs */
+	jz	kernel_page_fault
+	push	%rax
+	mov	%rsp, %rax
+	mov	lcpu(%rip), %rsp	/* auxsp */
+	.irp	offset, 48, 40, 32, 24, 16, 8
+	push	\offset(%rax)
+	.endr
+	push	$PAGE_FAULT
+	mov	(%rax), %rax
+	jmp	trap_common
+
+/* The kernel's are settled here where a stack has to grow, else they go on where it was. */
+kernel_page_fault:
+	push	$PAGE_FAULT
+	save_registers
+	cld
+	mov	%rsp, %rdi
+	xor	%ebp, %ebp
+	call	trap_leave_emergency_stack
+	test	%rax, %rax
+	jz	trap_return
+	mov	%rax, %rsp
+	jmp	dispatch
+	.size	page_fault, . - page_fault
+
 /* SYSCALL: RCX = return address, R11 = flags, the stack still the program's. GS belongs to the
- * program; it is exchanged here, only to reach the kernel's stack, and given back at once. */
+ * program; it is exchanged here, only to reach the auxiliary stack, and given back at once. */
 	.globl	syscall_entry
 	.type	syscall_entry, @function
 	.balign	16
@@ -158,8 +194,8 @@ interrupt_table:
 	.rept	VECTORS
 	.word	(vector * 16) & 0xffff	/* KERNEL_VIRTUAL + 16 * vector, checked by kernel.ld */
 	.word	KERNEL_CS
-	.if	vector == 2 || vector == 8 || vector == 18
-	.byte	IST_FATAL		/* NMI, double fault, machine check */
+	.if	vector == 2 || vector == 8 || vector == PAGE_FAULT || vector == 18
+	.byte	IST_EMERGENCY		/* NMI, double fault, page fault, machine check */
 	.else
 	.byte	0
 	.endif

@@ -138,6 +138,24 @@ static void become_privileged(struct trap_frame *frame)
 }
 
 void trap_dispatch(struct trap_frame *frame);
+struct trap_frame *trap_leave_emergency_stack(const struct trap_frame *frame);
+
+/* A page fault of the kernel. NULL where the stack has grown and that was all; else the frame, moved to
+ * where the kernel was. */
+struct trap_frame *trap_leave_emergency_stack(const struct trap_frame *frame)
+{
+	if (stack_grow(arch_fault_address()))
+		return NULL;
+	uint64_t place = ALIGN_DOWN(frame->rsp - sizeof(*frame), STACK_ALIGNMENT);
+	stack_grow(place);
+	fault_check_stacks(frame, place);
+	if (!stack_contains(place))
+		panic_at(frame, "page fault at 0x%016lx, and the stack pointer is in no stack",
+			 arch_fault_address());
+	struct trap_frame *moved = (struct trap_frame *)place;
+	*moved = *frame;
+	return moved;
+}
 
 void trap_dispatch(struct trap_frame *frame)
 {

@@ -21,27 +21,24 @@
 #define CALYPSO_ARCH_H
 
 #include <arch/constants.h>
-#include <arch/context.h>
 #include <arch/cpu.h>
-#include <arch/frame.h>
 #include <arch/layout.h>
+#include <calypso/auxsp.h>
 #include <calypso/mm.h>
 #include <calypso/types.h>
 
 /* ---- Given by the architecture ---- */
 
-/* Enter the program with all registers zero but pc and stack pointer. What was on the kernel's
- * stack is gone. */
-noreturn void arch_enter_user(user_t pc, user_t sp);
+/* Enter the program with all registers zero but pc and stack pointer. The kernel is entered again on
+ * the auxiliary stack from `auxsp` on. */
+noreturn void arch_enter_user(user_t pc, user_t sp, void *auxsp);
 
-/* What a thread of the program has in registers that the kernel does not use: saved before another
- * runs, loaded before it runs again. `stack_top` is that of its kernel stack. */
-void arch_save_user(struct user_state *state);
-void arch_load_user(const struct user_state *state, void *stack_top);
-void arch_set_thread_state(struct user_state *state, uint64_t thread_pointer);
+/* Enter the kernel at `auxsp` from now on. */
+void arch_set_auxsp(void *auxsp);
 
-/* A new thread on its kernel stack: switching to it returns to the program by `frame`. */
-void *arch_make_context(void *stack_top, const struct trap_frame *frame);
+/* What goes on first on an auxiliary stack: the return to the program by the registers that its control
+ * block holds. Gives the context for arch_switch. */
+void *arch_make_context(struct auxspcb *auxspcb);
 
 /* Store where the running thread of the kernel is, and go on where another one was. */
 void arch_switch(void **save, void *context);
@@ -69,6 +66,9 @@ bool arch_random(uint64_t *value);
 
 /* Wait for an interrupt; returns at once where one is pending. */
 void arch_wait_for_interrupt(void);
+
+/* Call `act` on another stack. */
+void arch_call_on_stack(void *stack_top, void (*act)(uint64_t argument), uint64_t argument);
 
 /* Stop this CPU for good. */
 noreturn void arch_halt(void);

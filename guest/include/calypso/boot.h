@@ -33,7 +33,7 @@ bool paging_is_active(void);
 
 /* The image and the stacks of boot, from kernel.ld. */
 extern char kernel_start[], kernel_end[];
-extern char boot_stack_guard[], boot_stack[], boot_stack_top[];
-extern char fatal_stack[], fatal_stack_top[];
+extern char boot_stack_bottom[], boot_stack_top[];
+extern char emergency_stack_bottom[], emergency_stack_top[];
 
 #endif

@@ -16,7 +16,7 @@ bool fault_resolve(struct trap_frame *frame, uint64_t address, unsigned access);
 /* Where the kernel's instruction may fault and has a landing (section `fixups`), go there. */
 bool fault_fix(struct trap_frame *frame);
 
-/* Panic with the right words where `address` is in the guard page of a kernel stack. */
+/* Panic with the right words where `address` is in a guard page of a kernel stack. */
 void fault_check_stacks(const struct trap_frame *frame, uint64_t address);
 
 /* "read", "write" or "instruction fetch". */

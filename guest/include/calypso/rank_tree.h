@@ -6,7 +6,8 @@
  * So the height is at most 2 log2(n), an insertion or removal rotates at most twice, and the ranks
  * change O(1) times amortised. With insertions only it is an AVL tree.
  *
- * The tree knows no keys: a user descends by its own comparison, like this, and then inserts:
+ * The tree knows no keys, only a comparison with one that its user gives. Where the call of that
+ * would cost too much, a user descends by itself, like this, and then links:
  *
  *	struct rank_node **link = &tree->root, *parent = NULL;
  *	while (*link) {
@@ -30,10 +31,24 @@ struct rank_tree {
 	struct rank_node *root;
 };
 
+/* How the key of `node` compares with `key`: negative, 0 or positive. */
+typedef int rank_compare(const struct rank_node *node, uint64_t key);
+
+/* Insert a node whose key is `key`. False, and nothing has changed, where there is one already. */
+bool rank_tree_add(struct rank_tree *tree, struct rank_node *node, rank_compare *compare,
+		   uint64_t key);
+
 /* Link `node` at `*link`, an empty child of `parent` (or the root with parent NULL). */
 void rank_tree_insert(struct rank_tree *tree, struct rank_node *node, struct rank_node *parent,
 		      struct rank_node **link);
 void rank_tree_remove(struct rank_tree *tree, struct rank_node *node);
+
+/* The node with this key; the nearest one below or above where there is none; or NULL. */
+struct rank_node *rank_tree_find(const struct rank_tree *tree, rank_compare *compare, uint64_t key);
+struct rank_node *rank_tree_at_or_below(const struct rank_tree *tree, rank_compare *compare,
+					uint64_t key);
+struct rank_node *rank_tree_at_or_above(const struct rank_tree *tree, rank_compare *compare,
+					uint64_t key);
 
 /* In order; NULL at the ends and for an empty tree. */
 struct rank_node *rank_tree_first(const struct rank_tree *tree);

@@ -281,7 +281,7 @@ static noreturn void enter(struct execution *execution, const struct arguments *
 	user_t entry = program->entry, sp = program->sp;
 	kfree((char *)arguments->strings);
 	end_execution(execution);
-	arch_enter_user(entry, sp);
+	arch_enter_user(entry, sp, auxsp_of(current_thread->auxspcb));
 }
 
 /* Collect all arguments: those of scripts, the program's, the environment. Linux gives a program

@@ -59,17 +59,17 @@ SYSCALL0(rt_sigreturn)
 {
 	struct sigaltstack stack;
 	uint64_t mask;
-	if (arch_signal_leave(process.frame, &mask, &stack) != 0)
-		process_kill(SIGSEGV, process.frame, "there is no signal's frame", frame_sp(process.frame));
+	if (arch_signal_leave(syscall_frame(), &mask, &stack) != 0)
+		process_kill(SIGSEGV, syscall_frame(), "there is no signal's frame", frame_sp(syscall_frame()));
 	signal_set_mask(mask);
 	stack.flags &= ~SS_ONSTACK;
 	current_thread->signal_stack = stack;
-	return frame_result(process.frame);
+	return frame_result(syscall_frame());
 }
 
 static int set_stack(struct sigaltstack *new)
 {
-	if (signal_stack_holds(frame_sp(process.frame)))
+	if (signal_stack_holds(frame_sp(syscall_frame())))
 		return -EPERM;
 	uint32_t mode = (uint32_t)new->flags & ~SS_AUTODISARM;
 	if (mode != 0 && mode != SS_DISABLE && mode != SS_ONSTACK)
@@ -86,7 +86,7 @@ static int set_stack(struct sigaltstack *new)
 SYSCALL2(sigaltstack, user_t, stack, user_t, old_stack)
 {
 	struct sigaltstack old = current_thread->signal_stack, new;
-	if (old_stack != 0 && signal_stack_holds(frame_sp(process.frame)))
+	if (old_stack != 0 && signal_stack_holds(frame_sp(syscall_frame())))
 		old.flags |= SS_ONSTACK;
 	if (stack != 0) {
 		if (user_get(&new, stack) != 0)

@@ -52,7 +52,7 @@ SYSCALL5(clone, uint64_t, flags, user_t, stack, user_t, parent_id, uint64_t, fou
 	if (error != 0)
 		return error;
 
-	struct trap_frame frame = *process.frame;
+	struct trap_frame frame = *syscall_frame();
 	frame_set_result(&frame, 0);
 	if (stack != 0)
 		frame_set_sp(&frame, stack);
@@ -61,7 +61,7 @@ SYSCALL5(clone, uint64_t, flags, user_t, stack, user_t, parent_id, uint64_t, fou
 		return -EAGAIN;
 	int32_t id = thread->id;
 	if ((flags & CLONE_SETTLS) != 0)
-		arch_set_thread_state(&thread->user, in_order[ARCH_CLONE_POINTER]);
+		sysctx_set_thread_pointer(&thread->auxspcb->execenv.sysctx, in_order[ARCH_CLONE_POINTER]);
 	if ((flags & CLONE_CHILD_CLEARTID) != 0)
 		thread->clear_id = child_id;
 	if ((flags & CLONE_PARENT_SETTID) != 0)

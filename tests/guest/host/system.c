@@ -130,17 +130,16 @@ void arch_describe_processor(struct text *text) { (void)text; }
 void arch_describe(const struct trap_frame *frame, struct text *text) { (void)frame, (void)text; }
 
 /* The program has one thread, whose handlers do not run. */
-char boot_stack_top[1];
-void *stack_allocate(void) { return NULL; }
-void stack_free(void *top) { (void)top; }
-void arch_save_user(struct user_state *state) { (void)state; }
-void arch_load_user(const struct user_state *state, void *top) { (void)state, (void)top; }
-void arch_set_thread_state(struct user_state *state, uint64_t pointer) { (void)state, (void)pointer; }
-void *arch_make_context(void *top, const struct trap_frame *frame)
+static struct auxspcb auxspcb;
+struct stack boot_stack = {.top = (uintptr_t)(&auxspcb + 1)};
+struct stack *stack_allocate(const char *owner, int id)
 {
-	(void)frame;
-	return top;
+	(void)owner, (void)id;
+	return NULL;
 }
+void stack_free(struct stack *stack) { (void)stack; }
+void arch_set_auxsp(void *auxsp) { (void)auxsp; }
+void *arch_make_context(struct auxspcb *made) { return made; }
 void arch_switch(void **save, void *context) { (void)save, (void)context; }
 user_t arch_signal_room(const struct trap_frame *frame) { return frame_sp(frame); }
 int arch_signal_enter(struct trap_frame *frame, const struct signal_delivery *delivery)
@@ -154,8 +153,9 @@ int arch_signal_leave(struct trap_frame *frame, uint64_t *mask, struct sigaltsta
 	return -EFAULT;
 }
 
-void arch_enter_user(user_t pc, user_t sp)
+void arch_enter_user(user_t pc, user_t sp, void *auxsp)
 {
+	(void)auxsp;
 	host.entry = pc;
 	host.sp = sp;
 	__builtin_longjmp(way_out, 1);

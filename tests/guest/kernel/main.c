@@ -13,12 +13,14 @@
 #include <calypso/time.h>
 #include <calypso/user.h>
 
+#include "experiments.h"
+
 #define UNMAPPED (DIRECT_MAP_BASE + DIRECT_MAP_SIZE / 2)
 
 static const char constant[] = "read only";
 static char variable[16];
 
-static noreturn void pass(void)
+noreturn void pass(void)
 {
 	host_exit(0, CALYPSO_EXIT_PROGRAM, NULL);
 }
@@ -42,18 +44,7 @@ static void execute_data(void) { jump((uintptr_t)variable); }
 static void execute_rodata(void) { jump((uintptr_t)constant); }
 static void panic_on_purpose(void) { panic("%s is %d", "the answer", 42); }
 
-static int recurse(int depth)
-{
-	volatile char space[256];
-
-	space[0] = (char)depth;
-	return depth < 0 ? 0 : recurse(depth + 1) + space[0];
-}
-
-static void overflow_stack(void)
-{
-	recurse(0);
-}
+static void overflow_stack(void) { recurse(INT32_MAX); }
 
 /* Take all memory, frame by frame, write to each, and see whether it comes back. */
 static void use_all_memory(void)
@@ -212,7 +203,7 @@ static void echo(void)
 
 static void enter_user_at(uint64_t pc)
 {
-	arch_enter_user(pc, 0x8000);
+	arch_enter_user(pc, 0x8000, auxsp_of(auxspcb_of(&boot_stack)));
 }
 
 static void enter_nothing(void) { enter_user_at(0x400000); }
@@ -242,13 +233,16 @@ static const struct {
 	{"enter-nothing", enter_nothing},
 	{"enter-kernel", enter_kernel},
 	{"enter-hole", enter_hole},
+	{"stack-grows", stack_grows},
+	{"stack-modes", stack_modes},
+	{"overflow-thread", overflow_thread},
+	{"underflow-thread", underflow_thread},
+	{"exhaust-stacks", exhaust_stacks},
+	{"nest-faults", nest_faults},
 };
 
 /* Before the kernel's tables are in use, where the stack's guard must be, too. */
-static void overflow_boot_stack(void)
-{
-	recurse(0);
-}
+static void overflow_boot_stack(void) { recurse(INT32_MAX); }
 
 noreturn void program_start(void)
 {

@@ -90,3 +90,16 @@ def test_the_page_holds_all_and_needs_nothing(
 def test_a_page_that_cannot_be_written(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trace", trace, "--html", "/no/such/place"]) == 2
     assert capsys.readouterr().err == "vmm: /no/such/place: No such file or directory\n"
+
+
+def test_a_span_of_time(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = run(capsys, trace)
+    # Whole microseconds are shown.
+    time = float(lines[10].split()[0])
+    since, until = str(time - 1e-6), str(time + 1e-6)
+    around = run(capsys, trace, "--since", since, "--until", until)
+    assert lines[10] in around
+    assert len(around) < len(lines)
+    later = run(capsys, trace, "--since", until)
+    earlier = run(capsys, trace, "--until", since)
+    assert earlier + around + later == lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmm.backends.unicorn.arm64_registers import ID_AA64ISAR1_EL1, POINTER_AUTHENTICATION
 from vmm.backends.unicorn.engine import HOOK_INTR
 from vmm.backends.unicorn.internals import INTERRUPT_HARD
 from vmm.backends.unicorn.layout import ARM_GICV3_STATE, ARM_PC, ARM_X0
@@ -129,6 +130,12 @@ class NativeCore:
         """Say in ID_AA64PFR0_EL1.GIC that the GICv3 system registers exist."""
         # The engine looks only at whether this pointer is null.
         self._state.field("uintptr_t *", ARM_GICV3_STATE)[0] = 1
+
+    def hide_pointer_authentication(self) -> None:
+        """Take the algorithms of FEAT_PAuth out of ID_AA64ISAR1_EL1."""
+        register = self._find(ID_AA64ISAR1_EL1)
+        if register is not None:
+            register.resetvalue &= ~POINTER_AUTHENTICATION
 
     def _remove_level_hooks(self) -> tuple[int, int]:
         """Take away what is called at each exception and each return, and return it.

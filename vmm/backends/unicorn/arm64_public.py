@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from vmm.backends.unicorn.arm64_native import EXCEPTION_HVC, EXCEPTION_SMC
 from vmm.backends.unicorn.arm64_registers import (
+    ID_AA64ISAR1_EL1,
+    POINTER_AUTHENTICATION,
     PSTATE_EL,
     PSTATE_I,
     PSTATE_SP,
@@ -141,14 +143,22 @@ class PublicCore:
 
     def announce_interrupt_controller(self) -> None:
         features = self._registers.read_system(_ID_AA64PFR0_EL1)
+        self._identify(_ID_AA64PFR0_EL1, features | _GIC_SYSTEM_REGISTERS)
+
+    def hide_pointer_authentication(self) -> None:
+        features = self._registers.read_system(ID_AA64ISAR1_EL1)
+        self._identify(ID_AA64ISAR1_EL1, features & ~POINTER_AUTHENTICATION)
+
+    def _identify(self, encoding: Encoding, features: int) -> None:
+        """Let an identification register read as ``features``."""
 
         def read(_env: CData, _info: CData) -> int:
-            return features | _GIC_SYSTEM_REGISTERS
+            return features
 
         def write(_env: CData, _info: CData, _value: int) -> None:
             pass
 
-        self._known[_ID_AA64PFR0_EL1] = (read, write)
+        self._known[encoding] = (read, write)
 
     # ---- Exceptions ----
 

@@ -76,6 +76,10 @@ _VBARS_ABOVE: Final[tuple[Encoding, ...]] = ((3, 4, 12, 0, 0), (3, 6, 12, 0, 0))
 _VMPIDR_EL2: Final = (3, 4, 0, 0, 5)
 _CNTVOFF_EL2: Final = (3, 4, 14, 0, 3)
 
+ID_AA64ISAR1_EL1: Final = (3, 0, 0, 6, 1)
+# Its fields APA, API, GPA and GPI.
+POINTER_AUTHENTICATION: Final = 0xFF00_0FF0
+
 # Where exceptions to EL2 or EL3 would be taken: the last page of physical memory as the processor
 # has it (44 bits, ID_AA64MMFR0_EL1.PARange), which is no RAM, so that the run ends.
 NOWHERE: Final = 0xFFF_FFFF_F000

@@ -160,3 +160,11 @@ def test_the_cycle_counter_counts_across_exceptions(native: None) -> None:
     assert guest.run() == Shutdown()
     assert guest.register("x21") > guest.register("x20")
     guest.close()
+
+
+def test_pointer_authentication_is_not_announced(arm64_guest: Boot) -> None:
+    guest = arm64_guest("mrs x20, id_aa64isar1_el1\npower_off")
+    assert guest.run() == Shutdown()
+    features = guest.register("x20")
+    assert features & 0xF
+    assert not features & 0xFF00_0FF0  # APA, API, GPA, GPI

@@ -8,4 +8,6 @@
 /* What bootinfo's `console` is, at a physical address. */
 #define ARCH_CONSOLE_DRIVER pl011_driver
 
+#define AUXSPCB_SIZE 848 /* of struct auxspcb */
+
 #endif

@@ -1,4 +1,4 @@
-/* arm64: what a thread keeps while others run, besides its kernel stack. */
+/* arm64: floating point and SIMD. */
 #ifndef ARCH_CONTEXT_H
 #define ARCH_CONTEXT_H
 
@@ -15,11 +15,6 @@ struct fp_state {
 
 static_assert(sizeof(struct fp_state) == 528, "Linux");
 static_assert(offsetof(struct fp_state, v) == 16, "context.S");
-
-struct user_state {
-	struct fp_state fp;
-	uint64_t thread_pointer;
-};
 
 void arch_fp_save(struct fp_state *state);
 void arch_fp_restore(const struct fp_state *state);

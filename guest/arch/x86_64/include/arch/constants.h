@@ -8,4 +8,6 @@
 /* What bootinfo's `console` is, at an I/O port. */
 #define ARCH_CONSOLE_DRIVER ns16550_driver
 
+#define AUXSPCB_SIZE 720 /* of struct auxspcb */
+
 #endif

@@ -1,4 +1,4 @@
-/* x86_64: what a thread keeps while others run, besides its kernel stack. */
+/* x86_64: floating point and SIMD. */
 #ifndef ARCH_CONTEXT_H
 #define ARCH_CONTEXT_H
 
@@ -10,12 +10,6 @@ struct fp_state {
 } __attribute__((aligned(16)));
 
 #define FP_MXCSR 24 /* offset */
-
-struct user_state {
-	struct fp_state fp;
-	uint64_t fs_base;
-	uint64_t gs_base;
-};
 
 static inline void arch_fp_save(struct fp_state *state)
 {

@@ -72,9 +72,6 @@ static inline struct cpuid read_cpuid(uint32_t leaf, uint32_t subleaf)
 	return result;
 }
 
-/* The stack for traps and system calls from now on. */
-void arch_set_kernel_stack(const void *top);
-
 /* CR2: the address of the last page fault. */
 uint64_t arch_fault_address(void);
 
