@@ -5,14 +5,14 @@
 #include <calypso/host.h>
 #include <calypso/lib.h>
 
-/* In the image, so that it is mapped and below 256 GiB from the first instruction on. */
+/* In the image, so that they are mapped and below 256 GiB from the first instruction on. While the
+ * host serves the second, interrupts are taken, whose handlers may have requests. */
 static struct calypso_request request __attribute__((aligned(CALYPSO_REQUEST_ALIGNMENT)));
+static struct calypso_request idle_request __attribute__((aligned(CALYPSO_REQUEST_ALIGNMENT)));
 
-static void ring(void)
+static uint32_t doorbell_word(const struct calypso_request *made)
 {
-	physical_t address = virt_to_phys(&request);
-
-	arch_doorbell(bootinfo.doorbell, (uint32_t)(address / CALYPSO_REQUEST_ALIGNMENT));
+	return (uint32_t)(virt_to_phys(made) / CALYPSO_REQUEST_ALIGNMENT);
 }
 
 int64_t host_request(enum calypso_service service, uint64_t arguments[6])
@@ -23,7 +23,7 @@ int64_t host_request(enum calypso_service service, uint64_t arguments[6])
 	request.flags = 0;
 	request.result = -ENOSYS;
 	memcpy(request.arguments, arguments, sizeof(request.arguments));
-	ring();
+	arch_doorbell(bootinfo.doorbell, doorbell_word(&request));
 	memcpy(arguments, request.arguments, sizeof(request.arguments));
 	return request.result;
 }
@@ -58,9 +58,10 @@ int64_t host_entropy(void *buffer, size_t length)
 
 int64_t host_idle(uint64_t deadline)
 {
-	uint64_t arguments[6] = {deadline};
-
-	return host_request(CALYPSO_IDLE, arguments);
+	idle_request = (struct calypso_request){
+		.service = CALYPSO_IDLE, .result = -ENOSYS, .arguments = {deadline}};
+	arch_doorbell_interruptible(bootinfo.doorbell, doorbell_word(&idle_request));
+	return idle_request.result;
 }
 
 void host_trace(const char *text, size_t length)

@@ -2,6 +2,7 @@
 #include <calypso/arch.h>
 #include <calypso/bootinfo.h>
 #include <calypso/host.h>
+#include <calypso/irq.h>
 #include <calypso/time.h>
 
 #define FRACTION_BITS 32
@@ -62,6 +63,20 @@ void time_idle(uint64_t deadline)
 {
 	if (bootinfo_has(CALYPSO_FEATURE_IDLE) && host_idle(deadline) >= 0)
 		return;
-	/* Nothing wakes this CPU from a wait instruction: no interrupt controller is driven. */
 	arch_pause();
 }
+
+/* When the timer will interrupt at the latest. */
+static uint64_t alarm = TIME_FOREVER;
+
+void time_set_alarm(uint64_t deadline)
+{
+	/* One that comes too early costs less than to set it with each change of mind. */
+	if (deadline >= alarm || irq_initialize() != 0)
+		return;
+	uint64_t now = time_monotonic();
+	alarm = deadline;
+	arch_timer_start(deadline > now ? deadline - now : 0);
+}
+
+void time_alarm_expired(void) { alarm = TIME_FOREVER; }

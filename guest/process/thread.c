@@ -1,5 +1,6 @@
 /* Threads: the scheduler. */
 #include <calypso/boot.h>
+#include <calypso/bootinfo.h>
 #include <calypso/errno.h>
 #include <calypso/lib.h>
 #include <calypso/stack.h>
@@ -9,8 +10,9 @@
 #include <process/process.h>
 #include <process/timeout.h>
 
-/* How long a thread may run while others are ready, looked at when a system call ends. */
-#define TIME_SLICE (10ull * NANOSECONDS_PER_MILLISECOND)
+/* How long a thread may run while others are ready, in ms. `sched.preempt=` is another number, or 0:
+ * then threads give way only where they wait, and where a system call ends after that time. */
+#define TIME_SLICE 10
 
 static struct thread first_thread = {
 	.id = PROCESS_ID,
@@ -26,7 +28,8 @@ static struct thread_list ready;
 static struct thread_list waiting_for_input;
 static struct thread_list sleeping;
 static unsigned with_deadline; /* waiting threads that have one */
-static uint64_t slice_end;
+static uint64_t slice_end; /* of the running thread; 0: nobody has been ready since it began */
+static bool woken;	   /* somebody has been woken since it began */
 
 /* What the process ends with when all threads have ended by themselves: the first one's status. */
 static int first_status;
@@ -129,17 +132,51 @@ static void idle(uint64_t deadline)
 	wake_all(&waiting_for_input);
 }
 
+static struct {
+	uint64_t length; /* in ns; 0 until it has been asked for */
+	bool interrupts; /* its end does, not only the end of a system call */
+} slice;
+
+static void choose_slice(void)
+{
+	uint64_t length = command_line_number("sched.preempt", TIME_SLICE);
+	slice.interrupts = length != 0;
+	slice.length = (length != 0 ? length : TIME_SLICE) * NANOSECONDS_PER_MILLISECOND;
+}
+
+static void begin_slice(uint64_t now)
+{
+	if (slice.length == 0)
+		choose_slice();
+	slice_end = now + slice.length;
+}
+
+/* The program is interrupted at `deadline`, and when the running thread's time is over. */
+static void set_alarm(uint64_t deadline)
+{
+	if (ready.first != NULL && slice.interrupts && slice_end < deadline)
+		deadline = slice_end;
+	if (deadline != TIME_FOREVER)
+		time_set_alarm(deadline);
+}
+
 /* Take the thread that runs next out of its list. */
 static struct thread *take_next(void)
 {
 	for (;;) {
 		uint64_t deadline = let_time_pass();
 		struct thread *next = ready.first;
-		if (next != NULL) {
-			remove(next);
-			return next;
+		if (next == NULL) {
+			idle(deadline);
+			continue;
 		}
-		idle(deadline);
+		remove(next);
+		slice_end = 0;
+		woken = false;
+		if (ready.first != NULL)
+			begin_slice(time_monotonic());
+		set_alarm(deadline);
+		return next;
 	}
 }
 
@@ -156,7 +193,6 @@ static void schedule(void)
 {
 	struct thread *thread = current_thread;
 	struct thread *next = take_next();
-	slice_end = 0;
 	if (next == thread)
 		return;
 	execenv_store(&thread->auxspcb->execenv);
@@ -171,17 +207,24 @@ void thread_yield(void)
 	schedule();
 }
 
-void thread_check_time(void)
+static void check_time(bool interrupted)
 {
 	if (likely(ready.first == NULL && with_deadline == 0 && timeouts_next() == TIME_FOREVER))
 		return;
 	uint64_t now = time_monotonic();
-	let_time_pass();
-	if (slice_end == 0)
-		slice_end = now + TIME_SLICE;
-	else if (now >= slice_end)
+	uint64_t deadline = let_time_pass();
+	if (ready.first != NULL && slice_end == 0)
+		begin_slice(now);
+	bool over = now >= slice_end || (interrupted && woken);
+	if (ready.first != NULL && over && (!interrupted || slice.interrupts))
 		thread_yield();
+	else
+		set_alarm(deadline);
 }
+
+void thread_check_time(void) { check_time(false); }
+
+void thread_interrupted(void) { check_time(true); }
 
 /* ---- Waiting ---- */
 
@@ -202,6 +245,7 @@ void thread_wake(struct thread *thread, int reason)
 	with_deadline -= thread->deadline != TIME_FOREVER;
 	thread->deadline = TIME_FOREVER;
 	thread->wake_reason = reason;
+	woken = true;
 	remove(thread);
 	append(&ready, thread);
 }
@@ -291,6 +335,8 @@ void thread_exit(int status)
 		process_exit(first_status);
 	futex_end_thread(thread);
 	forget(thread);
+	/* Until the switch, another one stands for whom events are for. */
+	current_thread = threads;
 	void *nowhere;
 	enter(take_next(), &nowhere);
 	__builtin_unreachable();

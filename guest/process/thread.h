@@ -1,7 +1,7 @@
 /* Threads of the program: who runs, who waits for what.
  *
- * There is one CPU, and a thread runs until it waits, yields, or has had its time when a system call
- * ends. A thread that does not run is in exactly one list: of those that are ready, or of what it
+ * There is one CPU, and a thread runs until it waits, yields, or has had its time: then an interrupt
+ * or the end of a system call lets the next one run. The kernel itself is not interrupted. A thread that does not run is in exactly one list: of those that are ready, or of what it
  * waits for.
  */
 #ifndef PROCESS_THREAD_H
@@ -76,8 +76,10 @@ int thread_sleep(uint64_t deadline);
 /* Let those run that are ready. */
 void thread_yield(void);
 
-/* Before the return to the program: yield where the thread has run for long, let timers expire. */
+/* Before the return to the program, from a system call or from an interrupt: let timers expire, and
+ * others run where the thread's time is over, or the interrupt has woken them. */
 void thread_check_time(void);
+void thread_interrupted(void);
 
 /* Let the thread that the kernel has booted on be the program's first. */
 void thread_adopt_boot(void);

@@ -45,7 +45,13 @@ class Experiments:
         self.backend = backend
 
     def run(
-        self, name: str, *, memory: str = "16M", cmdline: str = "", stdin: bytes = b""
+        self,
+        name: str,
+        *,
+        memory: str = "16M",
+        cmdline: str = "",
+        stdin: bytes = b"",
+        board: str = "",
     ) -> Machine:
         """Run one to its end and return the machine, closed."""
         with Machine(
@@ -54,6 +60,7 @@ class Experiments:
             memory=memory,
             cmdline=f"test={name} {cmdline}",
             stdin=stdin,
+            board=board,
         ) as machine:
             machine.run(timeout=SECONDS)
         return machine
@@ -219,6 +226,26 @@ def test_a_serial_port_is_the_console_when_that_is_asked(experiments: Experiment
     machine = experiments.run("echo", cmdline="console=serial", stdin=b"x")
     # What is sent to a serial port does not say which stream it belongs to.
     assert machine.console.output == b"ready\r\nx"
+
+
+# Its interrupt line, and how it is told to use that for input: IER of the 16550, IMSC of the PL011.
+SERIAL_INTERRUPTS = {
+    "x86_64": "line=4 enable-at=1 enable=1",
+    "arm64": "line=33 enable-at=0x38 enable=0x50",
+}
+
+
+@pytest.mark.parametrize("board", ["", "gic=2"])
+def test_a_device_interrupts_an_idle_kernel(
+    experiments: Experiments, arch: str, backend: str, board: str
+) -> None:
+    if board and (arch, backend) != ("arm64", "unicorn"):
+        pytest.skip("only arm64 machines of the backend unicorn have the choice")
+    machine = experiments.run(
+        "interrupt", cmdline=SERIAL_INTERRUPTS[arch], stdin=b"1x", board=board
+    )
+    assert machine.outcome is not None
+    assert machine.outcome.status == 0, machine.outcome.message
 
 
 def test_the_kernel_is_silent_unless_asked(experiments: Experiments) -> None:

@@ -61,6 +61,7 @@ class Arm64Board:
         self._bus = bus
         self._memory = memory
         self._clock = clock
+        self._host = host
         self.wire = SerialWire(console, bus)
         self._cpus = 1
         self._gic2: GicV2 | None = None
@@ -196,9 +197,15 @@ class Arm64Board:
         return drive
 
     def _shared_line(self, intid: int) -> InterruptLine:
-        if self._vm.in_kernel_gic:
-            return self._vm.interrupt_line(intid)
-        return self.gic.line(intid)
+        in_kernel = self._vm.in_kernel_gic
+        line = self._vm.interrupt_line(intid) if in_kernel else self.gic.line(intid)
+
+        def drive(level: bool) -> None:
+            line(level)
+            if level:
+                self._host.end_idle()
+
+        return drive
 
     def _build_pl011(self) -> Region:
         from vmm.devices.pl011 import Pl011

@@ -23,6 +23,9 @@ class Host(ServiceHost, Protocol):
 
     def power_off(self, status: int = 0) -> None: ...
     def reset(self) -> None: ...
+    def end_idle(self) -> None:
+        """A device requests an interrupt: a guest that idles (`abi.IDLE`) looks after it."""
+        ...
 
 
 class Board(Protocol):

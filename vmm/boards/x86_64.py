@@ -61,7 +61,7 @@ class X86Board:
         self._made_pit: I8254 | None = None
         self._made_i8042: I8042 | None = None
         self._slots: Slots | None = None
-        self._interrupts = Interrupts(vm, bus, clock)
+        self._interrupts = Interrupts(vm, bus, clock, host)
         self.services = Services(memory, console, clock, host)
         bus.pio.attach(
             at.DOORBELL, DOORBELL_WIDTH, "doorbell", Doorbell(memory, self.services.table)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from vmm.backends.api import VirtualMachine, X86Vcpu
+    from vmm.boards.board import Host
     from vmm.bus import Bus
     from vmm.devices.i8259 import I8259Pair
     from vmm.devices.ioapic import IoApic
@@ -29,7 +30,8 @@ ISA_IRQS: Final = 16
 class Interrupts:
     """All interrupt controllers of the board."""
 
-    def __init__(self, vm: VirtualMachine, bus: Bus, clock: Clock) -> None:
+    def __init__(self, vm: VirtualMachine, bus: Bus, clock: Clock, host: Host) -> None:
+        self._host = host
         self._vm = vm
         self._bus = bus
         self._clock = clock
@@ -97,13 +99,14 @@ class Interrupts:
 
     def line(self, irq: int) -> InterruptLine:
         """Return the wire of ISA interrupt request ``irq``, or of pin 16 or more alone."""
-        if irq >= ISA_IRQS:
-            return self.ioapic.line(irq)
         gsi = at.GSI_TIMER if irq == at.IRQ_TIMER else irq
 
         def drive(level: bool) -> None:
-            self.pic.line(irq)(level)
+            if irq < ISA_IRQS:
+                self.pic.line(irq)(level)
             self.ioapic.line(gsi)(level)
+            if level:
+                self._host.end_idle()
 
         return drive
 

@@ -189,6 +189,7 @@ class Machine:
         self._verdict: Outcome | None = None
         self._idle_deadline: int | None = None
         self._idle = False
+        self._interrupt_requested = False
         self._watch: HaltWatch | None = None
         self._wake_fd = -1
         self._error: BaseException | None = None
@@ -478,15 +479,21 @@ class Machine:
     # ---- Sleeping, at the guest's wish ----
 
     def idle_until(self, deadline: int | None) -> None:
-        """Let the vCPU sleep until guest time ``deadline``, console input, or the end of the run.
+        """Let the vCPU sleep until guest time ``deadline``, console input, or `end_idle`.
 
         Called by the doorbell; the sleep itself happens in the run loop, outside the bus lock.
         """
-        if self.console.ready:
+        if self.console.ready or self._interrupt_requested:
+            self._interrupt_requested = False
             return
         self._idle_deadline = deadline
         self._idle = True
         self.vcpu.kick()
+
+    def end_idle(self) -> None:
+        """End the sleep of `idle_until`, or if the vCPU does not sleep, the next one."""
+        self._interrupt_requested = True
+        self._wake()
 
     def _sleep(self) -> None:
         """Wait on the console's input, a wake-up from another thread, and the deadline."""
@@ -496,7 +503,7 @@ class Machine:
         poller.register(self._wake_descriptor(), POLLIN)
         if self.console.input_fd >= 0:
             poller.register(self.console.input_fd, POLLIN)
-        while self._verdict is None and not self.console.ready:
+        while not (self._verdict or self.console.ready or self._interrupt_requested):
             timeout = None
             if self._idle_deadline is not None:
                 remaining = self._idle_deadline - self.clock.now()
@@ -506,6 +513,7 @@ class Machine:
             for fd, _ in poller.poll(timeout):
                 if fd == self._wake_fd:
                     os.eventfd_read(fd)
+        self._interrupt_requested = False
         self._idle = False
 
     def _wake_descriptor(self) -> int:

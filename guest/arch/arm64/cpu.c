@@ -1,17 +1,9 @@
 /* arm64: system registers, set once at boot. */
 #include <arch/mmu.h>
+#include <arch/registers.h>
 #include <calypso/arch.h>
 #include <calypso/boot.h>
 #include <calypso/errno.h>
-
-#define read_register(name)                                    \
-	({                                                     \
-		uint64_t value_;                               \
-		__asm__ volatile("mrs %0, " name : "=r"(value_)); \
-		value_;                                        \
-	})
-#define write_register(name, value) \
-	__asm__ volatile("msr " name ", %0" ::"r"((uint64_t)(value)) : "memory")
 
 /* SCTLR_EL1: what firmware/arm64/entry.S sets, and for the program: cache maintenance (UCI), cache
  * type (UCT), DC ZVA (DZE), WFE and WFI (nTWE, nTWI). */
@@ -123,11 +115,6 @@ uint64_t arch_hwcap(void)
 uint64_t arch_hwcap2(void)
 {
 	return 0;
-}
-
-void arch_wait_for_interrupt(void)
-{
-	__asm__ volatile("dsb sy; wfi" ::: "memory");
 }
 
 void arch_halt(void)

@@ -178,8 +178,7 @@ enter_user:
 	msr	daifset, #0xf
 	msr	elr_el1, x0
 	msr	sp_el0, x1
-	mov	x0, #0x3c0		/* EL0t; interrupts masked until a controller is driven */
-	msr	spsr_el1, x0
+	msr	spsr_el1, xzr		/* EL0t, nothing masked */
 	mov	sp, x2			/* for the next exception */
 	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 	mov	x\n, xzr

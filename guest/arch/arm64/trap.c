@@ -1,4 +1,5 @@
 /* arm64: what the processor takes exceptions for, and who answers. */
+#include <arch/irq.h>
 #include <calypso/arch.h>
 #include <calypso/fault.h>
 #include <calypso/log.h>
@@ -172,6 +173,8 @@ void trap_dispatch(struct trap_frame *frame, enum kind kind)
 		synchronous(frame);
 		return;
 	case IRQ:
+		irq_interrupt(frame);
+		return;
 	case FIQ:
 		panic_at(frame, "an interrupt that nobody asked for");
 	case SERROR:

@@ -171,11 +171,6 @@ uint64_t arch_hwcap2(void)
 	return 0; /* RDFSBASE and MWAIT in user mode: neither is enabled */
 }
 
-void arch_wait_for_interrupt(void)
-{
-	__asm__ volatile("sti; hlt; cli" ::: "memory");
-}
-
 void arch_halt(void)
 {
 	for (;;)

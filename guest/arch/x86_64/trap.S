@@ -4,8 +4,8 @@
  * addresses are constants and the table is read-only data that nobody has to fill at boot.
  */
 #include <arch/selectors.h>
+#include <arch/vectors.h>
 
-#define VECTORS 48			/* exceptions, and the 8259's range */
 #define IST_EMERGENCY 1
 #define PAGE_FAULT 14
 
@@ -165,7 +165,7 @@ syscall_entry:
 enter_user:
 	push	$USER_SS
 	push	%rsi
-	push	$2			/* flags: only the bit that is always set */
+	push	$USER_FLAGS
 	push	$USER_CS
 	push	%rdi
 	xor	%eax, %eax

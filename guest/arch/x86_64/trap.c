@@ -1,4 +1,5 @@
 /* x86_64: what the processor traps for, and who answers. */
+#include <arch/irq.h>
 #include <arch/selectors.h>
 #include <arch/x86.h>
 #include <calypso/arch.h>
@@ -78,7 +79,7 @@ static void finish_syscall(struct trap_frame *frame)
 	frame->vector = FRAME_SYSCALL;
 	frame->error = frame->rax;
 	frame->rip = frame->rcx;
-	frame->rflags = (frame->r11 & allowed) | RFLAGS_FIXED;
+	frame->rflags = (frame->r11 & allowed) | RFLAGS_FIXED | RFLAGS_IF;
 	syscall_dispatch(frame);
 }
 
@@ -168,8 +169,7 @@ void trap_dispatch(struct trap_frame *frame)
 		return;
 	}
 	if (frame->vector >= EXCEPTIONS) {
-		log_warning("interrupt vector %lu that nobody asked for",
-			    frame->vector);
+		irq_interrupt(frame);
 		return;
 	}
 	if (!frame_is_user(frame)) {

@@ -98,8 +98,9 @@ enum calypso_service {
 	CALYPSO_CLOCK = 4,
 	/* arguments: gpa, length. Result: bytes of entropy stored there. */
 	CALYPSO_ENTROPY = 5,
-	/* arguments: deadline in ns of guest time (all ones: none). Sleeps until then or until
-	 * console input (or its end) is there to be read; may return early. Result 0. */
+	/* arguments: deadline in ns of guest time (all ones: none). Sleeps until then, until
+	 * console input (or its end) is there to be read, or until a device requests an interrupt
+	 * (or has done so since the last sleep); may return early. Result 0. */
 	CALYPSO_IDLE = 6,
 	/* arguments: gpa, length of a line of text for the host's trace. Result 0. */
 	CALYPSO_TRACE = 7,

@@ -64,8 +64,14 @@ void arch_describe_processor(struct text *text);
 /* Random 64 bits of the CPU (RDRAND, RNDR). False where it has none or it is exhausted. */
 bool arch_random(uint64_t *value);
 
-/* Wait for an interrupt; returns at once where one is pending. */
-void arch_wait_for_interrupt(void);
+/* Take the interrupt controller and the timer into use, all lines masked: 0 or -errno. */
+int arch_irq_initialize(void);
+
+/* Unmask a level-triggered line (see <calypso/irq.h>): 0 or -EINVAL. */
+int arch_irq_enable(unsigned line);
+
+/* Interrupt once after `delay` ns, or earlier. An interrupt that was asked for before is off. */
+void arch_timer_start(uint64_t delay);
 
 /* Call `act` on another stack. */
 void arch_call_on_stack(void *stack_top, void (*act)(uint64_t argument), uint64_t argument);
@@ -81,6 +87,12 @@ noreturn void program_start(void);
 /* One system call of the program. The result is in the frame on return; the frame may have been
  * replaced as a whole (rt_sigreturn) or never be returned to (exit). */
 void syscall_dispatch(struct trap_frame *frame);
+
+/* The processor's timer has interrupted. */
+void time_alarm_expired(void);
+
+/* An interrupt is over and the program goes on: time for what it has brought about. */
+void interrupt_return(struct trap_frame *frame);
 
 /* The program did what nothing in its address space allows. Returns only with the frame changed
  * so that going on makes sense (a signal handler). `address`: data address, or the pc. */

@@ -22,7 +22,8 @@ int64_t host_clock(uint64_t *wall);
 /* Fill a buffer with entropy of the host. Bytes stored, or -errno. */
 int64_t host_entropy(void *buffer, size_t length);
 
-/* Sleep until `deadline` (guest time in ns; UINT64_MAX: none) or console input; may be early. */
+/* Sleep until `deadline` (guest time in ns; UINT64_MAX: none), console input, or an interrupt, with
+ * interrupts unmasked. May return early. */
 int64_t host_idle(uint64_t deadline);
 
 /* A line for the host's trace. */

@@ -14,8 +14,12 @@ uint64_t time_realtime(void);
 /* Resolution of both clocks in ns (clock_getres). */
 uint64_t time_resolution(void);
 
-/* Do nothing until monotonic `deadline` (TIME_FOREVER: none) or an event such as console input.
- * May return early: the caller looks again. */
+/* Do nothing until monotonic `deadline` (TIME_FOREVER: none), console input, or an interrupt, which
+ * has been handled then. May return early: the caller looks again. */
 void time_idle(uint64_t deadline);
+
+/* Interrupt the program at `deadline`, or earlier: whoever is interrupted looks at the clock, and
+ * sets the alarm again. */
+void time_set_alarm(uint64_t deadline);
 
 #endif

@@ -8,8 +8,10 @@
 #include <calypso/device.h>
 #include <calypso/errno.h>
 #include <calypso/host.h>
+#include <calypso/irq.h>
 #include <calypso/lib.h>
 #include <calypso/log.h>
+#include <calypso/serial.h>
 #include <calypso/time.h>
 #include <calypso/user.h>
 
@@ -201,6 +203,34 @@ static void echo(void)
 	pass();
 }
 
+static void receive(void *received)
+{
+	*(volatile uint8_t *)received = arch_port_read(bootinfo.console);
+}
+
+/* The serial port interrupts for what comes in: on `line=`, once the byte `enable=` has been written
+ * to its register `enable-at=`. The first byte is there before that, and read without. */
+static void interrupt(void)
+{
+	const struct serial_port *port = serial_find();
+	char first;
+	uint8_t received = 0;
+
+	while (serial_read(port, &first, 1) != 1)
+		time_idle(TIME_FOREVER);
+	if (irq_register(UINT32_MAX, receive, &received) != -EINVAL)
+		panic("a line that cannot be");
+	if (irq_register((unsigned)command_line_number("line", 0), receive, &received) != 0)
+		panic("the line is refused");
+	arch_port_write(bootinfo.console + command_line_number("enable-at", 0),
+			(uint8_t)command_line_number("enable", 0));
+	while (*(volatile uint8_t *)&received == 0)
+		time_idle(TIME_FOREVER);
+	if (received != 'x')
+		panic("received 0x%02x", received);
+	pass();
+}
+
 static void enter_user_at(uint64_t pc)
 {
 	arch_enter_user(pc, 0x8000, auxsp_of(auxspcb_of(&boot_stack)));
@@ -230,6 +260,7 @@ static const struct {
 	{"map-device", map_device},
 	{"tell-time", tell_time},
 	{"echo", echo},
+	{"interrupt", interrupt},
 	{"enter-nothing", enter_nothing},
 	{"enter-kernel", enter_kernel},
 	{"enter-hole", enter_hole},
@@ -258,6 +289,11 @@ noreturn void program_start(void)
 void syscall_dispatch(struct trap_frame *frame)
 {
 	panic_at(frame, "system call %lu", frame_syscall_number(frame));
+}
+
+void interrupt_return(struct trap_frame *frame)
+{
+	panic_at(frame, "interrupt of a program");
 }
 
 void program_fault(struct trap_frame *frame, enum fault_reason reason, user_t address)

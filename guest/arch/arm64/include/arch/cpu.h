@@ -34,6 +34,13 @@ static inline void arch_doorbell(uint64_t where, uint32_t word)
 	arch_mmio_write32((void *)(uintptr_t)(DIRECT_MAP_BASE + where), word);
 }
 
+/* The same; interrupts that are pending when the host has answered are taken. */
+static inline void arch_doorbell_interruptible(uint64_t where, uint32_t word)
+{
+	arch_doorbell(where, word);
+	__asm__ volatile("msr daifclr, #2; isb; msr daifset, #2" ::: "memory");
+}
+
 /* Early serial ports are memory-mapped here. */
 static inline uint8_t arch_port_read(uint64_t port)
 {

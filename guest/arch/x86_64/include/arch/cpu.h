@@ -30,6 +30,13 @@ static inline void arch_doorbell(uint64_t where, uint32_t word)
 	__asm__ volatile("outl %0, %w1" ::"a"(word), "Nd"(where) : "memory");
 }
 
+/* The same with interrupts unmasked: those that are pending when the host has answered are taken. STI
+ * lets one more instruction pass before; between others a hypervisor may fail to look. */
+static inline void arch_doorbell_interruptible(uint64_t where, uint32_t word)
+{
+	__asm__ volatile("sti; outl %0, %w1; cli" ::"a"(word), "Nd"(where) : "memory");
+}
+
 /* Registers of a device: on x86_64 an I/O port, as early serial ports are. */
 static inline uint8_t arch_port_read(uint64_t port)
 {

@@ -1,4 +1,5 @@
-/* x86_64: segment selectors, in the order that SYSCALL and SYSRET ask for (and Linux has). */
+/* x86_64: what a return to the program loads. The segment selectors are in the order that SYSCALL
+ * and SYSRET ask for (and Linux has). */
 #ifndef ARCH_SELECTORS_H
 #define ARCH_SELECTORS_H
 
@@ -8,5 +9,8 @@
 #define USER_SS 0x2b
 #define USER_CS 0x33
 #define TSS_SELECTOR 0x38
+
+/* RFLAGS that the program starts with: the bit that is always set, and interrupts enabled. */
+#define USER_FLAGS 0x202
 
 #endif
