@@ -79,9 +79,10 @@ RUN_OPTIONS: Final = (
     Option(
         "--net",
         TEXT,
-        "tap=NAME[,...]",
-        "Virtio network interface at a TAP interface; mac=M sets its MAC address; address=IP/LENGTH"
-        " and bridge=NAME configure the TAP.",
+        "user|tap=NAME[,...]",
+        "Virtio network interface. user: through the host's sockets, by passt; tcp=PORT:PORT and"
+        " udp=PORT:PORT lead from a port of the host to one of the guest. tap=NAME: at a TAP"
+        " interface; address=IP/LENGTH and bridge=NAME configure it. mac=M sets the MAC address.",
         repeated=True,
     ),
     Option(

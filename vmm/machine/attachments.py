@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vmm.devices.peripheral import Peripheral
     from vmm.devices.virtio.balloon import Balloon
     from vmm.devices.virtio.device import VirtioDevice
+    from vmm.devices.virtio.passt import Passt
+    from vmm.devices.virtio.tap import Tap
     from vmm.machine.config import MachineConfig
     from vmm.machine.events import EventLoop, Lock
     from vmm.memory import GuestMemory
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
         def close(self) -> None: ...
 
+
+USER_NET: Final = "user"
 
 RNG: Final = "rng"
 CONSOLE: Final = "console"
@@ -134,12 +138,17 @@ def parse_root(text: str) -> ShareOption:
 
 @value
 class NetOption:
-    """What ``--net`` says: ``tap=NAME[,mac=MAC][,address=IP/LENGTH][,bridge=NAME]``."""
+    """What ``--net`` says: ``tap=NAME[,mac=MAC][,address=IP/LENGTH][,bridge=NAME]``.
+
+    Or ``user[,mac=MAC][,tcp=PORT[:PORT]][,udp=PORT[:PORT]]``; then ``tap`` is "", and ``ports`` are
+    those of the host that lead to ports of the guest, as options of passt.
+    """
 
     tap: str
     mac: bytes
     address: str = ""
     bridge: str = ""
+    ports: tuple[str, ...] = ()
 
 
 def parse_net(text: str) -> NetOption:
@@ -148,16 +157,36 @@ def parse_net(text: str) -> NetOption:
     Raises:
         UsageError: if it means nothing.
     """
+    front, _, rest = text.partition(",")
+    if front == USER_NET:
+        return _parse_user_net(text, rest)
     words = _parse_words(text, "--net", ("tap", "mac", "address", "bridge"))
     tap = words.get("tap", "")
     if not tap:
-        raise UsageError(f"--net {text}: write tap=NAME")
+        raise UsageError(f"--net {text}: write tap=NAME or user")
     address = words.get("address", "")
     length = address.rpartition("/")[2] if "/" in address else ""
     if address and not (length.isascii() and length.isdigit()):
         raise UsageError(f"--net {text}: write the address as 192.0.2.1/24")
     mac = _parse_mac(text, words["mac"]) if "mac" in words else _mac_of(tap)
     return NetOption(tap, mac, address, words.get("bridge", ""))
+
+
+def _parse_user_net(text: str, rest: str) -> NetOption:
+    words = _parse_words(rest, "--net user,", ("mac", "tcp", "udp")) if rest else {}
+    mac = _parse_mac(text, words["mac"]) if "mac" in words else _mac_of(USER_NET)
+    ports: list[str] = []
+    for protocol in ("tcp", "udp"):
+        if protocol in words:
+            numbers = words[protocol].split(":")
+            if len(numbers) > 2 or not all(_is_port(number) for number in numbers):
+                raise UsageError(f"--net {text}: write {protocol}=PORT or {protocol}=PORT:PORT")
+            ports += [f"--{protocol}-ports", words[protocol]]
+    return NetOption("", mac, ports=tuple(ports))
+
+
+def _is_port(number: str) -> bool:
+    return number.isascii() and number.isdigit() and 0 < int(number) < 1 << 16
 
 
 def _parse_words(text: str, option: str, known: tuple[str, ...]) -> dict[str, str]:
@@ -248,15 +277,29 @@ class Attachments:
 
     def _attach_net(self, option: NetOption) -> None:
         from vmm.devices.virtio.net import NetDevice
+
+        link = self._open_tap(option) if option.tap else self._start_passt(option)
+        self._held.append(link)
+        device = NetDevice(self._memory, link=link, mac=option.mac)
+        link.on_frame = device.on_frame
+        self._add(device)
+
+    def _open_tap(self, option: NetOption) -> Tap:
         from vmm.devices.virtio.tap import Tap, configure
 
         tap = Tap(option.tap, self._events)
-        self._held.append(tap)
         if option.address or option.bridge:
-            configure(option.tap, option.address, option.bridge)
-        device = NetDevice(self._memory, link=tap, mac=option.mac)
-        tap.on_frame = device.on_frame
-        self._add(device)
+            try:
+                configure(option.tap, option.address, option.bridge)
+            except UsageError:
+                tap.close()
+                raise
+        return tap
+
+    def _start_passt(self, option: NetOption) -> Passt:
+        from vmm.devices.virtio.passt import Passt
+
+        return Passt(self._events, option.ports)
 
     def _attach_share(self, option: ShareOption) -> None:
         from vmm.devices.virtio.p9 import P9Device

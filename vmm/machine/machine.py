@@ -129,7 +129,7 @@ class Machine:
             board: what the board shall be like, for example ``gic=2``; by default as the image
                 expects it.
             disks: virtio disks: ``FILE[,ro][,serial=TEXT]``.
-            nets: virtio network interfaces: ``tap=NAME[,mac=MAC]``.
+            nets: virtio network interfaces: ``user`` or ``tap=NAME[,mac=MAC]``.
             root: the directory that is the root file system: ``DIR[:rw]``; ``image`` is then a
                 program in it.
             shares: directories for the guest to mount by 9P: ``DIR:TAG[:rw]``.

@@ -81,6 +81,9 @@ def test_networks() -> None:
     automatic = parse_net("tap=t1").mac
     assert automatic == parse_net("tap=t1").mac != parse_net("tap=t2").mac
     assert automatic[0] & 3 == 2
+    assert parse_net("user") == NetOption("", parse_net("user").mac)
+    option = parse_net("user,mac=02:00:de:ad:be:ef,tcp=8080:80,udp=53")
+    assert option == NetOption("", mac, ports=("--tcp-ports", "8080:80", "--udp-ports", "53"))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,12 @@ def test_networks() -> None:
     [
         "",
         "tap=",
-        "user",
+        "users",
+        "user,tap=t",
+        "user,tcp=80:",
+        "user,tcp=1:2:3",
+        "user,udp=65536",
+        "user,mac=1",
         "tap=t,speed=9",
         "tap=t,mac=01:00:00:00:00:00",
         "tap=t,mac=02:00:00:00:00",

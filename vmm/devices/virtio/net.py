@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     class Link(Protocol):
         """The network behind the device; frames have the header in front of them.
 
-        Neither call blocks or raises.
+        No call blocks or raises.
+
+        Attributes:
+            offloads: the features of `OFFLOADS` that the network can do with.
         """
+
+        @property
+        def offloads(self) -> int: ...
 
         def send(self, frame: list[memoryview]) -> None:
             """Send a frame, or lose it."""
@@ -95,7 +101,7 @@ class NetDevice(VirtioDevice):
     def __init__(self, memory: GuestMemory, *, link: Link, mac: bytes) -> None:
         self._link = link
         self._mac = mac
-        super().__init__(memory, F_MAC | F_STATUS | OFFLOADS)
+        super().__init__(memory, F_MAC | F_STATUS | link.offloads)
 
     def reset(self) -> None:
         super().reset()

@@ -43,8 +43,11 @@ class Tap:
     """One TAP interface.
 
     Attributes:
+        offloads: the features of frames that the network takes or gives.
         on_frame: called when there is a frame, after `wait`.
     """
+
+    offloads = net.OFFLOADS
 
     def __init__(self, name: str, events: EventLoop) -> None:
         """Attach to the interface ``name``, which is made if need be.

@@ -13,7 +13,7 @@ from vmm.devices.virtio.block import Block
 from vmm.devices.virtio.console import ConsoleDevice
 from vmm.devices.virtio.device import VirtioDevice
 from vmm.devices.virtio.disk import Disk
-from vmm.devices.virtio.net import NetDevice
+from vmm.devices.virtio.net import OFFLOADS, NetDevice
 from vmm.devices.virtio.p9 import P9Device
 from vmm.devices.virtio.rng import Rng
 from vmm.devices.virtio.share import Share
@@ -44,6 +44,8 @@ def console(memory: GuestMemory) -> ConsoleDevice:
 
 class Flood:
     """A network that always has one more frame."""
+
+    offloads = OFFLOADS
 
     def send(self, frame: list[memoryview]) -> None:
         pass

@@ -26,6 +26,8 @@ PLAIN = d.VERSION_1 | net.F_MAC
 class Wire:
     """A network that the test is the other end of."""
 
+    offloads = net.OFFLOADS
+
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.arriving: list[bytes] = []
