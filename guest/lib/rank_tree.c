@@ -2,7 +2,21 @@
  * i-child is one whose rank is i below its parent's, an i,j-node has an i-child and a j-child. */
 #include <calypso/rank_tree.h>
 
-enum { SMALLER, GREATER };
+#include "lib/tree.h"
+
+static_assert(offsetof(struct rank_node, parent) == offsetof(struct tree_links, parent) &&
+		      offsetof(struct rank_node, child) == offsetof(struct tree_links, child),
+	      "nodes begin with the links");
+
+static struct tree_links *links_of(const struct rank_node *node)
+{
+	return (struct tree_links *)(uintptr_t)node;
+}
+
+static struct rank_node *node_of(struct tree_links *links)
+{
+	return (struct rank_node *)links;
+}
 
 static int rank_of(const struct rank_node *node)
 {
@@ -11,34 +25,20 @@ static int rank_of(const struct rank_node *node)
 
 static int side_of(const struct rank_node *parent, const struct rank_node *node)
 {
-	return parent->child[GREATER] == node;
+	return tree_side_of(links_of(parent), links_of(node));
 }
 
-/* Let the parent of `old` (or the root) point to `new` instead. */
+/* Ranks are the caller's business. */
+static void rotate_up(struct rank_tree *tree, struct rank_node *node)
+{
+	tree_rotate_up((struct tree_links **)&tree->root, links_of(node));
+}
+
 static void replace_child(struct rank_tree *tree, struct rank_node *parent, struct rank_node *old,
 			  struct rank_node *new)
 {
-	if (parent == NULL)
-		tree->root = new;
-	else
-		parent->child[side_of(parent, old)] = new;
-	if (new)
-		new->parent = parent;
-}
-
-/* Lift `node` above its parent, keeping the order. Ranks are the caller's business. */
-static void rotate_up(struct rank_tree *tree, struct rank_node *node)
-{
-	struct rank_node *parent = node->parent;
-	int side = side_of(parent, node);
-	struct rank_node *inner = node->child[!side];
-
-	replace_child(tree, parent->parent, parent, node);
-	node->child[!side] = parent;
-	parent->parent = node;
-	parent->child[side] = inner;
-	if (inner)
-		inner->parent = parent;
+	tree_replace_child((struct tree_links **)&tree->root, links_of(parent), links_of(old),
+			   links_of(new));
 }
 
 /* `node` is a 0-child and its sibling a 2-child (or it would have been promoted): rotate once or
@@ -218,40 +218,24 @@ struct rank_node *rank_tree_find(const struct rank_tree *tree, rank_compare *com
 	return node && compare(node, key) == 0 ? node : NULL;
 }
 
-static struct rank_node *outermost(struct rank_node *node, int side)
-{
-	while (node && node->child[side])
-		node = node->child[side];
-	return node;
-}
-
-static struct rank_node *neighbour(const struct rank_node *node, int side)
-{
-	if (node->child[side])
-		return outermost(node->child[side], !side);
-	while (node->parent && side_of(node->parent, node) == side)
-		node = node->parent;
-	return node->parent;
-}
-
 struct rank_node *rank_tree_first(const struct rank_tree *tree)
 {
-	return outermost(tree->root, SMALLER);
+	return node_of(tree_outermost(links_of(tree->root), SMALLER));
 }
 
 struct rank_node *rank_tree_last(const struct rank_tree *tree)
 {
-	return outermost(tree->root, GREATER);
+	return node_of(tree_outermost(links_of(tree->root), GREATER));
 }
 
 struct rank_node *rank_node_next(const struct rank_node *node)
 {
-	return neighbour(node, GREATER);
+	return node_of(tree_neighbour(links_of(node), GREATER));
 }
 
 struct rank_node *rank_node_previous(const struct rank_node *node)
 {
-	return neighbour(node, SMALLER);
+	return node_of(tree_neighbour(links_of(node), SMALLER));
 }
 
 static bool node_valid(const struct rank_node *node)
@@ -262,7 +246,7 @@ static bool node_valid(const struct rank_node *node)
 		const struct rank_node *child = node->child[side];
 		int difference = node->rank - rank_of(child);
 
-		if (difference < 1 || difference > 2 || (child && child->parent != node))
+		if (difference < 1 || difference > 2)
 			return false;
 	}
 	return true;
@@ -270,7 +254,7 @@ static bool node_valid(const struct rank_node *node)
 
 bool rank_tree_valid(const struct rank_tree *tree)
 {
-	if (tree->root && tree->root->parent)
+	if (!tree_is_linked(links_of(tree->root)))
 		return false;
 	for (struct rank_node *node = rank_tree_first(tree); node; node = rank_node_next(node))
 		if (!node_valid(node))

@@ -1,4 +1,7 @@
-"""Pieces of the guest kernel as a library of the host, with undefined behaviour trapped."""
+"""Pieces of the guest kernel as a library of the host, with both sanitizers.
+
+Undefined behaviour is a trap, and each access to memory is checked (host/sanitizer.c).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from guest.build import GUEST, ROOT
 HOST = Path(__file__).parent / "host"
 
 SOURCES = (
-    *("lib/string.c", "lib/format.c", "lib/rank_tree.c"),
+    *("lib/string.c", "lib/format.c", "lib/tree.c", "lib/rank_tree.c", "lib/splay_tree.c"),
     *(
         "mm/chunk.c",
         "mm/frames.c",
@@ -45,17 +48,11 @@ uint64_t command_line_number(const char *name, uint64_t fallback);
 bool command_line_is(const char *name, const char *value);
 extern uint64_t host_direct_map;
 
-uint64_t frame_allocate(unsigned order, unsigned flags);
-void frame_free(uint64_t block, unsigned order);
 struct span { uint64_t start; uint64_t end; };
 void frames_add(struct span span);
 struct frame_statistics { uint64_t total; uint64_t used; };
 struct frame_statistics frame_statistics(void);
 
-void *kmalloc(size_t size);
-void *kcalloc(size_t count, size_t size);
-void *krealloc(void *object, size_t size);
-void kfree(void *object);
 size_t kmalloc_usable(const void *object);
 
 struct page_source { const void *operations; bool code_is_ready; };
@@ -80,11 +77,7 @@ unsigned host_look(uint64_t address);
 int host_store(uint64_t address, uint8_t byte);
 int host_load(uint64_t address);
 
-bool tree_insert(uint64_t key);
-bool tree_remove(uint64_t key);
-bool tree_valid(void);
-size_t tree_keys(uint64_t *keys, bool descending);
-unsigned tree_height(void);
+void sanitizer_probe(uintptr_t address);
 
 struct device_range { uint64_t base; uint64_t length; };
 int tree_ranges(const void *blob, uint64_t length, const char *compatible,
@@ -101,6 +94,31 @@ size_t strnlen(const char *text, size_t limit);
 bool parse_number(const char **text, unsigned base, uint64_t *number);
 """
 
+# The allocators, as the kernel's other pieces call them: through the address sanitizer's runtime.
+WRAPPED = {
+    "frame_allocate": "uint64_t {}(unsigned order, unsigned flags);",
+    "frame_free": "void {}(uint64_t block, unsigned order);",
+    "frames_free_range": "void {}(uint64_t start, uint64_t count);",
+    "kmalloc": "void *{}(size_t size);",
+    "kcalloc": "void *{}(size_t count, size_t size);",
+    "krealloc": "void *{}(void *object, size_t size);",
+    "kfree": "void {}(void *object);",
+}
+CDEF += "".join(declaration.format(f"__wrap_{name}") for name, declaration in WRAPPED.items())
+
+# What there is for each kind of tree (host/trees.c).
+TREE_CDEF = """
+bool {0}_add(uint64_t key);
+bool {0}_remove(uint64_t key);
+uint64_t {0}_find(uint64_t key);
+uint64_t {0}_nearest(uint64_t key, bool above);
+bool {0}_valid(void);
+size_t {0}_keys(uint64_t *keys, bool descending);
+unsigned {0}_height(void);
+unsigned {0}_depth(uint64_t key);
+"""
+CDEF += "".join(map(TREE_CDEF.format, ("rank", "splay")))
+
 ffi = FFI()
 ffi.cdef(CDEF)
 
@@ -112,12 +130,17 @@ _FLAGS = (
     *("-shared", "-fPIC", "-O1", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Werror"),
     *("-ffreestanding", "-fno-builtin", "-fno-strict-aliasing", "-Wl,-Bsymbolic"),
     *("-fsanitize=undefined", "-fsanitize-trap=undefined", "-fno-sanitize=function"),
+    # Checks by calls; what the stack holds is left to the other sanitizer.
+    *("-fsanitize=kernel-address", "-mllvm", "-asan-instrumentation-with-call-threshold=0"),
+    *("-mllvm", "-asan-stack=0"),
+    *(f"-Wl,--wrap={name}" for name in WRAPPED),
 )
 
 
 @cache
-def library_path(sources: Sequence[str] = SOURCES, around: Sequence[str] = ("host.c",)) -> Path:
-    """Build a library where it is not built yet from just these files."""
+def library_path(sources: Sequence[str] = SOURCES, around: Sequence[str] = ("trees.c",)) -> Path:
+    """Build a library where it is not built yet from just these files, and what all tests need."""
+    around = ("host.c", "sanitizer.c", *around)
     sources = [*(str(GUEST / name) for name in sources), *(str(HOST / name) for name in around)]
     includes = [HOST / "include", GUEST, GUEST / "include", GUEST / "arch/x86_64/include"]
     command = [sys.executable, "-m", "ziglang", "cc", *_FLAGS]
@@ -136,12 +159,22 @@ def library_path(sources: Sequence[str] = SOURCES, around: Sequence[str] = ("hos
     return library
 
 
+class Library:
+    """An open library in which allocators have their usual names."""
+
+    def __init__(self, lib: Any) -> None:
+        self._lib = lib
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lib, f"__wrap_{name}" if name in WRAPPED else name)
+
+
 @contextmanager
 def kernel(ffi: FFI = ffi, library: Path | None = None) -> Iterator[Any]:
     """The library with all its variables as at start."""
     lib: Any = ffi.dlopen(str(library or library_path()))
     try:
-        yield lib
+        yield Library(lib)
     finally:
         ffi.dlclose(lib)
 

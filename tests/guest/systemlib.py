@@ -297,7 +297,7 @@ def system(
     regions = [(RAM, memory, FREE), (PROGRAM_AT, _pages(len(program)), PROGRAM)]
     if initrd:
         regions.append((INITRD_AT, _pages(len(initrd)), INITRD))
-    path = hostlib.library_path(SOURCES, ("host.c", "system.c"))
+    path = hostlib.library_path(SOURCES, ("system.c",))
     with hostlib.memory(regions, FEATURES, ffi, path) as lib:
         kernel = System(lib)
         kernel.store(PROGRAM_AT, program)

@@ -130,12 +130,13 @@ def test_without_whole_chunks_crumbs_are_used_at_once() -> None:
 
 
 def test_sixty_four_gigabytes_cost_as_little_as_two_megabytes() -> None:
-    regions = [(MIB, 255, FREE), (2 * MIB, (4 << 30) // PAGE, FREE)]
+    regions = [(MIB, 255, FREE), (2 * MIB, (64 << 30) // PAGE, FREE)]
     with memory(regions) as lib:
         assert lib.frame_allocate(0, ZEROED) != NONE
         written = bytes(content(lib, 2 * MIB, 9)).rstrip(b"\0")
-        # Records of one or two chunks were written, of the two thousand that there are.
-        assert len(written) < 1024
+        # Of the records of 32768 chunks, only those are written of chunks that hold the records
+        # (8 MiB of them), and of the first behind.
+        assert len(written) < 2048
 
 
 def test_added_frames_are_cleared_when_that_is_asked() -> None:

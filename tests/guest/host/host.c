@@ -5,7 +5,6 @@
 #include <calypso/device_tree.h>
 #include <calypso/fault.h>
 #include <calypso/log.h>
-#include <calypso/rank_tree.h>
 #include <mm/frames.h>
 #include <mm/page_table.h>
 #include <stdio.h>
@@ -13,7 +12,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define HOST_MEMORY (16ull << 30)
+#include "sanitizer.h"
+
+#define HOST_MEMORY (80ull << 30)
 
 uint64_t host_direct_map;
 enum log_level log_level = LOG_NONE;
@@ -70,6 +71,7 @@ void host_boot(struct calypso_region *regions, unsigned count, uint64_t features
 	if (memory == (void *)-1)
 		abort();
 	host_direct_map = (uintptr_t)memory;
+	sanitizer_watch_memory(host_direct_map, HOST_MEMORY);
 	bootinfo_regions = regions;
 	bootinfo.region_count = count;
 	bootinfo.features = features;
@@ -81,6 +83,7 @@ void host_boot(struct calypso_region *regions, unsigned count, uint64_t features
 void host_shutdown(void);
 void host_shutdown(void)
 {
+	sanitizer_forget_memory();
 	munmap((void *)host_direct_map, HOST_MEMORY);
 }
 
@@ -140,89 +143,6 @@ int host_load(user_t address)
 			return ~result;
 	}
 	return (int)(host_look(address) >> 8);
-}
-
-/* ---- Trees ---- */
-
-struct entry {
-	struct rank_node node;
-	uint64_t key;
-};
-
-static struct rank_tree tree;
-
-static struct entry *entry_of(struct rank_node *node)
-{
-	return container_of(node, struct entry, node);
-}
-
-bool tree_insert(uint64_t key);
-bool tree_insert(uint64_t key)
-{
-	struct rank_node **link = &tree.root, *parent = NULL;
-
-	while (*link) {
-		parent = *link;
-		if (entry_of(parent)->key == key)
-			return false;
-		link = &parent->child[key > entry_of(parent)->key];
-	}
-	struct entry *entry = malloc(sizeof(*entry));
-	entry->key = key;
-	rank_tree_insert(&tree, &entry->node, parent, link);
-	return true;
-}
-
-bool tree_remove(uint64_t key);
-bool tree_remove(uint64_t key)
-{
-	struct rank_node *node = tree.root;
-
-	while (node && entry_of(node)->key != key)
-		node = node->child[key > entry_of(node)->key];
-	if (!node)
-		return false;
-	rank_tree_remove(&tree, node);
-	free(entry_of(node));
-	return true;
-}
-
-bool tree_valid(void);
-bool tree_valid(void)
-{
-	return rank_tree_valid(&tree);
-}
-
-static size_t collect(struct rank_node *start, struct rank_node *(*step)(const struct rank_node *),
-		      uint64_t *keys)
-{
-	size_t count = 0;
-
-	for (struct rank_node *node = start; node; node = step(node))
-		keys[count++] = entry_of(node)->key;
-	return count;
-}
-
-/* All keys, ascending or descending; how many. */
-size_t tree_keys(uint64_t *keys, bool descending);
-size_t tree_keys(uint64_t *keys, bool descending)
-{
-	return descending ? collect(rank_tree_last(&tree), rank_node_previous, keys)
-			  : collect(rank_tree_first(&tree), rank_node_next, keys);
-}
-
-static unsigned height(const struct rank_node *node)
-{
-	if (!node)
-		return 0;
-	unsigned left = height(node->child[0]), right = height(node->child[1]);
-	return 1 + (left > right ? left : right);
-}
-
-unsigned tree_height(void);
-unsigned tree_height(void)
-{
-	return height(tree.root);
 }
 
 /* ---- Device trees ---- */
