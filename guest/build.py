@@ -6,6 +6,7 @@ The compiler and linker are those of the `ziglang` package; nothing else is need
 
     kernel-ARCH.elf          from arch/ARCH/ and `KERNEL_DIRECTORIES`
     entry-arm64.bin          from ../firmware/arm64/entry.S
+    syscalls.def             a copy of process/syscalls.def
     programs/ARCH/NAME       a static Linux program for each programs/NAME.c, linked with
                              programs/runtime/*.[cS] and programs/runtime/ARCH/*.[cS]
 
@@ -217,6 +218,13 @@ def firmware_steps(out: Path) -> list[Step]:
     return [entry, Step(command, output, [entry.output], after=[entry])]
 
 
+def table_step(out: Path) -> Step:
+    """Return the step that lets the VMM know the numbers of system calls."""
+    source = GUEST / "process/syscalls.def"
+    output = out / source.name
+    return Step(["cp", str(source), str(output)], output, [source])
+
+
 def program_steps(arch: Architecture, out: Path) -> list[Step]:
     """Return the steps that make the bundled programs."""
     programs = GUEST / "programs"
@@ -387,7 +395,7 @@ def main(arguments: list[str] | None = None) -> int:
     out = options.out.resolve()
 
     try:
-        steps = firmware_steps(out)
+        steps = [*firmware_steps(out), table_step(out)]
         for arch in ARCHITECTURES:
             kernel = out / f"kernel-{arch.name}.elf"
             steps += kernel_steps(arch, kernel, guards=options.stack_guards)

@@ -17,6 +17,7 @@ GENERATORS = {
     "guest/build.py": (
         "vmm/artifacts/kernel-x86_64.elf",
         "vmm/artifacts/kernel-arm64.elf",
+        "vmm/artifacts/syscalls.def",
         "vmm/artifacts/programs/x86_64/hello",
         "vmm/artifacts/programs/arm64/hello",
     ),

@@ -13,7 +13,14 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from vmm.errors import BackendUnavailable, GuestMemoryError, UsageError, VmmError
+    from vmm.errors import (
+        BackendUnavailable,
+        GuestMemoryError,
+        GuestStopped,
+        GuestTimeout,
+        UsageError,
+        VmmError,
+    )
     from vmm.machine.machine import Machine
 
 __version__ = "0.1.0"
@@ -21,6 +28,8 @@ __version__ = "0.1.0"
 __all__ = [
     "BackendUnavailable",
     "GuestMemoryError",
+    "GuestStopped",
+    "GuestTimeout",
     "Machine",
     "UsageError",
     "VmmError",

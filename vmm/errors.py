@@ -15,5 +15,21 @@ class BackendUnavailable(UsageError):
     """The chosen backend cannot run this guest on this host."""
 
 
+class GuestStopped(VmmError):
+    """The guest ended while the host waited for it: it panicked, was killed, or powered off.
+
+    Attributes:
+        report: several lines on the state in which it stopped.
+    """
+
+    def __init__(self, message: str, report: str = "") -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class GuestTimeout(VmmError, TimeoutError):
+    """The guest did not end, or did not answer, within the time it was given."""
+
+
 class GuestMemoryError(VmmError):
     """An access to guest-physical memory that is not inside RAM."""

@@ -131,3 +131,12 @@ void descriptors_close_on_exec(struct descriptor_table *table)
 			descriptor_close(table, (int)number);
 	}
 }
+
+void descriptors_close_all(struct descriptor_table *table)
+{
+	for (unsigned number = 0; number < table->capacity; number++)
+		descriptor_close(table, (int)number);
+	if (table->slots != table->first)
+		kfree(table->slots);
+	descriptors_initialize(table, table->limit);
+}

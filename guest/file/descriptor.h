@@ -48,6 +48,9 @@ int descriptor_close(struct descriptor_table *table, int number);
 /* Close those that are marked to be. */
 void descriptors_close_on_exec(struct descriptor_table *table);
 
+/* Close all, and give back what the table took from the heap. */
+void descriptors_close_all(struct descriptor_table *table);
+
 /* The slot of an open descriptor, or NULL. */
 struct descriptor *descriptor_slot(const struct descriptor_table *table, int number);
 

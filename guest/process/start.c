@@ -11,6 +11,7 @@
 #include <process/process.h>
 #include <process/program.h>
 #include <process/strace.h>
+#include <service/service.h>
 
 #define REFUSAL_SIZE 512
 #define STATUS_REFUSED 126 /* as a shell reports what it cannot execute */
@@ -20,7 +21,7 @@
 
 struct process process;
 
-struct file_context *file_context(void) { return &process.files; }
+struct file_context *file_context(void) { return current_thread->files; }
 
 /* End because of what the user gave, which is no fault of the kernel's. */
 printf_like(1, 2) static noreturn void refuse(const char *format, ...)
@@ -107,6 +108,9 @@ void program_start(void)
 	struct program program;
 	const char *problem;
 	initialize_process();
+	service_initialize();
+	if (bootinfo.argc == 0 && service_is_ready())
+		service_run_alone();
 	process.executable = program_file();
 	if (program_check(process.executable, &program, &problem) != 0)
 		refuse("%s", problem);

@@ -65,41 +65,33 @@ static int64_t serve(syscall_handler *handler, struct trap_frame *frame, const u
 	return result;
 }
 
-static void read_arguments(const struct trap_frame *frame, uint64_t argument[6])
-{
-	for (unsigned i = 0; i < 6; i++)
-		argument[i] = frame_syscall_argument(frame, i);
-}
-
 /* A call that is missing, or recorded. */
-static void dispatch_unusual(struct trap_frame *frame)
+static int64_t make_unusual(struct trap_frame *frame, uint64_t number, const uint64_t argument[6])
 {
-	uint64_t number = frame_syscall_number(frame);
 	const struct syscall *call = syscall_find(number);
 	bool recorded = direct_calls == 0;
-	uint64_t argument[6];
-	read_arguments(frame, argument);
 	if (recorded)
 		strace_begin(call, number, argument);
 	bool is_served = call != NULL && call->handler != NULL;
 	int64_t result = is_served ? serve(call->handler, frame, argument) : missing(number);
 	if (recorded)
 		strace_end(call, number, argument, result);
-	frame_set_result(frame, result);
-	if (is_served)
-		finish(frame, result);
+	return result;
+}
+
+int64_t syscall_make(struct trap_frame *frame, uint64_t number, const uint64_t argument[6])
+{
+	if (unlikely(number >= direct_calls || syscalls[number].handler == NULL))
+		return make_unusual(frame, number, argument);
+	return serve(syscalls[number].handler, frame, argument);
 }
 
 void syscall_dispatch(struct trap_frame *frame)
 {
-	uint64_t number = frame_syscall_number(frame);
-	if (unlikely(number >= direct_calls || syscalls[number].handler == NULL)) {
-		dispatch_unusual(frame);
-		return;
-	}
 	uint64_t argument[6];
-	read_arguments(frame, argument);
-	int64_t result = serve(syscalls[number].handler, frame, argument);
+	for (unsigned i = 0; i < ARRAY_SIZE(argument); i++)
+		argument[i] = frame_syscall_argument(frame, i);
+	int64_t result = syscall_make(frame, frame_syscall_number(frame), argument);
 	frame_set_result(frame, result);
 	finish(frame, result);
 }

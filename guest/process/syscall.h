@@ -24,6 +24,9 @@ struct syscall {
 	unsigned arguments;
 };
 
+/* Make a call for the running thread, which has `frame` for syscall_frame: its result. */
+int64_t syscall_make(struct trap_frame *frame, uint64_t number, const uint64_t argument[6]);
+
 /* What is known of a number, or NULL. */
 const struct syscall *syscall_find(uint64_t number);
 

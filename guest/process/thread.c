@@ -9,6 +9,7 @@
 #include <process/futex.h>
 #include <process/process.h>
 #include <process/timeout.h>
+#include <service/service.h>
 
 /* How long a thread may run while others are ready, in ms. `sched.preempt=` is another number, or 0:
  * then threads give way only where they wait, and where a system call ends after that time. */
@@ -16,6 +17,7 @@
 
 static struct thread first_thread = {
 	.id = PROCESS_ID,
+	.files = &process.files,
 	.deadline = TIME_FOREVER,
 	.signal_stack.flags = SS_DISABLE,
 };
@@ -165,11 +167,13 @@ static struct thread *take_next(void)
 {
 	for (;;) {
 		uint64_t deadline = let_time_pass();
+		service_look();
 		struct thread *next = ready.first;
 		if (next == NULL) {
 			idle(deadline);
 			continue;
 		}
+		service_announce();
 		remove(next);
 		slice_end = 0;
 		woken = false;
@@ -209,6 +213,9 @@ void thread_yield(void)
 
 static void check_time(bool interrupted)
 {
+	/* The host waits: what it asks for goes first. */
+	if (service_look())
+		thread_yield();
 	if (likely(ready.first == NULL && with_deadline == 0 && timeouts_next() == TIME_FOREVER))
 		return;
 	uint64_t now = time_monotonic();
@@ -285,7 +292,8 @@ void thread_adopt_boot(void)
 	boot_stack.id = PROCESS_ID;
 }
 
-struct thread *thread_create(const struct trap_frame *frame)
+/* A thread that is in no list yet. NULL: no memory. */
+static struct thread *make(struct file_context *files, uint64_t blocked)
 {
 	struct thread *thread = kcalloc(1, sizeof(*thread));
 	struct stack *stack =
@@ -296,16 +304,38 @@ struct thread *thread_create(const struct trap_frame *frame)
 	}
 	thread->id = ++last_id;
 	thread->deadline = TIME_FOREVER;
-	thread->blocked = current_thread->blocked;
+	thread->files = files;
+	thread->blocked = blocked;
 	thread->signal_stack.flags = SS_DISABLE;
 	set_stack(thread, stack);
-	thread->auxspcb->execenv.regs = *frame;
 	execenv_store(&thread->auxspcb->execenv);
 	thread->auxspcb->frame = NULL;
-	thread->auxspcb->context = arch_make_context(thread->auxspcb);
 	thread->sibling = threads;
 	threads = thread;
+	return thread;
+}
+
+struct thread *thread_create(const struct trap_frame *frame)
+{
+	struct thread *thread = make(current_thread->files, current_thread->blocked);
+	if (thread == NULL)
+		return NULL;
+	thread->auxspcb->execenv.regs = *frame;
+	thread->auxspcb->context = arch_make_context(thread->auxspcb);
 	append(&ready, thread);
+	return thread;
+}
+
+struct thread *thread_create_for(struct task *task, void (*entry)(void),
+				 struct file_context *files, struct thread_list *list)
+{
+	struct thread *thread = make(files, ~0ull);
+	if (thread == NULL)
+		return NULL;
+	thread->task = task;
+	thread->auxspcb->execenv.regs = (struct trap_frame){0};
+	thread->auxspcb->context = arch_make_kernel_context(thread->auxspcb, entry);
+	append(list, thread);
 	return thread;
 }
 
@@ -326,12 +356,17 @@ static void forget(struct thread *thread)
 	kfree(thread);
 }
 
+static bool is_another_of_program(const struct thread *thread, uint64_t id)
+{
+	return thread->task == NULL && (uint64_t)thread->id != id;
+}
+
 void thread_exit(int status)
 {
 	struct thread *thread = current_thread;
 	if (thread->id == PROCESS_ID)
 		first_status = status;
-	if (threads == thread && thread->sibling == NULL)
+	if (thread_first_with(is_another_of_program, (uint64_t)thread->id) == NULL)
 		process_exit(first_status);
 	futex_end_thread(thread);
 	forget(thread);
@@ -358,10 +393,10 @@ void thread_end_others(void)
 {
 	for (struct thread *thread = threads, *next; thread != NULL; thread = next) {
 		next = thread->sibling;
-		if (thread != current_thread)
+		if (thread != current_thread && thread->task == NULL)
 			end_thread(thread);
 	}
-	while (threads->sibling != NULL)
+	while (thread_first_with(is_another_of_program, (uint64_t)current_thread->id) != NULL)
 		thread_yield();
 	current_thread->auxspcb->frame = NULL;
 	current_thread->id = PROCESS_ID;

@@ -21,6 +21,8 @@ struct thread_list {
 struct thread {
 	int id;
 	struct thread *sibling; /* the next of all threads */
+	struct file_context *files;
+	struct task *task; /* of the host, whose calls it makes; NULL: a thread of the program */
 
 	/* Signals */
 	uint64_t blocked; /* bit n - 1 for signal n */
@@ -87,10 +89,15 @@ void thread_adopt_boot(void);
 /* A thread that returns to the program by `frame`, ready to run. NULL: no memory. */
 struct thread *thread_create(const struct trap_frame *frame);
 
-/* The end of the running thread; of the process, with `status`, where it is the last. */
+/* A thread of the kernel that makes calls for the host, by running `entry` once it is woken; until
+ * then it waits in `list`. It blocks all signals. NULL: no memory. */
+struct thread *thread_create_for(struct task *task, void (*entry)(void),
+				 struct file_context *files, struct thread_list *list);
+
+/* The end of the running thread; of the process, with `status`, where it is the program's last. */
 noreturn void thread_exit(int status);
 
-/* The end of all threads but the running one, which becomes the first (execve). */
+/* The end of all other threads of the program; the running one becomes the first (execve). */
 void thread_end_others(void);
 
 struct thread *thread_find(int id);

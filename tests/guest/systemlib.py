@@ -26,6 +26,7 @@ SOURCES = (
     *("drivers/hwrng.c", "drivers/virtio_mmio.c", "drivers/virtqueue.c"),
     *(str(path.relative_to(GUEST)) for path in sorted((GUEST / "file").glob("*.c"))),
     *(str(path.relative_to(GUEST)) for path in sorted((GUEST / "process").rglob("*.c"))),
+    *(str(path.relative_to(GUEST)) for path in sorted((GUEST / "service").glob("*.c"))),
 )
 
 ffi = FFI()

@@ -93,6 +93,7 @@ def load(
     wall_clock: int = 0,
     seed: bytes = bytes(abi.SEED_LENGTH),
     features: int = 0,
+    service_length: int = 0,
     firmware: bytes | None = None,
 ) -> Loaded:
     """Fill ``memory``, which is new and therefore zero, and return how to start.
@@ -114,6 +115,7 @@ def load(
         wall_clock: CLOCK_REALTIME in ns.
         seed: 32 bytes of entropy.
         features: ``abi.FEATURE_*``.
+        service_length: bytes for the service ring and its window, a region that stays zero.
         firmware: code that arm64 starts in; by default the one that came with the VMM.
 
     Raises:
@@ -124,6 +126,8 @@ def load(
     line = _pack_strings("kernel command line", (command_line,), MAX_COMMAND_LINE)
     ram = _Ram(memory, MEMORY_MAPS[arch])
     _place_files(ram, elf, program, initrd)
+    if service_length:
+        ram.layout.place_at_top(service_length, abi.REGION_SERVICE, READ_WRITE, "service ring")
     if device_tree:
         ram.place_device_tree(device_tree)
     if arch == ARM64:

@@ -6,10 +6,10 @@ import gc
 import os
 import sys
 
-from vmm.errors import UsageError, VmmError
+from vmm.errors import GuestTimeout, UsageError, VmmError
 from vmm.machine import outcome
 from vmm.machine.config import DEFAULT_MEMORY, MachineConfig, parse_size
-from vmm.machine.machine import GuestTimeout, Machine
+from vmm.machine.machine import Machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

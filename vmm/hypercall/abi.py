@@ -22,6 +22,7 @@ FEATURE_DOORBELL: Final = 1 << 0
 FEATURE_CONSOLE: Final = 1 << 1
 FEATURE_IDLE: Final = 1 << 2
 FEATURE_ZEROED_RAM: Final = 1 << 3
+FEATURE_SERVICES: Final = 1 << 4
 
 REGION_FREE: Final = 1
 REGION_RESERVED: Final = 2
@@ -31,6 +32,7 @@ REGION_PROGRAM: Final = 5
 REGION_INITRD: Final = 6
 REGION_DEVICETREE: Final = 7
 REGION_DEVICE: Final = 8
+REGION_SERVICE: Final = 9
 
 REGION_READ: Final = 1 << 0
 REGION_WRITE: Final = 1 << 1
@@ -56,6 +58,7 @@ ENTROPY: Final = 5
 IDLE: Final = 6
 TRACE: Final = 7
 CONSOLE_STATUS: Final = 8
+COMPLETED: Final = 9
 
 STREAM_OUTPUT: Final = 1
 STREAM_ERROR: Final = 2
@@ -70,3 +73,30 @@ EXIT_REFUSED: Final = 3
 REQUEST: Final = Struct("<IIq6Q")
 REQUEST_RESULT_OFFSET: Final = 8
 REQUEST_ARGUMENTS_OFFSET: Final = 16
+
+# ---- The service ring ----
+
+RING_MAGIC: Final = 0x0047_4E49_5250_4C43
+RING_VERSION: Final = 1
+
+RING_CALLS: Final = 1 << 0
+RING_TASKS: Final = 1 << 1
+
+# struct calypso_ring: magic, version, size; offset and count of submissions, of completions; offset
+# and length of the window; what the guest fills: its address, features; then the four indices.
+RING: Final = Struct("<QIIIIIIIIQQIIII")
+RING_WINDOW_ADDRESS_OFFSET: Final = 40
+RING_INDICES_OFFSET: Final = 56
+
+FIRST_TASK: Final = 1
+
+CALL: Final = 1
+TASK_NEW: Final = 2
+TASK_END: Final = 3
+
+TASK_SHARES_FILES: Final = 1 << 0
+
+# struct calypso_submission: tag, operation, flags, task, number, six arguments.
+SUBMISSION: Final = Struct("<QIIII6Q")
+# struct calypso_completion: tag, result.
+COMPLETION: Final = Struct("<Qq")

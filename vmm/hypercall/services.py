@@ -29,6 +29,10 @@ if TYPE_CHECKING:
             """Let the vCPU sleep until guest time ``deadline`` (ns), input, or a stop."""
             ...
 
+        def completed(self) -> None:
+            """The guest has posted completions of service calls."""
+            ...
+
 
 # One request may not keep the host busy or its memory full; the guest asks again for the rest.
 MAX_TRANSFER: Final = 1 << 20
@@ -55,6 +59,7 @@ class Services:
             abi.IDLE: self._idle,
             abi.TRACE: self._trace,
             abi.CONSOLE_STATUS: self._console_status,
+            abi.COMPLETED: self._completed,
         }
 
     def _console_write(self, arguments: list[int]) -> int:
@@ -102,6 +107,10 @@ class Services:
         text = self._memory.read(gpa, min(length, MAX_MESSAGE))
         if self.trace is not None:
             self.trace(text.decode(errors="replace"))
+        return 0
+
+    def _completed(self, arguments: list[int]) -> int:
+        self._host.completed()
         return 0
 
     def _console_status(self, arguments: list[int]) -> int:

@@ -18,12 +18,12 @@ ARTIFACTS: Final = os.path.join(os.path.dirname(os.path.dirname(__file__)), "art
 
 def kernel_path(arch: Arch) -> str:
     """Return the path of our guest kernel for ``arch``."""
-    return _artifact(f"kernel-{arch}.elf")
+    return artifact(f"kernel-{arch}.elf")
 
 
 def firmware_path(name: str) -> str:
     """Return the path of a firmware blob, for example ``entry-arm64.bin``."""
-    return _artifact(name)
+    return artifact(name)
 
 
 def find_image(name: str, arch: Arch | None, root: str = "") -> tuple[str, str]:
@@ -63,7 +63,12 @@ def bundled_programs() -> list[str]:
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
-def _artifact(name: str) -> str:
+def artifact(name: str) -> str:
+    """Return the path of something that the build has made.
+
+    Raises:
+        UsageError: if it is not there.
+    """
     path = os.path.join(ARTIFACTS, name)
     if not os.path.exists(path):
         raise UsageError(f"{path} is missing: build it with scripts/vmm, or install the package")

@@ -48,6 +48,7 @@ class MachineConfig:
         devices: further devices, each as ``--device`` says it, or an object.
         trace: where a trace goes, as ``--trace`` says it; "" for none.
         trace_format: ``jsonl`` or ``perfetto``.
+        services: whether the host may make the guest's system calls itself (`Machine.guest`).
         strace: whether Calypso's kernel writes the program's system calls to its log.
         assist: execute on the Unicorn engine what KVM refuses to.
     """
@@ -72,6 +73,7 @@ class MachineConfig:
     trace_format: str = "jsonl"
     strace: bool = False
     assist: bool = True
+    services: bool = False
 
     @property
     def attached(self) -> bool:
@@ -215,4 +217,5 @@ _FROM_TOML: Final = {
     "trace_format": _text,
     "strace": _flag,
     "assist": _flag,
+    "services": _flag,
 }

@@ -22,9 +22,9 @@ from vmm.backends.select import open_backend
 from vmm.boards import board_for
 from vmm.bus import Bus
 from vmm.console import Console
-from vmm.errors import UsageError, VmmError
+from vmm.errors import GuestTimeout, UsageError, VmmError
 from vmm.hypercall import abi
-from vmm.images.bundled import find_image
+from vmm.images.bundled import find_image, kernel_path
 from vmm.images.recognise import open_image
 from vmm.machine import outcome
 from vmm.machine.clock import MachineClock
@@ -35,7 +35,7 @@ from vmm.memory import GuestMemory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Final, Protocol, Self
 
@@ -45,7 +45,10 @@ if TYPE_CHECKING:
     from vmm.boards.options import BoardOptions
     from vmm.devices.peripheral import Peripheral
     from vmm.machine.attachments import Attachments
+    from vmm.machine.caller import Caller
     from vmm.machine.halt_watch import HaltWatch
+    from vmm.machine.payload import Place
+    from vmm.service.guest import Guest
     from vmm.trace.recorder import Recorder
 
     class Closeable(Protocol):
@@ -62,10 +65,6 @@ _EXIT_KINDS: Final = {
 }
 
 _FAILED: Final = Outcome(outcome.STOPPED, outcome.STATUS_VMM_FAILURE, "the VMM failed")
-
-
-class GuestTimeout(VmmError, TimeoutError):
-    """The guest did not end within the time it was given."""
 
 
 class Machine:
@@ -86,6 +85,7 @@ class Machine:
         outcome: how it ended; None until then.
         assistant: who executes what KVM refused to; None if it has not.
         recorder: writes the trace; None if it is not traced.
+        turn: held by the thread that executes the guest.
     """
 
     def __init__(
@@ -112,6 +112,7 @@ class Machine:
         trace_format: str = "jsonl",
         strace: bool = False,
         assist: bool = True,
+        services: bool = False,
     ) -> None:
         """Make a machine that will boot ``image``.
 
@@ -140,6 +141,7 @@ class Machine:
             trace_format: ``jsonl``, or ``perfetto`` for Chrome's trace events.
             strace: whether the program's system calls are written to ``console.log``.
             assist: execute on the Unicorn engine what KVM refuses to.
+            services: whether `guest` makes system calls beside the program.
 
         Raises:
             UsageError: if this cannot be; one line says why.
@@ -165,11 +167,47 @@ class Machine:
             trace_format=trace_format,
             strace=strace,
             assist=assist,
+            services=services,
         )
         self._build(config.check())
         if stdin is not None:
             self.console.send(stdin)
             self.console.close_input()
+
+    @classmethod
+    def service(
+        cls,
+        *,
+        arch: str | None = None,
+        backend: str = "auto",
+        memory: int | str = "64M",
+        cmdline: str = "",
+        initrd: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Make a machine without a program: what runs in it are the system calls of `guest`.
+
+        Args:
+            arch: ``x86_64`` or ``arm64``; by default the host's.
+            backend: as of the constructor, and so all the others.
+            memory: RAM; an eighth of it, at most 4 MiB, is for what calls transfer.
+            cmdline: the kernel's command line.
+            initrd: a cpio archive for the root file system.
+
+        Raises:
+            UsageError: if this cannot be; one line says why.
+        """
+        chosen = _parse_arch(arch) or host_arch()
+        if chosen is None:
+            raise UsageError("say which architecture the machine shall have")
+        return cls(
+            kernel_path(chosen),
+            arch=chosen,
+            backend=backend,
+            memory=memory,
+            cmdline=cmdline,
+            initrd=initrd,
+            services=True,
+        )
 
     @classmethod
     def from_config(cls, config: MachineConfig) -> Self:
@@ -196,6 +234,9 @@ class Machine:
         self._attachments: Attachments | None = None
         self.assistant: Assistant | None = None
         self.recorder: Recorder | None = None
+        self.turn = allocate_lock()
+        self._caller: Caller | None = None
+        self._guest: Guest | None = None
         self._resources: list[Closeable] = []
         try:
             self._assemble(config)
@@ -242,6 +283,8 @@ class Machine:
                 from vmm.machine.halt_watch import HaltWatch
 
                 self._watch = HaltWatch(self.vcpu, self.memory, self.clock)
+            if self.loaded.ring is not None:
+                self._caller = self._make_caller(self.loaded.ring)
             self.vcpu.set_registers(self.loaded.registers)
             if self.recorder is not None:
                 self.recorder.begin(self)
@@ -252,6 +295,12 @@ class Machine:
         self.recorder = Recorder(config.trace, config.trace_format)
         self._resources.append(self.recorder)
         return self.recorder.bus
+
+    def _make_caller(self, place: Place) -> Caller:
+        from vmm.hypercall.ring import Ring
+        from vmm.machine.caller import Caller
+
+        return Caller(self, Ring(self.memory, place.physical, place.end - place.physical))
 
     def _attach_devices(self, config: MachineConfig) -> None:
         from vmm.machine.attachments import Attachments
@@ -273,7 +322,7 @@ class Machine:
             return self.wait(timeout)
         alarm = None
         if timeout is not None:
-            alarm = self.clock.timer(self._on_timeout)
+            alarm = self.clock.timer(self.time_out)
             alarm.arm(self.clock.now() + int(timeout * 1e9))
         try:
             self._run_loop()
@@ -314,6 +363,26 @@ class Machine:
             status = outcome.STATUS_USAGE
         self._end(Outcome(kind, status, message))
 
+    @property
+    def guest(self) -> Guest:
+        """The guest's kernel, to be called from here: ``m.guest.pipe2(os.O_DIRECT)``.
+
+        The guest runs while a call is waited for; to let it run in between too, `start` it.
+
+        Raises:
+            UsageError: if the machine was not made for service calls.
+        """
+        if self._caller is None:
+            raise UsageError(
+                "this machine takes no service calls: make it by Machine.service(), or with"
+                " services=True"
+            )
+        if self._guest is None:
+            from vmm.service.guest import Guest
+
+            self._guest = Guest(self._caller, self.arch)
+        return self._guest
+
     def attach_input(self, fd: int) -> None:
         """Let the guest's input come from ``fd``, read only as far as the guest asks for it."""
         self.console.attach_input(fd)
@@ -350,6 +419,10 @@ class Machine:
             self.stop()
             self._finished.acquire()
             self._finished.release()
+        elif self._caller is not None and self.outcome is None:
+            self.stop()
+            with self.turn:
+                self.run_part(None)
         for resource in reversed(self._resources):
             resource.close()
         if self._wake_fd >= 0:
@@ -415,27 +488,47 @@ class Machine:
             self._error = error
 
     def _run_loop(self) -> None:
-        run = self.vcpu.run
         if self._watch is not None:
             self._watch.start()
         try:
-            while self._verdict is None:
-                exit_ = run()
-                if type(exit_) is InternalError and self.config.assist:
-                    exit_ = self._assist(exit_)
-                if type(exit_) is not Interrupted:
-                    self._end(_judge(exit_, self.loaded.halts_when_done))
-                elif self._idle:
-                    self._sleep()
-                elif self._watch is not None and self._watch.halted():
-                    self._end(_judge(Halted(), self.loaded.halts_when_done))
-        except KeyboardInterrupt:
-            self._end(Outcome(outcome.STOPPED, outcome.STATUS_INTERRUPTED, "interrupted"))
-            raise
+            with self.turn:
+                self.run_part(None)
         finally:
             if self._watch is not None:
                 self._watch.stop()
-            self._finish(_FAILED if self._verdict is None else self._verdict)
+
+    def run_part(self, done: Callable[[], bool] | None) -> None:
+        """Execute the guest to its end, or until ``done``, asked whenever it was interrupted.
+
+        For the thread that holds `turn`.
+        """
+        try:
+            self._execute(done)
+        except KeyboardInterrupt:
+            self._end(Outcome(outcome.STOPPED, outcome.STATUS_INTERRUPTED, "interrupted"))
+            raise
+        except BaseException:
+            self._end(_FAILED)
+            raise
+        finally:
+            if self._verdict is not None:
+                self._finish(self._verdict)
+
+    def _execute(self, done: Callable[[], bool] | None) -> None:
+        run = self.vcpu.run
+        self._idle = False
+        while self._verdict is None:
+            exit_ = run()
+            if type(exit_) is InternalError and self.config.assist:
+                exit_ = self._assist(exit_)
+            if type(exit_) is not Interrupted:
+                self._end(_judge(exit_, self.loaded.halts_when_done))
+            elif done is not None and done():
+                return
+            elif self._idle:
+                self._sleep(done)
+            elif self._watch is not None and self._watch.halted():
+                self._end(_judge(Halted(), self.loaded.halts_when_done))
 
     def _assist(self, failure: InternalError) -> Exit:
         """Have executed what the backend refused, if there is help; `Interrupted`: go on."""
@@ -457,6 +550,8 @@ class Machine:
             self.outcome = verdict
         self.console.finish()
         self._finished.release()
+        if self._caller is not None:
+            self._caller.release_waiters()
 
     def _result(self, timeout: float | None) -> int:
         if self._error is not None:
@@ -471,9 +566,10 @@ class Machine:
         with self._state:
             if self._verdict is None:
                 self._verdict = verdict
-        self._interrupt()
+        self.interrupt()
 
-    def _on_timeout(self) -> None:
+    def time_out(self) -> None:
+        """End the run because it took too long."""
         self._end(Outcome(outcome.TIMED_OUT, outcome.STATUS_TIMEOUT))
 
     # ---- Sleeping, at the guest's wish ----
@@ -483,6 +579,9 @@ class Machine:
 
         Called by the doorbell; the sleep itself happens in the run loop, outside the bus lock.
         """
+        if self._caller is not None and self._caller.collect():
+            self.vcpu.kick()
+            return
         if self.console.ready or self._interrupt_requested:
             self._interrupt_requested = False
             return
@@ -493,9 +592,14 @@ class Machine:
     def end_idle(self) -> None:
         """End the sleep of `idle_until`, or if the vCPU does not sleep, the next one."""
         self._interrupt_requested = True
-        self._wake()
+        self.wake()
 
-    def _sleep(self) -> None:
+    def completed(self) -> None:
+        """Take the results of service calls that the guest has posted."""
+        if self._caller is not None and self._caller.collect():
+            self.vcpu.kick()
+
+    def _sleep(self, done: Callable[[], bool] | None) -> None:
         """Wait on the console's input, a wake-up from another thread, and the deadline."""
         from select import POLLIN, poll
 
@@ -503,7 +607,10 @@ class Machine:
         poller.register(self._wake_descriptor(), POLLIN)
         if self.console.input_fd >= 0:
             poller.register(self.console.input_fd, POLLIN)
+        ring = None if self._caller is None else self._caller.ring
         while not (self._verdict or self.console.ready or self._interrupt_requested):
+            if (ring is not None and ring.submitted) or (done is not None and done()):
+                break
             timeout = None
             if self._idle_deadline is not None:
                 remaining = self._idle_deadline - self.clock.now()
@@ -525,13 +632,15 @@ class Machine:
 
     def _on_input(self) -> None:
         self.board.on_console_input()
-        self._wake()
+        self.wake()
 
-    def _interrupt(self) -> None:
+    def interrupt(self) -> None:
+        """Make whoever executes the guest look at what it waits for. Any thread."""
         self.vcpu.kick()
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Make it look where the guest sleeps. Any thread."""
         with self._state:
             if self._wake_fd >= 0:
                 os.eventfd_write(self._wake_fd, 1)

@@ -12,6 +12,7 @@ from vmm.images.bundled import kernel_path
 from vmm.images.file import ImageFile
 from vmm.images.image import CALYPSO_KERNEL, LINUX_PROGRAM, UNKNOWN
 from vmm.images.recognise import open_image
+from vmm.memory import PAGE_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 # On arm64 the device tree names the console.
 LINUX_X86_CONSOLE: Final = "console=ttyS0"
 
+# Of RAM for service calls, in machines that are not small.
+SERVICE_LENGTH: Final = 4 << 20
+
 # The magic numbers of cpio's "newc" format, without and with checksums.
 NEWC_MAGICS: Final = (b"070701", b"070702")
 
@@ -55,6 +59,7 @@ class Payload:
         places: what is where in RAM.
         foreign: the kernel is one that others built.
         halts_when_done: a halt with interrupts disabled is how this guest powers off.
+        ring: where the ring of service calls is, or None.
     """
 
     def __init__(
@@ -65,12 +70,14 @@ class Payload:
         *,
         foreign: bool = False,
         halts_when_done: bool = False,
+        ring: Place | None = None,
     ) -> None:
         self.registers = registers
         self.paths = paths
         self.places = places
         self.foreign = foreign
         self.halts_when_done = halts_when_done
+        self.ring = ring
 
     def symbolize(self, address: int) -> str | None:
         """Return ``"name+0x12 (file)"`` for a virtual address of the guest, or None."""
@@ -155,7 +162,7 @@ def _load_calypso(
         kernel,
         # The guest finds a program in its root file system by itself.
         program=None if config.root else program,
-        arguments=(name, *config.arguments),
+        arguments=(name, *config.arguments) if program is not None else (),
         environment=tuple(f"{name}={content}" for name, content in config.environment),
         initrd=config.initrd,
         command_line=command_line,
@@ -166,10 +173,17 @@ def _load_calypso(
         counter_hz=board.counter_hz,
         wall_clock=time_ns(),
         seed=os.urandom(abi.SEED_LENGTH),
-        features=FEATURES,
+        features=FEATURES | (abi.FEATURE_SERVICES if config.services else 0),
+        service_length=_service_length(config) if config.services else 0,
     )
     paths = (kernel.path,) if program is None else (kernel.path, program.path)
-    return Payload(loaded.registers, paths, loaded.regions)
+    ring = [region for region in loaded.regions if region.type == abi.REGION_SERVICE]
+    return Payload(loaded.registers, paths, loaded.regions, ring=ring[0] if ring else None)
+
+
+def _service_length(config: MachineConfig) -> int:
+    """Return how much RAM service calls get: enough for large transfers, but not all."""
+    return min(SERVICE_LENGTH, config.memory // 8 & -PAGE_SIZE)
 
 
 def _load_foreign(
@@ -179,6 +193,8 @@ def _load_foreign(
     from vmm.images.foreign import ForeignKernel
 
     assert isinstance(image, ForeignKernel)
+    if config.services:
+        raise UsageError(f"{image.path}: only Calypso's own kernel takes service calls")
     if config.environment:
         raise UsageError(f"{image.path}: --env is for programs, this is a kernel")
     if config.strace:

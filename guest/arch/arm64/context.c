@@ -19,3 +19,11 @@ void *arch_make_context(struct auxspcb *auxspcb)
 	*context = (struct context){.return_address = (uintptr_t)trap_return};
 	return context;
 }
+
+void *arch_make_kernel_context(struct auxspcb *auxspcb, void (*entry)(void))
+{
+	struct context *context = (struct context *)auxspcb - 1;
+
+	*context = (struct context){.return_address = (uintptr_t)entry};
+	return context;
+}

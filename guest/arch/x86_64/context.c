@@ -16,3 +16,14 @@ void *arch_make_context(struct auxspcb *auxspcb)
 	*context = (struct context){.return_address = (uintptr_t)trap_return};
 	return context;
 }
+
+void *arch_make_kernel_context(struct auxspcb *auxspcb, void (*entry)(void))
+{
+	/* A function begins 8 bytes below a multiple of 16, where its return address would be. */
+	uint64_t *no_return = (uint64_t *)auxspcb - 1;
+	struct context *context = (struct context *)no_return - 1;
+
+	*no_return = 0;
+	*context = (struct context){.return_address = (uintptr_t)entry};
+	return context;
+}

@@ -24,6 +24,7 @@ enum calypso_feature {
 	CALYPSO_FEATURE_CONSOLE = 1u << 1,     /* CONSOLE_WRITE and CONSOLE_READ */
 	CALYPSO_FEATURE_IDLE = 1u << 2,	       /* IDLE */
 	CALYPSO_FEATURE_ZEROED_RAM = 1u << 3,  /* free RAM reads as zero at entry */
+	CALYPSO_FEATURE_SERVICES = 1u << 4,    /* the host makes calls: a SERVICE region, COMPLETED */
 };
 
 enum calypso_region_type {
@@ -35,6 +36,7 @@ enum calypso_region_type {
 	CALYPSO_REGION_INITRD = 6,     /* cpio archive, page-aligned */
 	CALYPSO_REGION_DEVICETREE = 7, /* flattened device tree */
 	CALYPSO_REGION_DEVICE = 8,     /* memory-mapped registers */
+	CALYPSO_REGION_SERVICE = 9,    /* struct calypso_ring, its entries and its window */
 };
 
 enum calypso_region_flag {
@@ -107,6 +109,8 @@ enum calypso_service {
 	/* Result: bit 0: standard input is a terminal, bit 1: output is, bit 2: error is;
 	 * arguments[0] := rows, arguments[1] := columns. */
 	CALYPSO_CONSOLE_STATUS = 8,
+	/* Completions were posted to the service ring. IDLE says so too. Result 0. */
+	CALYPSO_COMPLETED = 9,
 };
 
 enum calypso_stream {
@@ -129,6 +133,83 @@ struct calypso_request {
 	uint64_t arguments[6];
 };
 
+/* ---- The service ring: the host asks the guest. ----
+ *
+ * It lies in the SERVICE region, which begins with struct calypso_ring. The host fills the fields
+ * up to the window's length and zeroes the rest before the guest starts; the guest checks them,
+ * fills `window_address`, then `features`. Where it finds them wrong, `features` stays 0.
+ *
+ * The host stores a submission at submission_tail % submission_count and then adds 1 to
+ * submission_tail; the guest stores a completion in the same way, one for each submission, in any
+ * order. The four indices run freely, modulo 2^32. The host may have completion_count submissions
+ * without a completion that it has read; the guest takes no more. The guest looks for submissions
+ * when IDLE has returned and whenever it schedules; while it sleeps in IDLE the host ends that.
+ *
+ * The window is shared memory for what calls point to: byte n of it is at window_offset + n of the
+ * region for the host, and at virtual address window_address + n for the calls.
+ */
+
+#define CALYPSO_RING_MAGIC 0x00474e4952504c43ull /* "CLPRING\0" read as bytes */
+#define CALYPSO_RING_VERSION 1
+
+/* The task that is there from the start. */
+#define CALYPSO_FIRST_TASK 1
+
+enum calypso_ring_feature {
+	CALYPSO_RING_CALLS = 1u << 0, /* CALL */
+	CALYPSO_RING_TASKS = 1u << 1, /* TASK_NEW and TASK_END */
+};
+
+struct calypso_ring {
+	uint64_t magic;
+	uint32_t version;	     /* CALYPSO_RING_VERSION */
+	uint32_t size;		     /* sizeof(struct calypso_ring) of the writer */
+	uint32_t submission_offset;  /* from the start of the region, like all offsets here */
+	uint32_t submission_count;   /* a power of two */
+	uint32_t completion_offset;
+	uint32_t completion_count;   /* a power of two */
+	uint32_t window_offset;	     /* a multiple of the page size */
+	uint32_t window_length;	     /* a multiple of the page size */
+	uint64_t window_address;     /* guest: virtual */
+	uint64_t features;	     /* guest: enum calypso_ring_feature; 0: not ready */
+	uint32_t submission_tail;    /* host */
+	uint32_t completion_head;    /* host: completions that it has read */
+	uint32_t submission_head;    /* guest: submissions that it has taken */
+	uint32_t completion_tail;    /* guest */
+};
+
+enum calypso_operation {
+	/* A system call: `number` and `arguments` are those of Linux on the guest's architecture.
+	 * Result: as of that call. -ENOSYS also for those that only a program's own registers give
+	 * a meaning: clone, execve, exit, rt_sigreturn. -ESRCH: no such task. -EBUSY: it has not
+	 * completed the one before. */
+	CALYPSO_CALL = 1,
+	/* A new task, made by `task`; `flags`: enum calypso_task_flag. Result: its number. */
+	CALYPSO_TASK_NEW = 2,
+	/* The end of `task`; not of the first (-EINVAL). Result 0. */
+	CALYPSO_TASK_END = 3,
+};
+
+enum calypso_task_flag {
+	/* It shares descriptors, working directory and umask with the task that makes it; else it
+	 * has its own, with standard input, output and error open. */
+	CALYPSO_TASK_SHARES_FILES = 1u << 0,
+};
+
+struct calypso_submission {
+	uint64_t tag;	    /* comes back in the completion */
+	uint32_t operation; /* enum calypso_operation */
+	uint32_t flags;	    /* 0 where the operation has none */
+	uint32_t task;
+	uint32_t number;
+	uint64_t arguments[6];
+};
+
+struct calypso_completion {
+	uint64_t tag;
+	int64_t result; /* >= 0, or -errno */
+};
+
 static_assert(sizeof(struct calypso_region) == 48, "ABI");
 static_assert(sizeof(struct calypso_request) == 64, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, regions) == 24, "ABI");
@@ -140,5 +221,14 @@ static_assert(offsetof(struct calypso_bootinfo, doorbell) == 96, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, console) == 120, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, seed) == 128, "ABI");
 static_assert(sizeof(struct calypso_bootinfo) == 160, "ABI");
+static_assert(offsetof(struct calypso_ring, submission_offset) == 16, "ABI");
+static_assert(offsetof(struct calypso_ring, window_address) == 40, "ABI");
+static_assert(offsetof(struct calypso_ring, submission_tail) == 56, "ABI");
+static_assert(offsetof(struct calypso_ring, completion_tail) == 68, "ABI");
+static_assert(sizeof(struct calypso_ring) == 72, "ABI");
+static_assert(offsetof(struct calypso_submission, task) == 16, "ABI");
+static_assert(offsetof(struct calypso_submission, arguments) == 24, "ABI");
+static_assert(sizeof(struct calypso_submission) == 72, "ABI");
+static_assert(sizeof(struct calypso_completion) == 16, "ABI");
 
 #endif

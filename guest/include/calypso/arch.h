@@ -40,6 +40,9 @@ void arch_set_auxsp(void *auxsp);
  * block holds. Gives the context for arch_switch. */
 void *arch_make_context(struct auxspcb *auxspcb);
 
+/* A new thread of the kernel on its stack: switching to it enters `entry`, which never returns. */
+void *arch_make_kernel_context(struct auxspcb *auxspcb, void (*entry)(void));
+
 /* Store where the running thread of the kernel is, and go on where another one was. */
 void arch_switch(void **save, void *context);
 

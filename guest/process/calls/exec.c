@@ -4,6 +4,7 @@
 #include <process/calls/at.h>
 #include <process/program.h>
 #include <process/timer.h>
+#include <service/service.h>
 
 #define STRING_MAX (32 * PAGE_SIZE) /* one argument, with its NUL */
 #define SCRIPT_LINE 256		    /* bytes of "#!" lines that count */
@@ -259,6 +260,7 @@ static void renew_process(void)
 {
 	thread_end_others();
 	space_unmap(USER_START, USER_END - USER_START);
+	service_map_window();
 	arch_set_thread_pointer(0);
 	descriptors_close_on_exec(&process.files.descriptors);
 	for (unsigned i = 0; i < SIGNAL_COUNT; i++) {

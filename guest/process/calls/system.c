@@ -165,7 +165,7 @@ static int set_limit(unsigned resource, user_t address)
 	if (resource == RLIMIT_NOFILE) {
 		if (limit.rlim_max > DESCRIPTORS_MAX)
 			return -EPERM;
-		process.files.descriptors.limit = limit.rlim_cur;
+		file_context()->descriptors.limit = limit.rlim_cur;
 	}
 	process.limits[resource] = limit;
 	return 0;

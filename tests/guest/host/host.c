@@ -40,6 +40,11 @@ bool paging_is_active(void)
 	return true;
 }
 
+bool paging_activate(void)
+{
+	return false;
+}
+
 void arch_halt(void)
 {
 	abort();

@@ -140,6 +140,11 @@ struct stack *stack_allocate(const char *owner, int id)
 void stack_free(struct stack *stack) { (void)stack; }
 void arch_set_auxsp(void *auxsp) { (void)auxsp; }
 void *arch_make_context(struct auxspcb *made) { return made; }
+void *arch_make_kernel_context(struct auxspcb *made, void (*entry)(void))
+{
+	(void)entry;
+	return made;
+}
 void arch_switch(void **save, void *context) { (void)save, (void)context; }
 user_t arch_signal_room(const struct trap_frame *frame) { return frame_sp(frame); }
 int arch_signal_enter(struct trap_frame *frame, const struct signal_delivery *delivery)
@@ -162,6 +167,12 @@ void arch_enter_user(user_t pc, user_t sp, void *auxsp)
 }
 
 /* ---- The host ---- */
+
+int64_t host_request(enum calypso_service service, uint64_t arguments[6])
+{
+	(void)service, (void)arguments;
+	return -ENOSYS;
+}
 
 void host_exit(int status, enum calypso_exit_reason reason, const char *message)
 {

@@ -28,6 +28,20 @@ PYTHON_FIELDS = {
     "calypso_region": (abi.REGION, list(Region.__slots__)),
     "calypso_bootinfo": (abi.BOOTINFO, ["magic", "version", "size", *Bootinfo.__slots__]),
     "calypso_request": (abi.REQUEST, ["service", "flags", "result", "arguments"]),
+    "calypso_ring": (
+        abi.RING,
+        [
+            *("magic", "version", "size"),
+            *("submission_offset", "submission_count", "completion_offset", "completion_count"),
+            *("window_offset", "window_length", "window_address", "features"),
+            *("submission_tail", "completion_head", "submission_head", "completion_tail"),
+        ],
+    ),
+    "calypso_submission": (
+        abi.SUBMISSION,
+        ["tag", "operation", "flags", "task", "number", "arguments"],
+    ),
+    "calypso_completion": (abi.COMPLETION, ["tag", "result"]),
 }
 
 
@@ -70,6 +84,11 @@ def test_structures(structure: str, header_facts: dict[str, int]) -> None:
 def test_offsets_within_a_request(header_facts: dict[str, int]) -> None:
     assert header_facts["calypso_request.result"] == abi.REQUEST_RESULT_OFFSET
     assert header_facts["calypso_request.arguments"] == abi.REQUEST_ARGUMENTS_OFFSET
+
+
+def test_offsets_within_the_ring(header_facts: dict[str, int]) -> None:
+    assert header_facts["calypso_ring.window_address"] == abi.RING_WINDOW_ADDRESS_OFFSET
+    assert header_facts["calypso_ring.submission_tail"] == abi.RING_INDICES_OFFSET
 
 
 def test_the_magic_spells_the_name() -> None:

@@ -38,6 +38,9 @@ class Host:
     def idle_until(self, deadline: int | None) -> None:
         self.idle.append(deadline)
 
+    def completed(self) -> None:
+        pass
+
 
 class Guest:
     """The guest's side of the doorbell."""

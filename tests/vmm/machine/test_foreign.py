@@ -11,8 +11,8 @@ from tests.foreign.images import CODE, fixed_elf, linux_elf, linux_elf_maker, pv
 from tests.vmm.backends.assemble import assemble
 from tests.vmm.images.elf_maker import PT_NOTE, Part, R, note
 from vmm.arch import host_arch
-from vmm.errors import VmmError
-from vmm.machine.machine import GuestTimeout, Machine
+from vmm.errors import GuestTimeout, VmmError
+from vmm.machine.machine import Machine
 
 ON_X86 = [backend for backend in BACKENDS if backend == "unicorn" or host_arch() == "x86_64"]
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests.vmm.machine.kernels import CRASH, SPIN, WAIT, request, text_offset, write_kernel
 from vmm import Machine, UsageError, VmmError
+from vmm.errors import GuestTimeout
 from vmm.hypercall import abi
 from vmm.machine import outcome
-from vmm.machine.machine import GuestTimeout
 
 NEVER = (1 << 64) - 1
 
