@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,14 @@ def g(machine: Machine) -> Guest:
     return machine.guest
 
 
-def raises(number: int) -> pytest.RaisesExc[OSError]:
-    return pytest.raises(OSError, check=lambda error: error.errno == number)
+@contextmanager
+def raises(number: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        assert error.errno == number
+    else:
+        pytest.fail(f"no {errno.errorcode[number]}")
 
 
 # ---- Calls ----

@@ -160,7 +160,7 @@ class SocketCalls(TaskBase):
         header = self._message([room], name, control)
 
         def decode(count: int) -> tuple[bytes, list[Ancillary], int, Address | None]:
-            _, name_length, _, _, _, controls, found, _ = MSGHDR.unpack(header.view)
+            _, name_length, _, _, _, controls, found = MSGHDR.unpack(header.view)
             return (
                 room.read(min(count, len(room))),
                 _unpack_ancillary(control.read(controls)),
@@ -187,7 +187,6 @@ class SocketCalls(TaskBase):
                 len(data),
                 control.address if len(control) else 0,
                 len(control),
-                0,
                 0,
             )
         )
