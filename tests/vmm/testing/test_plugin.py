@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,22 +12,28 @@ from vmm.arch import host_arch
 
 pytest_plugins = ["pytester"]
 
+Run = Callable[..., pytest.RunResult]
+
 UNICORN = "--vmm-backend=unicorn"
 
 
+ROOT = Path(__file__).resolve().parents[3]
+
+
 @pytest.fixture
-def run(pytester: pytest.Pytester):
-    """Run pytest with the plugin over a test file with this text."""
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run pytest with the plugin over a test file with this text, in a process of its own."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(text: str, *options: str) -> pytest.RunResult:
         pytester.makepyfile(text)
-        plugins = ("-p", "vmm.testing.plugin", "-p", "no:cacheprovider", "-p", "no:randomly")
-        return pytester.runpytest_inprocess(*plugins, *options)
+        return pytester.runpytest_subprocess("-p", "vmm.testing.plugin", *options)
 
     return run
 
 
-def test_guest_runs_on_all_targets(run) -> None:
+def test_guest_runs_on_all_targets(run: Run) -> None:
     result = run(
         """
         def test_pipe(guest, vmm_target):
@@ -48,14 +55,14 @@ def test_guest_runs_on_all_targets(run) -> None:
     )
 
 
-def test_options_choose_targets(run) -> None:
+def test_options_choose_targets(run: Run) -> None:
     text = "def test(vmm_target): print(vmm_target)"
     result = run(text, UNICORN, "--vmm-arch=arm64", "-s")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*arm64-unicorn*"])
 
 
-def test_machines_are_new_for_each_test_and_closed(run) -> None:
+def test_machines_are_new_for_each_test_and_closed(run: Run) -> None:
     result = run(
         """
         import os
@@ -82,7 +89,7 @@ def test_machines_are_new_for_each_test_and_closed(run) -> None:
     result.assert_outcomes(passed=4)
 
 
-def test_failures_show_console_and_state(run) -> None:
+def test_failures_show_console_and_state(run: Run) -> None:
     result = run(
         """
         def test_it(guest):
@@ -105,7 +112,7 @@ def test_failures_show_console_and_state(run) -> None:
     )
 
 
-def test_a_machine_that_still_runs_is_stopped_for_its_report(run) -> None:
+def test_a_machine_that_still_runs_is_stopped_for_its_report(run: Run) -> None:
     result = run(
         """
         def test_it(vmm_machine):
@@ -121,7 +128,7 @@ def test_a_machine_that_still_runs_is_stopped_for_its_report(run) -> None:
     result.stdout.fnmatch_lines(["*state of the x86_64 guest*", "the guest stopped*", "rip 0x*"])
 
 
-def test_calls_that_hang_end_by_the_timeout(run) -> None:
+def test_calls_that_hang_end_by_the_timeout(run: Run) -> None:
     result = run(
         "def test_it(guest): guest.read(guest.pipe()[0], 1)",
         *(UNICORN, "--vmm-arch=arm64", "--vmm-timeout=0.2"),
@@ -130,7 +137,7 @@ def test_calls_that_hang_end_by_the_timeout(run) -> None:
     result.stdout.fnmatch_lines(["*GuestTimeout: *more than 0.2 s*"])
 
 
-def test_a_skip_names_what_the_host_lacks(run) -> None:
+def test_a_skip_names_what_the_host_lacks(run: Run) -> None:
     other = "arm64" if host_arch() == "x86_64" else "x86_64"
     text = "def test(guest): pass"
     chosen = ("--vmm-backend=kvm", f"--vmm-arch={other}", "-rs")
@@ -139,15 +146,15 @@ def test_a_skip_names_what_the_host_lacks(run) -> None:
     result.stdout.fnmatch_lines(["*SKIPPED*KVM*"])
 
 
-def test_with_require_kvm_it_fails(run) -> None:
+def test_with_require_kvm_it_fails(run: Run) -> None:
     other = "arm64" if host_arch() == "x86_64" else "x86_64"
     text = "def test(guest): pass"
     result = run(text, "--vmm-backend=kvm", f"--vmm-arch={other}", "--vmm-require-kvm")
     result.assert_outcomes(errors=1)
 
 
-def test_a_run_without_machines_imports_none_of_the_vmm(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
+def test_a_run_without_machines_imports_none_of_the_vmm(run: Run) -> None:
+    result = run(
         """
         import sys
 
@@ -157,10 +164,4 @@ def test_a_run_without_machines_imports_none_of_the_vmm(pytester: pytest.Pyteste
             assert not {"cffi", "unicorn"} & set(sys.modules)
         """
     )
-    environment = pytest.MonkeyPatch()
-    with environment.context() as patch:
-        patch.setenv("PYTHONPATH", os.getcwd(), prepend=os.pathsep)
-        patch.setenv("PYTHONPATH", str(pytester._request.config.rootpath), prepend=os.pathsep)
-        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-        result = pytester.runpytest_subprocess("-p", "vmm.testing.plugin")
     result.assert_outcomes(passed=1)
