@@ -96,6 +96,13 @@ bool open_file_seekable(const struct open_file *open)
 	return (S_ISCHR(mode) || S_ISBLK(mode)) && open->file->operations->poll == NULL;
 }
 
+/* Whether it can be transferred at the position alone; what cannot be transferred at all is another
+ * error. */
+static bool lacks_offsets(const struct open_file *open)
+{
+	return (open->flags & O_PATH) == 0 && !open_file_seekable(open);
+}
+
 /* What was transferred counts more than what went wrong after it. */
 static int64_t transferred(uint64_t before, const struct io *io, int error)
 {
@@ -111,10 +118,10 @@ static bool passes_end(uint64_t at, const struct io *io)
 
 int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *offset)
 {
+	if (offset != NULL && lacks_offsets(open))
+		return -ESPIPE;
 	if (!open_file_readable(open))
 		return -EBADF;
-	if (offset != NULL && !open_file_seekable(open))
-		return -ESPIPE;
 	struct file *file = open->file;
 	if (S_ISDIR(file->mode))
 		return -EISDIR;
@@ -135,10 +142,10 @@ int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *of
 
 int64_t open_file_write(struct open_file *open, struct io *io, const uint64_t *offset)
 {
+	if (offset != NULL && lacks_offsets(open))
+		return -ESPIPE;
 	if (!open_file_writable(open))
 		return -EBADF;
-	if (offset != NULL && !open_file_seekable(open))
-		return -ESPIPE;
 	struct file *file = open->file;
 	if (file->operations->write == NULL)
 		return -EINVAL;
@@ -170,6 +177,11 @@ int64_t open_file_seek(struct open_file *open, int64_t offset, int whence)
 {
 	if ((open->flags & O_PATH) != 0)
 		return -EBADF;
+	if (whence < SEEK_SET || whence > SEEK_HOLE)
+		return -EINVAL;
+	/* Linux lets anonymous files stay where they are. */
+	if ((open->file->mode & S_IFMT) == 0)
+		return 0;
 	if (!open_file_seekable(open))
 		return -ESPIPE;
 	/* A device that has no stream has no position either. */

@@ -286,7 +286,7 @@ int pipe_make(unsigned flags, struct open_file **reader, struct open_file **writ
 	flags &= O_NONBLOCK | O_DIRECT;
 	int error = make_slots(pipe);
 	if (error == 0)
-		error = open_file_wrap(&pipe->file, O_RDONLY | flags, reader);
+		error = open_file_wrap(&pipe->file, O_RDONLY | (flags & O_NONBLOCK), reader);
 	if (error == 0) {
 		pipe->readers = 1;
 		error = open_file_wrap(&pipe->file, O_WRONLY | flags, writer);

@@ -63,6 +63,9 @@ SYSCALL2(dup2, int, from, int, to)
 
 static int64_t set_flags(struct open_file *open, unsigned flags)
 {
+	uint32_t mode = open->file->mode;
+	if ((flags & O_DIRECT) != 0 && !S_ISFIFO(mode) && !S_ISREG(mode) && !S_ISBLK(mode))
+		return -EINVAL;
 	open->flags = (open->flags & ~(unsigned)OPEN_FILE_SETTABLE) | (flags & OPEN_FILE_SETTABLE);
 	return 0;
 }
