@@ -31,6 +31,10 @@ CHECKS = {
     "guest and bindings": ["scripts/generate.py"],
 }
 
+# All tests, on all processors; those of a file stay together, for they share what they built. Tests
+# wait for each other's machines now and then, so there is work for one process more.
+PARALLEL = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
+
 LAB = [sys.executable, "scripts/kvm-lab"]
 LAB_PYTEST = ["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5"]
 LAB_TIMEOUT = 900
@@ -204,7 +208,8 @@ def main() -> int:
     lab = Lab() if with_lab else None
     outcomes = [run_check(name, arguments) for name, arguments in CHECKS.items()]
     fetch_inputs()
-    outcomes.append(run_pytest("pytest", [sys.executable, "-m", "pytest", *pytest_arguments]))
+    arguments = pytest_arguments or PARALLEL
+    outcomes.append(run_pytest("pytest", [sys.executable, "-m", "pytest", *arguments]))
     if lab is not None:
         outcomes += lab.run(pytest_arguments)
     else:

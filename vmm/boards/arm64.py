@@ -148,6 +148,10 @@ class Arm64Board:
         """All of it is in the device tree."""
         return ""
 
+    def calypso_words(self) -> str:
+        """All of it is in the device tree."""
+        return ""
+
     @property
     def slots(self) -> Slots:
         """The slots of added devices."""

@@ -91,7 +91,11 @@ class Board(Protocol):
         ...
 
     def kernel_words(self) -> str:
-        """Return what a kernel must be told of devices on its command line, "" for nothing."""
+        """Return what a kernel's command line must tell of added devices, "" for nothing."""
+        ...
+
+    def calypso_words(self) -> str:
+        """Return what it tells Calypso's kernel besides: of devices that no other kernel knows."""
         ...
 
     def on_input_attached(self) -> None:

@@ -85,14 +85,16 @@ class X86Board:
         return None
 
     def kernel_words(self) -> str:
-        """Return where devices by memory are: size, place, interrupt.
+        """Return where added devices are: size, place, interrupt.
 
         The words for virtio are those that Linux's module virtio_mmio takes.
         """
         places = () if self._slots is None else self._slots.places
-        added = [f"{p.name}.device={p.size}@{p.base:#x}:{p.irq}" for p in places]
-        hwrng = f"hwrng.device={at.HWRNG_WINDOW}@{at.HWRNG:#x}:{at.IRQ_HWRNG}"
-        return " ".join([*added, hwrng])
+        return " ".join([f"{p.name}.device={p.size}@{p.base:#x}:{p.irq}" for p in places])
+
+    def calypso_words(self) -> str:
+        """Return where the random number generator is, in the same form."""
+        return f"hwrng.device={at.HWRNG_WINDOW}@{at.HWRNG:#x}:{at.IRQ_HWRNG}"
 
     @property
     def slots(self) -> Slots:

@@ -150,7 +150,9 @@ def _load_calypso(
     if config.initrd is not None:
         _check_initrd(config.initrd)
 
-    words = [config.command_line, board.kernel_words(), "strace=1" if config.strace else ""]
+    words = [config.command_line, board.kernel_words(), board.calypso_words()]
+    if config.strace:
+        words.append("strace=1")
     if config.root:
         from vmm.machine.attachments import ROOT_WORDS
 

@@ -37,8 +37,8 @@ def test_devices_lie_one_behind_the_other(arch: str, disk: str) -> None:
 
 def test_a_pc_is_told_on_the_command_line() -> None:
     with Machine("hello", arch="x86_64", backend="unicorn", devices=["rng", "rng"]) as machine:
-        words = "virtio_mmio.device=512@0xd0000000:5 virtio_mmio.device=512@0xd0000200:6 "
-        assert machine.board.kernel_words().startswith(words)
+        words = "virtio_mmio.device=512@0xd0000000:5 virtio_mmio.device=512@0xd0000200:6"
+        assert machine.board.kernel_words() == words
 
 
 def test_arm64_is_told_by_the_device_tree() -> None:
@@ -56,7 +56,7 @@ def test_arm64_is_told_by_the_device_tree() -> None:
 def test_a_machine_without_has_none(arch: str) -> None:
     with Machine("hello", arch=arch, backend="unicorn") as machine:
         assert machine.bus.mmio_read(BASES[arch], 4) == 0xFFFF_FFFF
-        assert "virtio" not in machine.board.kernel_words()
+        assert machine.board.kernel_words() == ""
 
 
 def test_slots_run_out(arch: str) -> None:

@@ -109,7 +109,7 @@ def test_it_is_on_every_board(arch: str) -> None:
 
 def test_kernels_are_told_where_it_is() -> None:
     with Machine("hello", arch="x86_64", backend="unicorn") as machine:
-        assert machine.board.kernel_words() == "hwrng.device=4096@0xd0010000:3"
+        assert machine.board.calypso_words() == "hwrng.device=4096@0xd0010000:3"
     with Machine("hello", arch="arm64", backend="unicorn") as machine:
         blob = machine.board.device_tree("", None)
         assert blob is not None
