@@ -40,8 +40,6 @@ class Arm64Board:
     """The devices of an arm64 machine, connected."""
 
     arch: Final = ARM64
-    doorbell: Final = at.DOORBELL
-    device_regions: Final[tuple[tuple[int, int, str], ...]] = ((at.DOORBELL, at.PAGE, "doorbell"),)
 
     def __init__(
         self,
@@ -54,8 +52,10 @@ class Arm64Board:
         options: BoardOptions | None = None,
     ) -> None:
         self.gic_version = (options and options.gic) or DEFAULT_GIC
-        self._firecracker = options is not None and options.is_firecracker
-        self.serial = at.FIRECRACKER_SERIAL if self._firecracker else at.PL011
+        self._places = _places(options, memory)
+        self.doorbell = self._places.doorbell
+        self.serial = self._places.serial
+        self.device_regions = ((self.doorbell, at.PAGE, "doorbell"),)
         self.counter_hz = vm.counter_hz
         self._vm = vm
         self._bus = bus
@@ -70,13 +70,13 @@ class Arm64Board:
         self._slots: Slots | None = None
         self.services = Services(memory, console, clock, host)
         attach = bus.mmio.attach
-        attach(at.DOORBELL, at.PAGE, "doorbell", Doorbell(memory, self.services.table))
-        if self._firecracker:
+        attach(self.doorbell, at.PAGE, "doorbell", Doorbell(memory, self.services.table))
+        if self._places.firecracker:
             attach(self.serial, at.PAGE, "16550", LazyRegion(self._build_ns16550))
         else:
             attach(self.serial, at.PAGE, "pl011", LazyRegion(self._build_pl011))
-        attach(at.PL031, at.PAGE, "pl031", LazyRegion(self._build_pl031))
-        attach(at.HWRNG, at.PAGE, "hwrng", LazyRegion(self._build_hwrng))
+        attach(self._places.pl031, at.PAGE, "pl031", LazyRegion(self._build_pl031))
+        attach(self._places.hwrng, at.PAGE, "hwrng", LazyRegion(self._build_hwrng))
 
     @staticmethod
     def ram_ranges(size: int, options: BoardOptions | None = None) -> Sequence[tuple[Gpa, int]]:
@@ -89,9 +89,10 @@ class Arm64Board:
         """Create the GIC and connect it to the vCPUs."""
         self._cpus = len(vcpus)
         if self._vm.in_kernel_gic:
-            second = at.GIC_CPU_INTERFACE if self.gic_version == 2 else at.GIC_REDISTRIBUTOR
+            places = self._places
+            second = places.gic_cpu_interface if self.gic_version == 2 else places.gic_redistributor
             try:
-                self._vm.create_gic(self.gic_version, at.GIC_DISTRIBUTOR, second)
+                self._vm.create_gic(self.gic_version, places.gic_distributor, second)
             except BackendUnavailable as error:
                 raise BackendUnavailable(
                     f"{error}; the backend unicorn has both versions, and --board chooses"
@@ -111,18 +112,18 @@ class Arm64Board:
     def _connect_gicv2(self) -> None:
         attach = self._bus.mmio.attach
         distributor = LazyRegion(lambda: self._gicv2().distributor)
-        attach(at.GIC_DISTRIBUTOR, at.GIC_WINDOW, "gicd", distributor)
+        attach(self._places.gic_distributor, at.GIC_WINDOW, "gicd", distributor)
         interface = LazyRegion(lambda: self._gicv2().cpu_interface)
-        attach(at.GIC_CPU_INTERFACE, at.GIC_WINDOW, "gicc", interface)
+        attach(self._places.gic_cpu_interface, at.GIC_WINDOW, "gicc", interface)
 
     def _connect_gicv3(self, vcpus: Sequence[Arm64Vcpu]) -> None:
         attach = self._bus.mmio.attach
         distributor = LazyRegion(lambda: self._gicv3().distributor)
-        attach(at.GIC_DISTRIBUTOR, at.GIC_WINDOW, "gicd", distributor)
+        attach(self._places.gic_distributor, at.GIC_WINDOW, "gicd", distributor)
         for vcpu in vcpus:
             index = vcpu.index
             attach(
-                at.GIC_REDISTRIBUTOR + index * at.REDISTRIBUTOR_WINDOW,
+                self._places.gic_redistributor + index * at.REDISTRIBUTOR_WINDOW,
                 at.REDISTRIBUTOR_WINDOW,
                 f"gicr{index}",
                 LazyRegion(self._redistributor(index)),
@@ -138,7 +139,7 @@ class Arm64Board:
             regions,
             self._cpus,
             self.gic_version,
-            self._firecracker,
+            self._places,
             command_line,
             initrd,
             () if self._slots is None else self._slots.places,
@@ -158,8 +159,9 @@ class Arm64Board:
         if self._slots is None:
             from vmm.boards.slots import Slots
 
+            places = self._places
             self._slots = Slots(
-                self._bus, at.VIRTIO, at.PERIPHERALS, at.INTIDS_ADDED, self._shared_line
+                self._bus, places.virtio, places.peripherals, at.INTIDS_ADDED, self._shared_line
             )
         return self._slots
 
@@ -238,6 +240,13 @@ class Arm64Board:
         from vmm.devices.hwrng import HwRng
 
         return HwRng(irq=self._shared_line(at.INTID_HWRNG), source=urandom)
+
+
+def _places(options: BoardOptions | None, memory: GuestMemory) -> at.Places:
+    if options is None:
+        return at.Places()
+    options.check_devices(memory)
+    return at.Places(options.is_firecracker, options.devices)
 
 
 class _LazyCpuInterface:

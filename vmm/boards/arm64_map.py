@@ -42,3 +42,26 @@ INTID_SERIAL: Final = 33
 INTID_PL031: Final = 34
 INTID_HWRNG: Final = 35
 INTIDS_ADDED: Final = range(48, 80)
+
+
+class Places:
+    """Where the devices are.
+
+    Attributes:
+        firecracker: the serial port is a 16550, where that VMM has it.
+
+    The others are guest-physical addresses, named as the constants of this module.
+    """
+
+    def __init__(self, firecracker: bool = False, distance: int = 0) -> None:
+        """Move all devices up by ``distance``, away from RAM."""
+        self.firecracker = firecracker
+        self.gic_distributor = distance + GIC_DISTRIBUTOR
+        self.gic_cpu_interface = distance + GIC_CPU_INTERFACE
+        self.gic_redistributor = distance + GIC_REDISTRIBUTOR
+        self.serial = distance + (FIRECRACKER_SERIAL if firecracker else PL011)
+        self.pl031 = distance + PL031
+        self.doorbell = distance + DOORBELL
+        self.hwrng = distance + HWRNG
+        self.virtio = distance + VIRTIO
+        self.peripherals = distance + PERIPHERALS

@@ -29,7 +29,7 @@ def build_tree(
     ram: Sequence[tuple[int, int]],
     cpus: int,
     gic_version: int,
-    firecracker: bool,
+    places: at.Places,
     command_line: str,
     initrd: tuple[int, int] | None,
     added: Sequence[Place] = (),
@@ -40,7 +40,7 @@ def build_tree(
         ram: (base, size) of RAM.
         cpus: number of vCPUs.
         gic_version: 2 or 3.
-        firecracker: the serial port is a 16550, at its place on that model.
+        places: where the devices are.
         command_line: for ``/chosen``.
         initrd: its first guest-physical address and the first behind it.
         added: the devices added to the board.
@@ -55,21 +55,20 @@ def build_tree(
             "interrupt-parent": GIC_PHANDLE,
         },
     )
-    serial = at.FIRECRACKER_SERIAL if firecracker else at.PL011
-    _add_chosen(root, serial, command_line, initrd)
+    _add_chosen(root, places.serial, command_line, initrd)
     for base, size in ram:
         root.add(f"memory@{base:x}", {"device_type": "memory", "reg": reg((base, size))})
     _add_cpus(root, cpus)
     root.add("psci", {"compatible": ["arm,psci-1.0", "arm,psci-0.2"], "method": "hvc"})
     root.add("timer", _timer())
-    _add_gic(root, gic_version, cpus)
+    _add_gic(root, gic_version, places, cpus)
     _add_clock(root)
-    if firecracker:
-        _add_ns16550(root)
+    if places.firecracker:
+        _add_ns16550(root, places.serial)
     else:
-        _add_pl011(root)
-    _add_pl031(root)
-    _add_hwrng(root)
+        _add_pl011(root, places.serial)
+    _add_pl031(root, places.pl031)
+    _add_hwrng(root, places.hwrng)
     for place in added:
         _add_place(root, place)
     return flatten(root)
@@ -106,21 +105,21 @@ def _timer() -> dict[str, str | tuple[int, ...]]:
     return {"compatible": "arm,armv8-timer", "interrupts": tuple(cells), "always-on": ()}
 
 
-def _add_gic(root: Node, version: int, cpus: int) -> None:
+def _add_gic(root: Node, version: int, places: at.Places, cpus: int) -> None:
     if version == 2:
         compatible = "arm,cortex-a15-gic"
-        second = (at.GIC_CPU_INTERFACE, at.GIC_WINDOW)
+        second = (places.gic_cpu_interface, at.GIC_WINDOW)
     else:
         compatible = "arm,gic-v3"
-        second = (at.GIC_REDISTRIBUTOR, at.REDISTRIBUTOR_WINDOW * cpus)
+        second = (places.gic_redistributor, at.REDISTRIBUTOR_WINDOW * cpus)
     root.add(
-        f"interrupt-controller@{at.GIC_DISTRIBUTOR:x}",
+        f"interrupt-controller@{places.gic_distributor:x}",
         {
             "compatible": compatible,
             "interrupt-controller": (),
             "#interrupt-cells": 3,
             "#address-cells": 0,
-            "reg": reg((at.GIC_DISTRIBUTOR, at.GIC_WINDOW), second),
+            "reg": reg((places.gic_distributor, at.GIC_WINDOW), second),
             "phandle": GIC_PHANDLE,
         },
     )
@@ -138,24 +137,24 @@ def _add_clock(root: Node) -> None:
     )
 
 
-def _add_ns16550(root: Node) -> None:
+def _add_ns16550(root: Node, base: int) -> None:
     root.add(
-        f"serial@{at.FIRECRACKER_SERIAL:x}",
+        f"serial@{base:x}",
         {
             "compatible": "ns16550a",
-            "reg": reg((at.FIRECRACKER_SERIAL, at.PAGE)),
+            "reg": reg((base, at.PAGE)),
             "interrupts": (SPI, at.INTID_SERIAL - FIRST_SPI, LEVEL_HIGH),
             "clock-frequency": NS16550_CLOCK_HZ,
         },
     )
 
 
-def _add_pl011(root: Node) -> None:
+def _add_pl011(root: Node, base: int) -> None:
     root.add(
-        f"serial@{at.PL011:x}",
+        f"serial@{base:x}",
         {
             "compatible": ["arm,pl011", "arm,primecell"],
-            "reg": reg((at.PL011, at.PAGE)),
+            "reg": reg((base, at.PAGE)),
             "interrupts": (SPI, at.INTID_SERIAL - FIRST_SPI, LEVEL_HIGH),
             "clocks": (CLOCK_PHANDLE, CLOCK_PHANDLE),
             "clock-names": ["uartclk", "apb_pclk"],
@@ -163,12 +162,12 @@ def _add_pl011(root: Node) -> None:
     )
 
 
-def _add_pl031(root: Node) -> None:
+def _add_pl031(root: Node, base: int) -> None:
     root.add(
-        f"rtc@{at.PL031:x}",
+        f"rtc@{base:x}",
         {
             "compatible": ["arm,pl031", "arm,primecell"],
-            "reg": reg((at.PL031, at.PAGE)),
+            "reg": reg((base, at.PAGE)),
             "interrupts": (SPI, at.INTID_PL031 - FIRST_SPI, LEVEL_HIGH),
             "clocks": (CLOCK_PHANDLE,),
             "clock-names": "apb_pclk",
@@ -176,12 +175,12 @@ def _add_pl031(root: Node) -> None:
     )
 
 
-def _add_hwrng(root: Node) -> None:
+def _add_hwrng(root: Node, base: int) -> None:
     root.add(
-        f"rng@{at.HWRNG:x}",
+        f"rng@{base:x}",
         {
             "compatible": "calypso,hwrng",
-            "reg": reg((at.HWRNG, at.PAGE)),
+            "reg": reg((base, at.PAGE)),
             "interrupts": (SPI, at.INTID_HWRNG - FIRST_SPI, LEVEL_HIGH),
         },
     )

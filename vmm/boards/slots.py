@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.memory import GuestMemory
 
-# What a guest can map, and a device tree's cells and a kernel's words agree on.
+# Up to where a user can put a device: what guests map, and processors of x86_64 have at least.
 MAX_ADDRESS: Final = 1 << 36
 
 PAGE: Final = 0x1000
@@ -91,7 +91,7 @@ class Slots:
         base = self._next_peripheral if device.at is None else device.at
         name = device.name
         place = self._place(name, f"calypso,{name}", base, device.SIZE)
-        if base < 0 or base + device.SIZE > MAX_ADDRESS:
+        if device.at is not None and not 0 <= base <= MAX_ADDRESS - device.SIZE:
             raise UsageError(f"{name} at {base:#x} is beyond what guests can address")
         for ram in memory.regions:
             if base < ram.end and ram.base < base + device.SIZE:

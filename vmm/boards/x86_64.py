@@ -50,6 +50,10 @@ class X86Board:
         options: BoardOptions | None = None,
     ) -> None:
         self.counter_hz = vm.counter_hz
+        self._distance = 0
+        if options is not None:
+            options.check_devices(memory)
+            self._distance = options.devices
         # The APICs are where every PC has them: a kernel maps them when it comes to drive them.
         self.device_regions: tuple[tuple[int, int, str], ...] = ()
         self._vm = vm
@@ -67,7 +71,8 @@ class X86Board:
             at.DOORBELL, DOORBELL_WIDTH, "doorbell", Doorbell(memory, self.services.table)
         )
         self._attach_ports(bus)
-        bus.mmio.attach(at.HWRNG, at.HWRNG_WINDOW, "hwrng", LazyRegion(self._build_hwrng))
+        hwrng = self._distance + at.HWRNG
+        bus.mmio.attach(hwrng, at.HWRNG_WINDOW, "hwrng", LazyRegion(self._build_hwrng))
 
     @staticmethod
     def ram_ranges(size: int, options: BoardOptions | None = None) -> Sequence[tuple[Gpa, int]]:
@@ -94,7 +99,7 @@ class X86Board:
 
     def calypso_words(self) -> str:
         """Return where the random number generator is, in the same form."""
-        return f"hwrng.device={at.HWRNG_WINDOW}@{at.HWRNG:#x}:{at.IRQ_HWRNG}"
+        return f"hwrng.device={at.HWRNG_WINDOW}@{self._distance + at.HWRNG:#x}:{at.IRQ_HWRNG}"
 
     @property
     def slots(self) -> Slots:
@@ -103,7 +108,8 @@ class X86Board:
             from vmm.boards.slots import Slots
 
             line = self._interrupts.line
-            self._slots = Slots(self._bus, at.VIRTIO, at.PERIPHERALS, at.IRQS_ADDED, line)
+            virtio, peripherals = self._distance + at.VIRTIO, self._distance + at.PERIPHERALS
+            self._slots = Slots(self._bus, virtio, peripherals, at.IRQS_ADDED, line)
         return self._slots
 
     def on_input_attached(self) -> None:

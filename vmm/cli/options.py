@@ -67,7 +67,7 @@ RUN_OPTIONS: Final = (
         TEXT,
         "WORDS",
         "What the board shall be like, if not as the image expects it: gic=2, gic=3, virt,"
-        " firecracker; comma-separated (arm64).",
+        " firecracker (arm64); devices=ADDRESS moves devices up by that; comma-separated.",
     ),
     Option(
         "--disk",
