@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vmm.backends.api import Arm64Vcpu, VirtualMachine
     from vmm.boards.board import Host
     from vmm.boards.options import BoardOptions
-    from vmm.boards.slots import Slots
+    from vmm.boards.slots import Place, Slots
     from vmm.bus import Bus
     from vmm.console import Console
     from vmm.devices.gicv2 import GicV2
@@ -142,7 +142,7 @@ class Arm64Board:
             self._places,
             command_line,
             initrd,
-            () if self._slots is None else self._slots.places,
+            self.places,
         )
 
     def kernel_words(self) -> str:
@@ -152,6 +152,11 @@ class Arm64Board:
     def calypso_words(self) -> str:
         """All of it is in the device tree."""
         return ""
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """Where added devices are."""
+        return () if self._slots is None else self._slots.places
 
     @property
     def slots(self) -> Slots:

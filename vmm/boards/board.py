@@ -9,7 +9,7 @@ from vmm.arch import Arch
 from vmm.backends.api import VirtualMachine
 from vmm.boards.options import BoardOptions
 from vmm.boards.serial import SerialWire
-from vmm.boards.slots import Slots
+from vmm.boards.slots import Place, Slots
 from vmm.bus import Bus
 from vmm.console import Console
 from vmm.devices.lines import Clock
@@ -38,6 +38,7 @@ class Board(Protocol):
         device_regions: (base, length, name) of memory-mapped registers, page-aligned, ascending;
             what a kernel maps before it has found any device by itself.
         counter_hz: frequency of the guest's counter, 0 where unknown.
+        places: where added devices are.
         slots: where devices are added, before the image is loaded.
         services: behind the doorbell.
         wire: between the console and the port that the guest uses.
@@ -53,6 +54,8 @@ class Board(Protocol):
     def device_regions(self) -> tuple[tuple[int, int, str], ...]: ...
     @property
     def counter_hz(self) -> int: ...
+    @property
+    def places(self) -> Sequence[Place]: ...
     @property
     def slots(self) -> Slots: ...
     @property

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vmm.backends.api import VirtualMachine, X86Vcpu
     from vmm.boards.board import Host
     from vmm.boards.options import BoardOptions
-    from vmm.boards.slots import Slots
+    from vmm.boards.slots import Place, Slots
     from vmm.bus import Bus
     from vmm.console import Console
     from vmm.devices.i8042 import I8042
@@ -94,12 +94,16 @@ class X86Board:
 
         The words for virtio are those that Linux's module virtio_mmio takes.
         """
-        places = () if self._slots is None else self._slots.places
-        return " ".join([f"{p.name}.device={p.size}@{p.base:#x}:{p.irq}" for p in places])
+        return " ".join([f"{p.name}.device={p.size}@{p.base:#x}:{p.irq}" for p in self.places])
 
     def calypso_words(self) -> str:
         """Return where the random number generator is, in the same form."""
         return f"hwrng.device={at.HWRNG_WINDOW}@{self._distance + at.HWRNG:#x}:{at.IRQ_HWRNG}"
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """Where added devices are."""
+        return () if self._slots is None else self._slots.places
 
     @property
     def slots(self) -> Slots:
@@ -131,6 +135,7 @@ class X86Board:
         attach(at.DEBUG_CONSOLE, 1, "debug console", LazyRegion(self._build_debug_console))
         for port in at.DEBUG_EXITS:
             attach(port, at.DEBUG_EXIT_PORTS, "debug exit", LazyRegion(self._build_debug_exit))
+        attach(at.ACPI_EVENTS, at.ACPI_EVENTS_PORTS, "acpi events", LazyRegion(_build_acpi_events))
         attach(at.ACPI_POWER, at.ACPI_POWER_PORTS, "acpi", LazyRegion(self._build_acpi_power))
 
     # ---- Devices, each made when the guest first touches it ----
@@ -186,3 +191,9 @@ class X86Board:
         from vmm.devices.pc_exits import AcpiPowerControl
 
         return AcpiPowerControl(shutdown=self._host.power_off)
+
+
+def _build_acpi_events() -> Region:
+    from vmm.devices.pc_exits import AcpiEvents
+
+    return AcpiEvents()

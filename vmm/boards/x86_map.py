@@ -8,7 +8,7 @@ ports                                     memory
 0x00e9         debug output               0xd100_0000    added devices
 0x00f4 0x0501  debug exit                 0xfec0_0000    I/O APIC
 0x03f8         COM1, IRQ 4                0xfee0_0000    local APIC
-0x0604         power-off                0x1_0000_0000  RAM above 3 GiB
+0x0600 0x0604  ACPI: events, power-off                0x1_0000_0000  RAM above 3 GiB
 0x0ca0         doorbell
 """
 
@@ -39,6 +39,8 @@ RTC_PORTS: Final = 2
 DEBUG_CONSOLE: Final = 0xE9
 DEBUG_EXITS: Final = (0xF4, 0x501)
 DEBUG_EXIT_PORTS: Final = 4
+ACPI_EVENTS: Final = 0x600
+ACPI_EVENTS_PORTS: Final = 4
 ACPI_POWER: Final = 0x604
 ACPI_POWER_PORTS: Final = 2
 PIC_MASTER: Final = 0x20
@@ -53,6 +55,6 @@ IRQ_TIMER: Final = 0
 IRQ_HWRNG: Final = 3
 IRQ_COM1: Final = 4
 IRQ_RTC: Final = 8
-# Those of a PC that nothing else here uses, and the I/O APIC's that no PC has.
-IRQS_ADDED: Final = (5, 6, 7, 9, 10, 11, 12, 14, 15, *range(16, 24))
+# Those of a PC that nothing else uses (9 is ACPI's own), and the I/O APIC's that no PC has.
+IRQS_ADDED: Final = (5, 6, 7, 10, 11, 12, 14, 15, *range(16, 24))
 GSI_TIMER: Final = 2  # where a PC's I/O APIC receives the 8254

@@ -46,7 +46,7 @@ def put_mp_table(placement: Placement, cpus: int) -> None:
     """Put the floating pointer and the table into the last KiB of conventional memory."""
     table = CONVENTIONAL_END + _POINTER.size
     pointer = _POINTER.pack(b"_MP_", table, 1, _SPEC_1_4, 0, 0, 0, 0, 0, 0)
-    content = _with_checksum(pointer, 10) + build_table(cpus)
+    content = with_checksum(pointer, 10) + build_table(cpus)
     placement.put(CONVENTIONAL_END, content, "MP tables")
 
 
@@ -82,10 +82,10 @@ def build_table(cpus: int) -> bytes:
         0,
         0,
     )
-    return _with_checksum(header + body, 7)
+    return with_checksum(header + body, 7)
 
 
-def _with_checksum(table: bytes, position: int) -> bytes:
+def with_checksum(table: bytes, position: int) -> bytes:
     """Return the table with the byte at ``position`` such that all bytes sum to 0."""
     result = bytearray(table)
     result[position] = -sum(table) & 0xFF

@@ -20,6 +20,13 @@ SOFT_OFF: Final = 0
 DEBUG_CONSOLE_PRESENT: Final = 0xE9
 
 
+class AcpiEvents(RegisterDevice, width=16):
+    """PM1a events (ACPI 4.8.3.1): a region of four ports, at 0x600. Nothing ever happens."""
+
+    PM1_STS = Register(0, "PM1 Status", RO)
+    PM1_EN = Register(2, "PM1 Enable")
+
+
 class AcpiPowerControl(RegisterDevice, width=16):
     """PM1a control (ACPI 4.8.3.2): a region of two ports, at 0x604.
 

@@ -92,7 +92,7 @@ class BzImage(ForeignKernel):
 
     def load(self, placement: Placement, request: BootRequest) -> Registers:
         """Load the kernel with boot parameters."""
-        from vmm.boot import mp_table, x86_start
+        from vmm.boot import acpi, mp_table, x86_start
 
         start = self._setup_size()
         size = self.file.size - start
@@ -104,6 +104,7 @@ class BzImage(ForeignKernel):
         header = self._head[fields.SETUP_HEADER : self._header_end()]
         fields.put_boot_parameters(placement, header, None, initrd)
         mp_table.put_mp_table(placement, request.cpus)
+        acpi.put_acpi_tables(placement, request.cpus, request.board.places)
         if self.is_64_bit:
             entry = self.address + ENTRY_64
             return x86_start.enter_long_mode(placement, entry, rsi=x86_start.INFORMATION)

@@ -33,7 +33,7 @@ class LinuxElf(ForeignKernel):
 
     def load(self, placement: Placement, request: BootRequest) -> Registers:
         """Load the kernel with boot parameters."""
-        from vmm.boot import linux_x86, mp_table, x86_start
+        from vmm.boot import acpi, linux_x86, mp_table, x86_start
 
         placement.load_segments(self.file, self._elf.loads)
         length = x86_start.put_command_line(placement, request.command_line)
@@ -41,6 +41,7 @@ class LinuxElf(ForeignKernel):
         initrd = placement.load_initrd(request.initrd, below=below)
         linux_x86.put_boot_parameters(placement, b"", length, initrd)
         mp_table.put_mp_table(placement, request.cpus)
+        acpi.put_acpi_tables(placement, request.cpus, request.board.places)
         return x86_start.enter_long_mode(placement, self._elf.entry, rsi=x86_start.INFORMATION)
 
 

@@ -52,11 +52,12 @@ class PvhKernel(ForeignKernel):
 
     def load(self, placement: Placement, request: BootRequest) -> Registers:
         """Load the kernel with its start information."""
-        from vmm.boot import mp_table, pvh, x86_start
+        from vmm.boot import acpi, mp_table, pvh, x86_start
 
         placement.load_segments(self.file, self._elf.loads)
         pvh.put_start_information(placement, request)
         mp_table.put_mp_table(placement, request.cpus)
+        acpi.put_acpi_tables(placement, request.cpus, request.board.places)
         return x86_start.enter_protected_mode(placement, self.pvh_entry, rbx=x86_start.INFORMATION)
 
 
