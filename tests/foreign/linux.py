@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.vmm.images.newc import Archive
@@ -18,8 +19,13 @@ for module in {modules}; do insmod /modules/$module.ko || echo $module is missin
 EPILOGUE = "\npoweroff -f\n"
 
 
-def initrd(kernel: Path, busybox: Path, modules: list[str], script: str) -> bytes:
-    """Return an archive whose init loads ``modules``, runs ``script`` and switches off."""
+def initrd(
+    kernel: Path, busybox: Path, modules: list[str], script: str, programs: Sequence[Path] = ()
+) -> bytes:
+    """Return an archive whose init loads ``modules``, runs ``script`` and switches off.
+
+    Names of static ``programs`` end at their first hyphen in it.
+    """
     tree = kernel.parent.parent / "lib/modules"
     order = in_order(tree, modules)
     names = " ".join(path.stem for path in order)
@@ -27,6 +33,9 @@ def initrd(kernel: Path, busybox: Path, modules: list[str], script: str) -> byte
     for directory in ("bin", "modules"):
         archive.directory(directory)
     archive.file("bin/busybox", busybox.read_bytes(), 0o755)
+    for program in programs:
+        name = program.name.partition("-")[0]
+        archive.file(f"bin/{name}", program.read_bytes(), 0o755)
     for applet in ("sh", "mkdir", "mount", "insmod", "poweroff"):
         archive.symlink(f"bin/{applet}", "busybox")
     for path in order:

@@ -11,12 +11,6 @@ from scripts.debian import DebianError
 from tests.guest.tree import directory, make_archive, regular, symlink
 from vmm.machine.machine import Machine
 
-# A PC without ACPI cannot be switched off: Linux halts it.
-ENDS = {
-    "x86_64": ("reboot -f", "reset"),
-    "arm64": ("poweroff -f", "powered off"),
-}
-
 
 @pytest.fixture
 def kernel(arch: str) -> Path:
@@ -44,7 +38,6 @@ def initrd(busybox: Path, tmp_path: Path) -> Path:
 
 
 def test_debian_boots_to_a_shell(kernel: Path, initrd: Path, arch: str) -> None:
-    command, end = ENDS[arch]
     with Machine(
         kernel, backend="unicorn", memory="256M", initrd=initrd, cmdline="rdinit=/bin/sh quiet"
     ) as machine:
@@ -53,7 +46,7 @@ def test_debian_boots_to_a_shell(kernel: Path, initrd: Path, arch: str) -> None:
         machine.console.send(b"busybox uname -sm; echo sum $((6 * 7))\n")
         name = {"x86_64": b"x86_64", "arm64": b"aarch64"}[arch]
         machine.console.expect(b"Linux " + name + rb"\s+sum 42", timeout=30)
-        machine.console.send(b"busybox " + command.encode() + b"\n")
+        machine.console.send(b"busybox poweroff -f\n")
         assert machine.wait(timeout=30) == 0
         assert machine.outcome is not None
-        assert machine.outcome.kind == end
+        assert machine.outcome.kind == "powered off"

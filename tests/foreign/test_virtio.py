@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 import time
+from collections.abc import Iterator
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from scripts import inputs
 from scripts.debian import DebianError
+from tests.conftest import ON_KVM
 from tests.foreign.linux import initrd
+from tests.guest.test_programs import build
+from vmm.arch import X86_64, host_arch
+from vmm.backends.select import open_backend
+from vmm.console import Console
 from vmm.devices.virtio.tap import open_tap
 from vmm.errors import UsageError
 from vmm.machine.machine import Machine
@@ -23,6 +32,9 @@ MODULES = [
     "virtio_console",
     "virtio_net",
     "virtio_balloon",
+    "9p",
+    "9pnet_virtio",
+    "vmw_vsock_virtio_transport",
 ]
 
 SCRIPT = """
@@ -36,15 +48,23 @@ dd if=/dev/zero of=/dev/vdb bs=4k count=1 conv=fsync 2>/dev/null || echo read-on
 exec 3<>/dev/hvc0
 echo on the console >&3
 read line <&3 && echo heard $line
+mkdir /mnt
+mount -t 9p -o trans=virtio,version=9p2000.L shared /mnt
+cat /mnt/file && mkdir -p /mnt/a/b && mv /mnt/file /mnt/a/b/moved && echo more >> /mnt/a/b/moved
+umount /mnt && echo unmounted
+/bin/vsock 1234 5678
 cat /sys/class/net/eth0/address
 ifconfig eth0 198.51.100.2 netmask 255.255.255.252 up
 ping -c 2 -W 5 198.51.100.1
 """
 
+# The VMM gives the interface its address where it can, else the test does.
+ADDRESS = ",address=198.51.100.1/30" if find_spec("pyroute2") else ""
+
 
 @pytest.fixture
 def tap() -> str:
-    """An interface with an address of TEST-NET-2 (RFC 5737), or "" where none can be made.
+    """An interface for addresses of TEST-NET-2 (RFC 5737), or "" where none can be made.
 
     The host's own network must never be touched: where it uses that very network, there is none.
     """
@@ -55,38 +75,69 @@ def tap() -> str:
         os.close(open_tap(name))
     except UsageError:
         return ""
-    return f"tap={name},mac=02:00:00:c0:ff:ee,address=198.51.100.1/30"
+    return name
 
 
 @pytest.fixture
-def kernel() -> Path:
+def kernel(arch: str) -> Path:
     try:
-        return inputs.linux("arm64")
+        return inputs.linux(arch, "generic")
     except DebianError as error:
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("arch", ["arm64"])
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[socket.socket]:
+    """What the guest reaches as port 1234 of the host."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "vsock_1234"))
+        listener.listen()
+        listener.settimeout(60)
+        yield listener
+
+
+@pytest.mark.parametrize(
+    ("arch", "backend"), [("arm64", "unicorn"), pytest.param("x86_64", "kvm", marks=ON_KVM)]
+)
 def test_linux_drives_our_devices(
-    arch: str, busybox: Path, kernel: Path, tmp_path: Path, tap: str
+    arch: str,
+    backend: str,
+    busybox: Path,
+    kernel: Path,
+    tmp_path: Path,
+    tap: str,
+    host: socket.socket,
 ) -> None:
+    hypervisor, reason = open_backend("auto" if backend == "kvm" else backend, arch)
+    hypervisor.close()
+    if hypervisor.name != backend:
+        pytest.skip(f"this host's KVM is not one for kernels of others: {reason}")
+    vsock = build(Path(__file__).with_name("vsock.c"), arch, "static")
     ramdisk = tmp_path / "initrd"
-    ramdisk.write_bytes(initrd(kernel, busybox, MODULES, SCRIPT))
-    disk, other = tmp_path / "disk", tmp_path / "other"
+    ramdisk.write_bytes(initrd(kernel, busybox, MODULES, SCRIPT, programs=[vsock]))
+    disk, other, shared = tmp_path / "disk", tmp_path / "other", tmp_path / "shared"
     content = os.urandom(4 << 20)
     disk.write_bytes(content)
     other.write_bytes(bytes(1 << 20))
+    shared.mkdir()
+    (shared / "file").write_bytes(b"in the shared directory\n")
     with Machine(
         kernel,
         arch=arch,
-        backend="unicorn",
+        backend=backend,
         memory="256M",
         cmdline="panic=-1 quiet",
         initrd=ramdisk,
         disks=[f"{disk},serial=number one", f"{other},ro"],
-        nets=[tap] if tap else [],
+        nets=[f"tap={tap},mac=02:00:00:c0:ff:ee{ADDRESS}"] if tap else [],
+        shares=[f"{shared}:shared:rw"],
+        vsocks=[f"3={tmp_path / 'vsock'}"],
         devices=["rng", "console", "balloon"],
     ) as machine:
+        if tap and not ADDRESS:
+            address = ["198.51.100.1", "netmask", "255.255.255.252", "up"]
+            command = [inputs.busybox(host_arch() or X86_64), "ifconfig", tap, *address]
+            subprocess.run(command, check=True)
         console = machine.console
         console.expect(rb"virtio_rng.0\r?\n(4\d\d\d)\r?\n", timeout=120)
         console.expect(rb"size 8192 serial number one")
@@ -103,12 +154,38 @@ def test_linux_drives_our_devices(
         machine.set_balloon(0)
         console.send(b"the host\n")
         console.expect(b"heard the host", timeout=30)
+        console.expect(b"in the shared directory", timeout=30)
+        console.expect(b"unmounted", timeout=30)
+        speak(console, host, tmp_path)
         if tap:
             console.expect(b"02:00:00:c0:ff:ee", timeout=30)
             console.expect(b"2 packets transmitted, 2 packets received", timeout=60)
         assert machine.run(timeout=60) == 0
+        assert machine.outcome is not None
+        assert machine.outcome.kind == "powered off"
     after = disk.read_bytes()
     assert after[1 << 16 : 17 << 16] == bytes(1 << 20)
     assert after[: 1 << 16] == content[: 1 << 16]
     assert after[3 << 20 :] == content[3 << 20 :]
     assert disk.stat().st_blocks * 512 <= 3 << 20
+    assert (shared / "a/b/moved").read_bytes() == b"in the shared directory\nmore\n"
+
+
+def speak(console: Console, host: socket.socket, directory: Path) -> None:
+    """Be the other side of what vsock.c does in the guest."""
+    connection, _ = host.accept()
+    with connection:
+        connection.settimeout(30)
+        assert connection.makefile("rb").read() == b"from the guest\n"
+        connection.sendall(b"and from the host\n")
+    console.expect(b"and from the host", timeout=30)
+    console.expect(b"listening", timeout=30)
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(30)
+        caller.connect(str(directory / "vsock"))
+        caller.sendall(b"CONNECT 5678\n")
+        answer = caller.makefile("rb")
+        assert answer.readline().startswith(b"OK ")
+        assert answer.readline() == b"welcome\n"
+        caller.sendall(b"good bye\n")
+    console.expect(b"good bye", timeout=30)

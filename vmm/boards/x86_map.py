@@ -8,7 +8,7 @@ ports                                     memory
 0x00e9         debug output               0xd100_0000    added devices
 0x00f4 0x0501  debug exit                 0xfec0_0000    I/O APIC
 0x03f8         COM1, IRQ 4                0xfee0_0000    local APIC
-0x0600 0x0604  ACPI: events, power-off                0x1_0000_0000  RAM above 3 GiB
+0x0600 0x0604  ACPI: events, power-off  0x1_0000_0000  RAM above 3 GiB
 0x0ca0         doorbell
 """
 

@@ -54,7 +54,7 @@ _TIMER_PIN: Final = 2
 # FACS, DSDT; model, profile, SCI, four fields of SMI; port blocks from PM1a_EVT to GPE1; their
 # lengths and GPE1's base, _CST; latencies of C2 and C3; cache flushing; duty, alarms, century;
 # boot architecture; flags.
-_FADT_FRONT: Final = Struct("<II BBHIBBBB 8I 8B HHHH 5B HxI".replace(" ", ""))
+_FADT_FRONT: Final = Struct("<II BBHIBBBB 8I 8B HHHH 5B HxI")
 # Value of the reset register, boot architecture of ARM, minor version, 64-bit FACS and DSDT.
 _FADT_MIDDLE: Final = Struct("<BHBQQ")
 _FADT_REVISION: Final = 6
@@ -157,9 +157,9 @@ def _port(number: int, ports: int) -> bytes:
 
 def _interrupts(cpus: int) -> bytes:
     """Return the body of the MADT (5.2.12)."""
+    size = _MADT_PROCESSOR.size
     entries = [_MADT.pack(LOCAL_APIC, _PCAT_COMPAT)]
-    for index in range(cpus):
-        entries.append(_MADT_PROCESSOR.pack(0, _MADT_PROCESSOR.size, index, index, _ENABLED))
+    entries += [_MADT_PROCESSOR.pack(0, size, index, index, _ENABLED) for index in range(cpus)]
     entries.append(_MADT_IO_APIC.pack(1, _MADT_IO_APIC.size, cpus, 0, IO_APIC, 0))
     size = _MADT_OVERRIDE.size
     entries.append(_MADT_OVERRIDE.pack(2, size, 0, _TIMER, _TIMER_PIN, 0))

@@ -41,7 +41,7 @@ def name(path: str, content: bytes) -> bytes:
 
 
 def scope(path: str, *terms: bytes) -> bytes:
-    """Put ``terms`` into a place that exists, such as ``\\_SB``."""
+    """Put ``terms`` into a place that exists, such as the root's ``_SB``."""
     return _SCOPE + _package(_path(path) + b"".join(terms))
 
 

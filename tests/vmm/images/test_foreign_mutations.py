@@ -23,7 +23,9 @@ FORMS = (*images.X86_FORMS, *images.ARM64_FORMS)
 GOOD = {form: images.build(form, b"\xf4" * 64) for form in FORMS}
 GOOD["gzip"] = gzip.compress(GOOD["arm64-image"])
 
-BOARD = SimpleNamespace(device_tree=lambda _line, _initrd: b"\xd0\x0d\xfe\xed" + bytes(100))
+BOARD = SimpleNamespace(
+    device_tree=lambda _line, _initrd: b"\xd0\x0d\xfe\xed" + bytes(100), places=()
+)
 
 
 @pytest.fixture(scope="module")
