@@ -114,6 +114,9 @@ struct file_operations {
 	/* The name is not there yet; (EPERM) where the directory is not for programs to change. */
 	int (*create)(struct file *directory, struct name name, const struct creation *what,
 		      struct file **made);
+	/* A file without a name; of its file system. (EOPNOTSUPP) */
+	int (*create_nameless)(struct file *directory, const struct creation *what,
+			       struct file **made);
 	int (*link)(struct file *directory, struct name name, struct file *file);
 
 	/* `file` is what the name stands for. A directory must be empty. */
@@ -151,6 +154,9 @@ struct file {
 	uint32_t references;
 	uint32_t mode; /* S_IFMT and permission bits */
 	uint32_t links;
+	uint32_t shared_locks; /* of flock(2), by open files */
+	bool exclusive_lock;
+	bool can_be_linked; /* though it has no name (O_TMPFILE) */
 	uint32_t user;
 	uint32_t group;
 	uint64_t number; /* st_ino */

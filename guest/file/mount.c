@@ -44,7 +44,9 @@ static bool find_name(struct entry_sink *sink, struct name name, const struct fi
 {
 	(void)next;
 	struct name_finder *finder = container_of(sink, struct name_finder, sink);
-	if (file != finder->wanted)
+	/* Some file systems make the files that they report for the moment. */
+	if (file->number != finder->wanted->number ||
+	    ((file->mode ^ finder->wanted->mode) & S_IFMT) != 0)
 		return true;
 	finder->result = -ERANGE;
 	if (name.length + 1 <= finder->start) {
@@ -56,34 +58,55 @@ static bool find_name(struct entry_sink *sink, struct name name, const struct fi
 	return false;
 }
 
-/* One step up; the parent in `*directory`. */
-static int prepend_name(struct name_finder *finder, struct file **directory)
+/* Put the name that a file has in a directory in front. */
+static int prepend_name(struct name_finder *finder, struct file *directory, const struct file *file)
 {
-	struct file *parent = (*directory)->parent;
-	finder->wanted = entry_of(*directory);
+	finder->wanted = file;
 	finder->result = -ENOENT;
-	int error = parent->operations->entries(parent, 0, &finder->sink);
-	*directory = parent;
+	int error = directory->operations->entries(directory, 0, &finder->sink);
 	return error != 0 ? error : finder->result;
+}
+
+static struct name_finder begin_path(char *buffer, size_t size)
+{
+	buffer[size - 1] = '\0';
+	return (struct name_finder){.sink.put = find_name, .buffer = buffer, .start = size - 1};
+}
+
+/* Put what leads to a directory in front, and move it all to the buffer's start. */
+static int64_t finish_path(struct name_finder *finder, struct file_context *context,
+			   const struct file *directory, size_t size)
+{
+	const struct file *root = context_root(context);
+	while (directory != root) {
+		int error = prepend_name(finder, directory->parent, entry_of(directory));
+		if (error != 0)
+			return error;
+		directory = directory->parent;
+	}
+	if (finder->start == size - 1)
+		finder->buffer[--finder->start] = '/';
+	int64_t length = (int64_t)(size - finder->start);
+	memmove(finder->buffer, finder->buffer + finder->start, (size_t)length);
+	return length;
 }
 
 int64_t path_of(struct file_context *context, struct file *directory, char *buffer, size_t size)
 {
-	struct file *root = context_root(context);
 	if (size < 2)
 		return -ERANGE;
-	struct name_finder finder = {.sink.put = find_name, .buffer = buffer, .start = size - 1};
-	buffer[finder.start] = '\0';
-	while (directory != root) {
-		int error = prepend_name(&finder, &directory);
-		if (error != 0)
-			return error;
-	}
-	if (finder.start == size - 1)
-		buffer[--finder.start] = '/';
-	int64_t length = (int64_t)(size - finder.start);
-	memmove(buffer, buffer + finder.start, (size_t)length);
-	return length;
+	struct name_finder finder = begin_path(buffer, size);
+	return finish_path(&finder, context, directory, size);
+}
+
+int64_t path_of_entry(struct file_context *context, struct file *directory,
+		      const struct file *file, char *buffer, size_t size)
+{
+	if (size < 2)
+		return -ERANGE;
+	struct name_finder finder = begin_path(buffer, size);
+	int error = prepend_name(&finder, directory, file);
+	return error != 0 ? error : finish_path(&finder, context, directory, size);
 }
 
 bool path_mounted(unsigned index, struct path_mounted *mounted)

@@ -1,5 +1,6 @@
 /* Open files. */
 #include <file/epoll.h>
+#include <file/lock.h>
 #include <file/open_file.h>
 #include <file/poll.h>
 
@@ -82,8 +83,11 @@ void open_file_put(struct open_file *open)
 		return;
 	if (open->watches != NULL)
 		epoll_forget(open);
+	if (open->lock != OPEN_FILE_UNLOCKED)
+		lock_set(open, OPEN_FILE_UNLOCKED, false);
 	close_file(open->file, open->flags);
 	file_put(open->file);
+	file_put(open->directory);
 	kfree(open);
 }
 

@@ -6,11 +6,15 @@
 #include <file/io.h>
 #include <uapi/fcntl.h>
 
+enum open_file_lock { OPEN_FILE_UNLOCKED, OPEN_FILE_SHARED, OPEN_FILE_EXCLUSIVE };
+
 struct open_file {
 	struct file *file;
+	struct file *directory; /* in which it was found, if it was; a reference */
 	struct epoll_item *watches; /* of epoll instances, which end with it */
 	uint32_t references;
 	uint32_t flags;	   /* O_ACCMODE and status flags; F_GETFL shows them */
+	enum open_file_lock lock; /* that it holds on the file (flock) */
 	uint64_t position; /* in bytes; of a directory: what its file system makes of it */
 };
 

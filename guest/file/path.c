@@ -2,6 +2,12 @@
 #include <calypso/lib.h>
 #include <file/path.h>
 
+/* Where absolute paths start, and ".." does not lead out of. */
+static struct file *root_of(const struct path_walk *walk)
+{
+	return (walk->resolve & PATH_IN_ROOT) != 0 ? walk->top : context_root(walk->context);
+}
+
 static struct file *borrow_start(struct file_context *context, struct file *start, const char *path)
 {
 	if (path[0] == '/')
@@ -33,10 +39,19 @@ static struct name next_component(struct path_walk *walk)
 	return name;
 }
 
-/* Find one entry, "." and ".." included, and go through to what is mounted there. */
-static int find_entry(struct file_context *context, struct file *directory, struct name name,
-		      struct file **found)
+/* Give up what was found where the walk may not go there. */
+static int check_system(const struct path_walk *walk, struct file **found)
 {
+	if ((walk->resolve & PATH_NO_MOUNTS) == 0 || (*found)->system == walk->directory->system)
+		return 0;
+	file_put(*found);
+	return -EXDEV;
+}
+
+/* Find one entry, "." and ".." included, and go through to what is mounted there. */
+static int find_entry(const struct path_walk *walk, struct name name, struct file **found)
+{
+	struct file *directory = walk->directory;
 	if (!S_ISDIR(directory->mode))
 		return -ENOTDIR;
 	if (name.length > NAME_MAX)
@@ -46,9 +61,11 @@ static int find_entry(struct file_context *context, struct file *directory, stru
 		return 0;
 	}
 	if (name_is(name, "..")) {
-		bool at_root = directory == context_root(context);
+		if ((walk->resolve & PATH_BENEATH) != 0 && directory == walk->top)
+			return -EXDEV;
+		bool at_root = directory == root_of(walk);
 		*found = file_get(at_root ? directory : directory->parent);
-		return 0;
+		return check_system(walk, found);
 	}
 	struct file *entry;
 	int error = directory->operations->lookup(directory, name, &entry);
@@ -59,7 +76,7 @@ static int find_entry(struct file_context *context, struct file *directory, stru
 		*found = file_get(entry->mounted);
 		file_put(entry);
 	}
-	return 0;
+	return check_system(walk, found);
 }
 
 /* Put a link's target in front of what is left of the path. */
@@ -84,22 +101,40 @@ static int insert_target(struct path_walk *walk, struct file *link)
 	return 0;
 }
 
+/* A link that is no text may lead anywhere. */
+static int check_jump(const struct path_walk *walk, struct file **jumped)
+{
+	int error = 0;
+	if ((walk->resolve & PATH_NO_MAGIC_LINKS) != 0)
+		error = -ELOOP;
+	else if ((walk->resolve & (PATH_BENEATH | PATH_IN_ROOT)) != 0)
+		error = -EXDEV;
+	if (error == 0)
+		return check_system(walk, jumped);
+	file_put(*jumped);
+	return error;
+}
+
 /* Follow a link found in `walk->directory`: either `*jumped` is the file that it leads to, or
  * the walk goes on along a longer path, from another directory where the target is absolute. */
 static int follow(struct path_walk *walk, struct file *link, struct file **jumped)
 {
 	*jumped = NULL;
-	if (++walk->links > PATH_LINKS_MAX)
+	if (++walk->links > PATH_LINKS_MAX || (walk->resolve & PATH_NO_LINKS) != 0)
 		return -ELOOP;
 	int error = 0;
 	if (link->operations->follow != NULL)
 		error = link->operations->follow(link, jumped);
+	if (error == 0 && *jumped != NULL)
+		error = check_jump(walk, jumped);
 	if (error != 0 || *jumped != NULL)
 		return error;
 	error = insert_target(walk, link);
 	if (error == 0 && walk->rest[0] == '/') {
+		if ((walk->resolve & PATH_BENEATH) != 0)
+			return -EXDEV;
 		file_put(walk->directory);
-		walk->directory = file_get(context_root(walk->context));
+		walk->directory = file_get(root_of(walk));
 	}
 	return error;
 }
@@ -108,7 +143,7 @@ static int follow(struct path_walk *walk, struct file *link, struct file **jumpe
 static int enter(struct path_walk *walk, struct name name)
 {
 	struct file *found;
-	int error = find_entry(walk->context, walk->directory, name, &found);
+	int error = find_entry(walk, name, &found);
 	if (error != 0)
 		return error;
 	if (S_ISLNK(found->mode)) {
@@ -139,18 +174,23 @@ static int advance(struct path_walk *walk)
 	}
 }
 
-int path_begin(struct path_walk *walk, struct file_context *context, struct file *start,
-	       const char *path)
+int path_begin_within(struct path_walk *walk, struct file_context *context, struct file *start,
+		      const char *path, unsigned resolve)
 {
 	if (path[0] == '\0')
 		return -ENOENT;
-	struct file *directory = borrow_start(context, start, path);
+	if (path[0] == '/' && (resolve & PATH_BENEATH) != 0)
+		return -EXDEV;
+	bool in_root = (resolve & PATH_IN_ROOT) != 0;
+	struct file *directory = borrow_start(context, start, in_root ? "" : path);
 	if (directory == NULL)
 		return -ENOMEM;
 	*walk = (struct path_walk){
 		.context = context,
 		.directory = file_get(directory),
 		.rest = path,
+		.resolve = resolve,
+		.top = directory,
 	};
 	int error = advance(walk);
 	if (error != 0)
@@ -158,11 +198,17 @@ int path_begin(struct path_walk *walk, struct file_context *context, struct file
 	return error;
 }
 
+int path_begin(struct path_walk *walk, struct file_context *context, struct file *start,
+	       const char *path)
+{
+	return path_begin_within(walk, context, start, path, 0);
+}
+
 int path_last(struct path_walk *walk, unsigned flags, struct file **found)
 {
 	for (;;) {
 		struct file *file;
-		int error = find_entry(walk->context, walk->directory, walk->last, &file);
+		int error = find_entry(walk, walk->last, &file);
 		walk->absent = error == -ENOENT;
 		if (error != 0)
 			return error;

@@ -12,6 +12,16 @@ enum path_flag {
 	PATH_ENTRY = 1u << 1,  /* the entry itself, and leave a trailing slash to the caller */
 };
 
+/* What a walk may not do; values are those of openat2(2). */
+enum path_resolve {
+	PATH_NO_MOUNTS = 0x01,	    /* into another file system */
+	PATH_NO_MAGIC_LINKS = 0x02, /* through links that no text describes (/proc/self/exe) */
+	PATH_NO_LINKS = 0x04,
+	PATH_BENEATH = 0x08, /* out of where it started */
+	PATH_IN_ROOT = 0x10, /* see anything outside: where it started is the root */
+	PATH_RESOLVE_ALL = 0x1f,
+};
+
 /* A walk along a path. Between the steps, `directory` holds everything but the last component:
  *
  *	struct path_walk walk;
@@ -30,12 +40,18 @@ struct path_walk {
 	const char *rest;	/* what was not walked yet */
 	char *buffer;		/* holds `rest` once a link was followed; from the heap */
 	unsigned links;		/* followed so far */
+	unsigned resolve;	/* enum path_resolve */
+	struct file *top;	/* where it started, for PATH_BENEATH and PATH_IN_ROOT; borrowed */
 };
 
 /* Walk up to the last component. `path` stays the caller's until path_end, which is called after
  * success only. `start` is where a relative path starts; NULL: the working directory. */
 int path_begin(struct path_walk *walk, struct file_context *context, struct file *start,
 	       const char *path);
+
+/* The same with limits: -EXDEV, or -ELOOP for links, where the path would go beyond them. */
+int path_begin_within(struct path_walk *walk, struct file_context *context, struct file *start,
+		      const char *path, unsigned resolve);
 
 /* Find the last component. -ENOENT may mean that it is absent, or a directory on the way to where
  * a link leads. */
@@ -53,6 +69,10 @@ bool path_last_is_name(const struct path_walk *walk);
 /* The path of a directory from the context's root: its length with the NUL; -ERANGE where `size`
  * is too small; -ENOENT where the directory was removed. */
 int64_t path_of(struct file_context *context, struct file *directory, char *buffer, size_t size);
+
+/* The same of a file that has a name in a directory. */
+int64_t path_of_entry(struct file_context *context, struct file *directory,
+		      const struct file *file, char *buffer, size_t size);
 
 /* Whether this is the root of a file system that covers a directory. */
 bool path_is_mounted(const struct file *file);

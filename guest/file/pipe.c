@@ -11,16 +11,9 @@
 
 static struct pipe *pipe_of(struct file *file) { return container_of(file, struct pipe, file); }
 
-static struct pipe_slot *slot_at(const struct pipe *pipe, uint32_t place)
-{
-	return &pipe->slots[(pipe->first + place) % pipe->capacity];
-}
-
-static bool is_full(const struct pipe *pipe) { return pipe->used == pipe->capacity; }
-
 static void drop_first(struct pipe *pipe)
 {
-	frame_free(virt_to_phys(slot_at(pipe, 0)->page), 0);
+	frame_free(virt_to_phys(pipe_slot_at(pipe, 0)->page), 0);
 	pipe->first = (pipe->first + 1) % pipe->capacity;
 	pipe->used--;
 }
@@ -31,7 +24,7 @@ static void drop_first(struct pipe *pipe)
 static int take(struct pipe *pipe, struct io *io)
 {
 	while (pipe->used > 0 && io->remaining > 0) {
-		struct pipe_slot *slot = slot_at(pipe, 0);
+		struct pipe_slot *slot = pipe_slot_at(pipe, 0);
 		uint64_t part = slot->length < io->remaining ? slot->length : io->remaining;
 		struct io before = *io;
 		int error = io_put(io, slot->page + slot->start, part);
@@ -50,24 +43,30 @@ static int take(struct pipe *pipe, struct io *io)
 	return 0;
 }
 
+int pipe_wait_for_data(struct pipe *pipe, bool waits)
+{
+	while (pipe->used == 0 && pipe->writers > 0) {
+		if (!waits)
+			return -EAGAIN;
+		int error = poll_wait_for(&pipe->poll_state, POLLIN, TIME_FOREVER);
+		if (error != 0)
+			return error;
+	}
+	return 0;
+}
+
 static int pipe_read(struct file *file, struct io *io, uint64_t offset, unsigned flags)
 {
 	(void)offset;
 	struct pipe *pipe = pipe_of(file);
 	if (io->remaining == 0)
 		return 0;
-	while (pipe->used == 0) {
-		if (pipe->writers == 0)
-			return 0;
-		if ((flags & O_NONBLOCK) != 0)
-			return -EAGAIN;
-		int error = poll_wait_for(&pipe->poll_state, POLLIN, TIME_FOREVER);
-		if (error != 0)
-			return error;
-	}
-	bool was_full = is_full(pipe);
-	int error = take(pipe, io);
-	if (was_full && !is_full(pipe))
+	int error = pipe_wait_for_data(pipe, (flags & O_NONBLOCK) == 0);
+	if (error != 0)
+		return error;
+	bool was_full = pipe_is_full(pipe);
+	error = take(pipe, io);
+	if (was_full && !pipe_is_full(pipe))
 		poll_notify(&pipe->poll_state, POLLOUT | POLLWRNORM);
 	return error;
 }
@@ -80,7 +79,7 @@ static int append_to_last(struct pipe *pipe, struct io *io)
 	uint32_t part = io->remaining & PAGE_MASK;
 	if (part == 0 || pipe->used == 0)
 		return 0;
-	struct pipe_slot *last = slot_at(pipe, pipe->used - 1);
+	struct pipe_slot *last = pipe_slot_at(pipe, pipe->used - 1);
 	uint32_t end = last->start + last->length;
 	if (last->is_packet || end + part > PAGE_SIZE)
 		return 0;
@@ -105,7 +104,7 @@ static int append_slot(struct pipe *pipe, struct io *io, bool is_packet)
 		frame_free(frame, 0);
 		return -EFAULT;
 	}
-	*slot_at(pipe, pipe->used++) = (struct pipe_slot){
+	*pipe_slot_at(pipe, pipe->used++) = (struct pipe_slot){
 		.page = phys_to_virt(frame),
 		.length = part,
 		.is_packet = is_packet,
@@ -118,11 +117,17 @@ static int append(struct pipe *pipe, struct io *io, unsigned flags)
 {
 	uint64_t before = io->remaining;
 	int error = append_to_last(pipe, io);
-	while (error == 0 && io->remaining > 0 && !is_full(pipe))
+	while (error == 0 && io->remaining > 0 && !pipe_is_full(pipe))
 		error = append_slot(pipe, io, (flags & O_DIRECT) != 0);
 	if (io->remaining < before)
 		poll_notify(&pipe->poll_state, POLLIN | POLLRDNORM);
 	return error;
+}
+
+int pipe_broken(void)
+{
+	signal_send_self(SIGPIPE);
+	return -EPIPE;
 }
 
 static int pipe_write(struct file *file, struct io *io, uint64_t offset, unsigned flags)
@@ -130,10 +135,8 @@ static int pipe_write(struct file *file, struct io *io, uint64_t offset, unsigne
 	(void)offset;
 	struct pipe *pipe = pipe_of(file);
 	while (io->remaining > 0) {
-		if (pipe->readers == 0) {
-			signal_send_self(SIGPIPE);
-			return -EPIPE;
-		}
+		if (pipe->readers == 0)
+			return pipe_broken();
 		int error = append(pipe, io, flags);
 		if (error == 0 && io->remaining > 0)
 			error = (flags & O_NONBLOCK) != 0
@@ -157,7 +160,7 @@ static unsigned pipe_poll(struct file *file, unsigned flags)
 		events |= pipe->writers == 0 && pipe->had_writer ? POLLHUP : 0;
 	}
 	if (mode != O_RDONLY) {
-		events |= is_full(pipe) ? 0 : POLLOUT | POLLWRNORM;
+		events |= pipe_is_full(pipe) ? 0 : POLLOUT | POLLWRNORM;
 		events |= pipe->readers == 0 ? POLLERR : 0;
 	}
 	return events;
@@ -170,7 +173,7 @@ static int64_t pipe_control(struct file *file, unsigned request, user_t argument
 	if (request != FIONREAD)
 		return -ENOTTY;
 	for (uint32_t i = 0; i < pipe->used; i++)
-		bytes += (int32_t)slot_at(pipe, i)->length;
+		bytes += (int32_t)pipe_slot_at(pipe, i)->length;
 	return user_put(argument, &bytes);
 }
 
@@ -253,6 +256,11 @@ const struct file_operations pipe_operations = {
 
 /* ---- Pipes without a name ---- */
 
+struct pipe *pipe_of_file(struct file *file)
+{
+	return file->operations == &pipe_operations ? pipe_of(file) : NULL;
+}
+
 static void pipe_release(struct file *file) { kfree(pipe_of(file)); }
 
 static const struct file_system pipes = {
@@ -322,19 +330,19 @@ int64_t pipe_set_capacity(struct file *file, uint64_t bytes)
 	uint32_t capacity = 1;
 	while (capacity * PAGE_SIZE < bytes)
 		capacity *= 2;
-	if (capacity < pipe->used)
+	if (capacity < pipe->used + pipe->borrowed)
 		return -EBUSY;
 	struct pipe_slot *slots = kcalloc(capacity, sizeof(*slots));
 	if (slots == NULL)
 		return -ENOMEM;
-	bool was_full = is_full(pipe);
+	bool was_full = pipe_is_full(pipe);
 	for (uint32_t i = 0; i < pipe->used; i++)
-		slots[i] = *slot_at(pipe, i);
+		slots[i] = *pipe_slot_at(pipe, i);
 	kfree(pipe->slots);
 	pipe->slots = slots;
 	pipe->first = 0;
 	pipe->capacity = capacity;
-	if (was_full && !is_full(pipe))
+	if (was_full && !pipe_is_full(pipe))
 		poll_notify(&pipe->poll_state, POLLOUT | POLLWRNORM);
 	return pipe_capacity(file);
 }

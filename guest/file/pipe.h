@@ -28,6 +28,7 @@ struct pipe {
 	uint32_t first;	 /* of the slots in use; they are a ring */
 	uint32_t used;
 	uint32_t capacity;
+	uint32_t borrowed; /* slots taken out, or reserved, for a splice; there is room for them */
 	struct pipe_slot *slots; /* NULL while nobody has it open */
 };
 
@@ -40,9 +41,46 @@ void pipe_initialize(struct pipe *pipe);
  * -ENOMEM. */
 int pipe_make(unsigned flags, struct open_file **reader, struct open_file **writer);
 
+/* The pipe that a file is, or NULL. */
+struct pipe *pipe_of_file(struct file *file);
+
+/* ---- For splice(2) ---- */
+
+/* Take the first slot out, waiting for one where `waits`: 1; 0 at the end; or an error. pipe_return
+ * puts what is left of it back, or frees it. */
+int pipe_take(struct pipe *pipe, bool waits, struct pipe_slot *slot);
+void pipe_return(struct pipe *pipe, struct pipe_slot *slot);
+
+/* A new slot for as long as it takes to fill it, waiting for room where `waits`: 0 or an error
+ * (also -EPIPE with its signal). pipe_append adds it, or frees it while it is empty. */
+int pipe_reserve(struct pipe *pipe, bool waits, struct pipe_slot *slot);
+void pipe_append(struct pipe *pipe, struct pipe_slot *slot);
+
+/* Copy what is in one pipe into another (tee): bytes, or an error. */
+int64_t pipe_copy(struct pipe *from, struct pipe *to, uint64_t length, bool waits);
+
 /* F_GETPIPE_SZ and F_SETPIPE_SZ: the capacity in bytes; -EBADF where it is no pipe, -EINVAL,
  * -EBUSY, -ENOMEM. */
 int64_t pipe_capacity(const struct file *file);
 int64_t pipe_set_capacity(struct file *file, uint64_t bytes);
+
+/* ---- Inside pipes ---- */
+
+/* A slot by its place behind the first one. */
+static inline struct pipe_slot *pipe_slot_at(const struct pipe *pipe, uint32_t place)
+{
+	return &pipe->slots[(pipe->first + place) % pipe->capacity];
+}
+
+static inline bool pipe_is_full(const struct pipe *pipe)
+{
+	return pipe->used + pipe->borrowed == pipe->capacity;
+}
+
+/* 0 with data or at the end; -EAGAIN where it may not wait; -ERESTARTSYS. */
+int pipe_wait_for_data(struct pipe *pipe, bool waits);
+
+/* Nobody will read: SIGPIPE and -EPIPE. */
+int pipe_broken(void);
 
 #endif

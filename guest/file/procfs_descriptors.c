@@ -31,34 +31,32 @@ static void describe_nameless(const struct file *file, struct text *text)
 		text_add(text, "%s:[%lu]", label == NULL ? "file" : label, file->number);
 }
 
-/* The path of a directory, of the program and of the terminal; all else is named as Linux names
- * what has no path, for no file knows its own. */
-static int64_t describe(struct file *file, char *path, size_t size)
+/* A file's path, as far as it still has the name by which it was opened. */
+static int64_t describe(const struct open_file *open, char *path, size_t size)
 {
 	struct text text = {path, size, 0};
+	struct file *file = open->file;
 	if (S_ISDIR(file->mode))
 		return path_of(file_context(), file, path, size);
-	if (file == process.executable)
-		text_add(&text, "%s", process.path);
-	else if (file->operations == &tty_operations)
-		text_add(&text, "/dev/%s", device_minor(file->device) == 0 ? "tty" : "console");
-	else
+	if (file->operations == &tty_operations && open->directory == NULL)
+		text_add(&text, "/dev/console");
+	else if (open->directory == NULL ||
+		 path_of_entry(file_context(), open->directory, file, path, size) < 0)
 		describe_nameless(file, &text);
 	return 0;
 }
 
 static int64_t descriptor_target(struct file *file, char *buffer, size_t size)
 {
-	struct file *target;
-	int64_t result = descriptor_follow(file, &target);
-	if (result != 0)
-		return result;
+	int number = container_of(file, struct descriptor_link, file)->number;
+	struct open_file *open = descriptor_find(&file_context()->descriptors, number);
+	if (open == NULL)
+		return -ENOENT;
 	char *path = kmalloc(PATH_MAX);
-	result = path == NULL ? -ENOMEM : describe(target, path, PATH_MAX);
+	int64_t result = path == NULL ? -ENOMEM : describe(open, path, PATH_MAX);
 	if (result >= 0)
 		result = procfs_copy_target(path, buffer, size);
 	kfree(path);
-	file_put(target);
 	return result;
 }
 

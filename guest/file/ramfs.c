@@ -111,6 +111,16 @@ struct file *ramfs_make(const struct creation *what, int64_t now)
 	}
 }
 
+int ramfs_create_nameless(struct file *directory, const struct creation *what, struct file **made)
+{
+	(void)directory;
+	*made = ramfs_make(what, file_now());
+	if (*made == NULL)
+		return -ENOMEM;
+	(*made)->links = 0;
+	return 0;
+}
+
 struct file *ramfs_make_root(void)
 {
 	struct file *root = make_directory(S_IFDIR | 0755, file_start_time());

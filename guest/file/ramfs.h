@@ -66,6 +66,9 @@ extern const struct file_operations ramfs_regular_operations;
 /* Make a file of any type that has no name yet, or NULL. */
 struct file *ramfs_make(const struct creation *what, int64_t now);
 
+/* The operation of that name. */
+int ramfs_create_nameless(struct file *directory, const struct creation *what, struct file **made);
+
 /* Free what the object holds besides itself. */
 void ramfs_directory_clear(struct ramfs_directory *directory);
 void ramfs_regular_clear(struct ramfs_regular *regular);

@@ -262,6 +262,7 @@ const struct file_operations ramfs_directory_operations = {
 	.lookup = directory_lookup,
 	.entries = directory_entries,
 	.create = directory_create,
+	.create_nameless = ramfs_create_nameless,
 	.link = directory_link,
 	.unlink = directory_unlink,
 	.rename = directory_rename,

@@ -22,6 +22,13 @@
 #define O_PATH 010000000
 #define O_TMPFILE (020000000 | O_DIRECTORY)
 
+/* Of openat2(2). */
+struct open_how {
+	uint64_t flags;
+	uint64_t mode;
+	uint64_t resolve;
+};
+
 #define F_DUPFD 0
 #define F_GETFD 1
 #define F_SETFD 2
@@ -36,6 +43,8 @@
 
 #define FD_CLOEXEC 1
 
+#define F_RDLCK 0
+#define F_WRLCK 1
 #define F_UNLCK 2
 
 /* struct flock of 64-bit machines. */
@@ -72,6 +81,10 @@ struct flock {
 
 #define FALLOC_FL_KEEP_SIZE 1
 #define FALLOC_FL_PUNCH_HOLE 2
+
+#define MFD_CLOEXEC 0x01
+#define MFD_NOEXEC_SEAL 0x08
+#define MFD_EXEC 0x10
 
 #define CLOSE_RANGE_UNSHARE 2
 #define CLOSE_RANGE_CLOEXEC 4

@@ -27,6 +27,10 @@ struct iovec {
 #define NAME_MAX 255  /* without one */
 #define IOV_MAX 1024
 
+#define RWF_HIPRI 1
+#define RWF_DSYNC 2
+#define RWF_SYNC 4
+
 #define NANOSECONDS_PER_MICROSECOND 1000
 #define NANOSECONDS_PER_MILLISECOND 1000000
 

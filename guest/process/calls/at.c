@@ -17,10 +17,11 @@ int at_copy_path(user_t address, char **path)
 }
 
 /* Where a relative path starts; NULL: the working directory. */
-static int find_start(int directory, const char *path, struct file **start)
+static int find_start(int directory, const char *path, unsigned resolve, struct file **start)
 {
 	*start = NULL;
-	if (directory == AT_FDCWD || path[0] == '/')
+	bool absolute = path[0] == '/' && (resolve & PATH_IN_ROOT) == 0;
+	if (directory == AT_FDCWD || absolute)
 		return 0;
 	struct open_file *open = descriptor_find(&file_context()->descriptors, directory);
 	if (open == NULL)
@@ -33,13 +34,18 @@ static int find_start(int directory, const char *path, struct file **start)
 
 int at_begin(struct at_walk *at, int directory, user_t path)
 {
+	return at_begin_within(at, directory, path, 0);
+}
+
+int at_begin_within(struct at_walk *at, int directory, user_t path, unsigned resolve)
+{
 	int error = at_copy_path(path, &at->path);
 	if (error != 0)
 		return error;
 	struct file *start;
-	error = at->path[0] == '\0' ? -ENOENT : find_start(directory, at->path, &start);
+	error = at->path[0] == '\0' ? -ENOENT : find_start(directory, at->path, resolve, &start);
 	if (error == 0)
-		error = path_begin(&at->walk, file_context(), start, at->path);
+		error = path_begin_within(&at->walk, file_context(), start, at->path, resolve);
 	if (error != 0)
 		kfree(at->path);
 	return error;

@@ -14,6 +14,7 @@ struct at_walk {
 	char *path;
 };
 int at_begin(struct at_walk *at, int directory, user_t path);
+int at_begin_within(struct at_walk *at, int directory, user_t path, unsigned resolve);
 void at_end(struct at_walk *at);
 
 /* Find the file that a call means, by `flags` of AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH. */

@@ -1,4 +1,5 @@
 /* Calls on descriptors as such. */
+#include <file/lock.h>
 #include <file/pipe.h>
 #include <process/calls/at.h>
 #include <uapi/termios.h>
@@ -70,14 +71,29 @@ static int64_t set_flags(struct open_file *open, unsigned flags)
 	return 0;
 }
 
-/* Nobody else is there to hold a lock: each could be had. */
+/* Locks of ranges are between processes, of which there is one: each could be had. */
 static int64_t get_lock(user_t address)
 {
 	struct flock lock;
 	if (user_get(&lock, address) != 0)
 		return -EFAULT;
+	if (lock.l_type != F_RDLCK && lock.l_type != F_WRLCK)
+		return -EINVAL;
 	lock.l_type = F_UNLCK;
 	return user_put(address, &lock);
+}
+
+static int64_t set_lock(const struct open_file *open, user_t address)
+{
+	struct flock lock;
+	if (user_get(&lock, address) != 0)
+		return -EFAULT;
+	if (lock.l_type < F_RDLCK || lock.l_type > F_UNLCK || lock.l_whence < SEEK_SET ||
+	    lock.l_whence > SEEK_END)
+		return -EINVAL;
+	bool wrong = (lock.l_type == F_RDLCK && !open_file_readable(open)) ||
+		     (lock.l_type == F_WRLCK && !open_file_writable(open));
+	return wrong ? -EBADF : 0;
 }
 
 static int64_t control_open_file(struct open_file *open, int command, uint64_t argument)
@@ -89,7 +105,7 @@ static int64_t control_open_file(struct open_file *open, int command, uint64_t a
 		return get_lock(argument);
 	case F_SETLK:
 	case F_SETLKW:
-		return 0;
+		return set_lock(open, argument);
 	case F_GETPIPE_SZ:
 		return pipe_capacity(open->file);
 	case F_SETPIPE_SZ:
@@ -162,12 +178,28 @@ SYSCALL3(ioctl, int, number, unsigned, request, uint64_t, argument)
 	return open->file->operations->control(open->file, request, argument);
 }
 
-/* Nobody else is there to hold a lock. */
 SYSCALL2(flock, int, number, int, operation)
 {
 	enum { LOCK_SH = 1, LOCK_EX = 2, LOCK_NB = 4, LOCK_UN = 8 };
-	int kind = operation & ~LOCK_NB;
-	if (kind != LOCK_SH && kind != LOCK_EX && kind != LOCK_UN)
+	enum open_file_lock lock;
+	switch (operation & ~LOCK_NB) {
+	case LOCK_SH:
+		lock = OPEN_FILE_SHARED;
+		break;
+	case LOCK_EX:
+		lock = OPEN_FILE_EXCLUSIVE;
+		break;
+	case LOCK_UN:
+		lock = OPEN_FILE_UNLOCKED;
+		break;
+	default:
 		return -EINVAL;
-	return at_open_file(number) == NULL ? -EBADF : 0;
+	}
+	struct open_file *open = at_open_file(number);
+	if (open == NULL)
+		return -EBADF;
+	open_file_get(open);
+	int error = lock_set(open, lock, (operation & LOCK_NB) == 0);
+	open_file_put(open);
+	return error;
 }

@@ -96,8 +96,9 @@ static int link_here(struct path_walk *walk, struct file *file)
 		return -EXDEV;
 	if (S_ISDIR(file->mode) || directory->operations->link == NULL)
 		return -EPERM;
-	return file->links == 0 ? -ENOENT
-				: directory->operations->link(directory, walk->last, file);
+	if (file->links == 0 && !file->can_be_linked)
+		return -ENOENT;
+	return directory->operations->link(directory, walk->last, file);
 }
 
 static int64_t make_link(int from, user_t from_path, int to, user_t to_path, int flags)

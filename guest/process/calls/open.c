@@ -1,4 +1,5 @@
 /* open(2) and its kind. */
+#include <file/ramfs.h>
 #include <process/calls/at.h>
 
 /* Walk to the file that is to be opened, and make it where O_CREAT allows. */
@@ -25,41 +26,68 @@ static int find_or_create(struct path_walk *walk, unsigned flags, uint32_t mode,
 	return at_create_here(walk, &what, found);
 }
 
-static int open_path(int directory, user_t path, unsigned flags, uint32_t mode,
-		     struct open_file **open)
+/* O_TMPFILE: the path is of the directory in whose file system a file without a name is made. */
+static int make_nameless(struct path_walk *walk, unsigned flags, uint32_t mode, struct file **made)
 {
-	struct at_walk at;
-	int error = at_begin(&at, directory, path);
+	struct creation what = {.mode = S_IFREG | (mode & S_IALLUGO & ~file_context()->umask)};
+	struct file *directory;
+	int error = path_last(walk, PATH_FOLLOW, &directory);
 	if (error != 0)
 		return error;
+	if (!S_ISDIR(directory->mode))
+		error = -ENOTDIR;
+	else if (directory->operations->create_nameless == NULL)
+		error = -EOPNOTSUPP;
+	else
+		error = directory->operations->create_nameless(directory, &what, made);
+	if (error == 0)
+		(*made)->can_be_linked = (flags & O_EXCL) == 0;
+	file_put(directory);
+	return error;
+}
+
+static int open_walked(struct path_walk *walk, unsigned flags, uint32_t mode,
+		       struct open_file **open)
+{
 	struct file *file;
-	bool created;
-	error = find_or_create(&at.walk, flags, mode, &created, &file);
-	at_end(&at);
+	bool created = false;
+	bool nameless = (flags & O_TMPFILE) == O_TMPFILE;
+	int error = nameless ? make_nameless(walk, flags, mode, &file)
+			     : find_or_create(walk, flags, mode, &created, &file);
 	if (error != 0)
 		return error;
 	if (created)
 		flags &= ~(unsigned)(O_CREAT | O_TRUNC);
+	if (nameless)
+		flags &= ~(unsigned)O_DIRECTORY;
 	error = open_file_make(file, flags, open);
+	if (error == 0 && !nameless)
+		(*open)->directory = file_get(walk->directory);
 	file_put(file);
 	return error;
 }
 
-static int64_t open_at(int directory, user_t path, unsigned flags, uint32_t mode)
+static int64_t open_at(int directory, user_t path, const struct open_how *how)
 {
 	struct descriptor_table *table = &file_context()->descriptors;
+	unsigned flags = (unsigned)how->flags;
 	if ((flags & O_PATH) != 0)
 		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-	if ((flags & O_TMPFILE) == O_TMPFILE)
-		return -EOPNOTSUPP;
-	if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
+	bool nameless = (flags & O_TMPFILE) == O_TMPFILE;
+	if (nameless ? (flags & O_ACCMODE) == O_RDONLY || (flags & O_CREAT) != 0
+		     : (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
 		return -EINVAL;
 	/* Nothing is to be made for which there is no descriptor. */
 	int error = descriptor_check_room(table);
 	if (error != 0)
 		return error;
+	struct at_walk at;
+	error = at_begin_within(&at, directory, path, (unsigned)how->resolve);
+	if (error != 0)
+		return error;
 	struct open_file *open;
-	error = open_path(directory, path, flags | O_LARGEFILE, mode, &open);
+	error = open_walked(&at.walk, flags | O_LARGEFILE, (uint32_t)how->mode, &open);
+	at_end(&at);
 	if (error != 0)
 		return error;
 	return descriptor_add(table, open, 0, (flags & O_CLOEXEC) != 0);
@@ -67,15 +95,99 @@ static int64_t open_at(int directory, user_t path, unsigned flags, uint32_t mode
 
 SYSCALL4(openat, int, directory, user_t, path, unsigned, flags, uint32_t, mode)
 {
-	return open_at(directory, path, flags, mode);
+	struct open_how how = {.flags = flags, .mode = mode};
+	return open_at(directory, path, &how);
 }
 
 SYSCALL3(open, user_t, path, unsigned, flags, uint32_t, mode)
 {
-	return open_at(AT_FDCWD, path, flags, mode);
+	struct open_how how = {.flags = flags, .mode = mode};
+	return open_at(AT_FDCWD, path, &how);
 }
 
 SYSCALL2(creat, user_t, path, uint32_t, mode)
 {
-	return open_at(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+	struct open_how how = {.flags = O_CREAT | O_WRONLY | O_TRUNC, .mode = mode};
+	return open_at(AT_FDCWD, path, &how);
+}
+
+/* ---- openat2 ---- */
+
+#define FLAGS_KNOWN                                                                            	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC |  	 O_ASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC |  	 O_SYNC | O_PATH | O_TMPFILE)
+
+/* All is in memory as if it were cached. */
+#define RESOLVE_CACHED 0x20
+
+/* Read a structure that later versions may have made longer: what is not known must be 0. */
+static int get_how(struct open_how *how, user_t address, uint64_t size)
+{
+	if (size < sizeof(*how))
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	if (user_get(how, address) != 0)
+		return -EFAULT;
+	for (uint64_t at = sizeof(*how); at < size; at++) {
+		uint8_t byte;
+		if (user_get(&byte, address + at) != 0)
+			return -EFAULT;
+		if (byte != 0)
+			return -E2BIG;
+	}
+	return 0;
+}
+
+static bool how_is_valid(const struct open_how *how)
+{
+	uint64_t flags = how->flags;
+	bool creates = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+	bool path_only = (flags & O_PATH) != 0;
+	const uint64_t with_path = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	if ((flags & ~(uint64_t)FLAGS_KNOWN) != 0 || (path_only && (flags & ~with_path) != 0))
+		return false;
+	if ((how->mode & ~(uint64_t)S_IALLUGO) != 0 || (how->mode != 0 && !creates))
+		return false;
+	if ((how->resolve & ~(uint64_t)(PATH_RESOLVE_ALL | RESOLVE_CACHED)) != 0)
+		return false;
+	const uint64_t either = PATH_BENEATH | PATH_IN_ROOT;
+	return (how->resolve & either) != either;
+}
+
+SYSCALL4(openat2, int, directory, user_t, path, user_t, address, uint64_t, size)
+{
+	struct open_how how;
+	int error = get_how(&how, address, size);
+	if (error != 0)
+		return error;
+	if (!how_is_valid(&how))
+		return -EINVAL;
+	bool changes = (how.flags & (O_TRUNC | O_CREAT)) != 0 || (how.flags & O_TMPFILE) == O_TMPFILE;
+	if ((how.resolve & RESOLVE_CACHED) != 0 && changes)
+		return -EAGAIN;
+	return open_at(directory, path, &how);
+}
+
+/* ---- memfd_create ---- */
+
+#define MEMORY_NAME_MAX 249 /* without "memfd:" */
+
+/* A file in memory without a name; what the program calls it is of no effect. Seals are not had. */
+SYSCALL2(memfd_create, user_t, name, unsigned, flags)
+{
+	const unsigned known = MFD_CLOEXEC | MFD_NOEXEC_SEAL | MFD_EXEC;
+	char text[MEMORY_NAME_MAX + 1];
+	if ((flags & ~known) != 0 || (flags & (MFD_NOEXEC_SEAL | MFD_EXEC)) == (MFD_NOEXEC_SEAL | MFD_EXEC))
+		return -EINVAL;
+	int64_t length = user_string(text, name, sizeof(text));
+	if (length < 0)
+		return length == -ENAMETOOLONG ? -EINVAL : length;
+	uint32_t permissions = (flags & MFD_NOEXEC_SEAL) != 0 ? 0666 : 0777;
+	struct creation what = {.mode = S_IFREG | permissions};
+	struct file *file;
+	int error = ramfs_create_nameless(NULL, &what, &file);
+	if (error != 0)
+		return error;
+	return descriptor_add_file(&file_context()->descriptors, file,
+				   O_RDWR | O_LARGEFILE |
+					   ((flags & MFD_CLOEXEC) != 0 ? O_CLOEXEC : 0));
 }

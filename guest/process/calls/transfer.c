@@ -122,12 +122,12 @@ SYSCALL5(pwritev, int, number, user_t, vector, uint64_t, count, int64_t, offset,
 	return offset < 0 ? -EINVAL : transfer_vector(number, vector, count, WRITE, &at);
 }
 
-/* An offset of -1 is the file's position; none of the flags is known. */
+/* An offset of -1 is the file's position. Priority and durability are as good as they get. */
 static int64_t transfer_vector2(int number, user_t vector, uint64_t count, int64_t offset,
 				unsigned flags, enum way way)
 {
 	uint64_t at = (uint64_t)offset;
-	if (flags != 0)
+	if ((flags & ~(unsigned)(RWF_HIPRI | RWF_DSYNC | RWF_SYNC)) != 0)
 		return -EOPNOTSUPP;
 	if (offset < -1)
 		return -EINVAL;
@@ -154,92 +154,6 @@ SYSCALL3(lseek, int, number, int64_t, offset, int, whence)
 	return open == NULL ? -EBADF : open_file_seek(open, offset, whence);
 }
 
-/* ---- sendfile ---- */
-
-#define SENDFILE_ORDER 2 /* 16 KiB at a time */
-
-/* One buffer full: bytes that went out, 0 at the end of the input. What could not be written is
- * read again later. */
-static int64_t send_part(struct open_file *out, struct open_file *in, uint64_t *offset,
-			 uint64_t length, void *buffer)
-{
-	struct iovec segment = {(uintptr_t)buffer, length};
-	struct io io = io_kernel(&segment);
-	int64_t count = open_file_read(in, &io, offset);
-	if (count <= 0)
-		return count;
-	segment.iov_len = (uint64_t)count;
-	io = io_kernel(&segment);
-	int64_t sent = open_file_write(out, &io, NULL);
-	if (sent > 0)
-		*offset += (uint64_t)sent;
-	return sent;
-}
-
-static int64_t send_all(struct open_file *out, struct open_file *in, uint64_t *offset,
-			uint64_t length)
-{
-	const uint64_t part_max = PAGE_SIZE << SENDFILE_ORDER;
-	physical_t frames = frame_allocate(SENDFILE_ORDER, 0);
-	if (frames == FRAME_NONE)
-		return -ENOMEM;
-	uint64_t done = 0;
-	int64_t sent = 0;
-	while (done < length) {
-		uint64_t part = length - done < part_max ? length - done : part_max;
-		sent = send_part(out, in, offset, part, phys_to_virt(frames));
-		if (sent <= 0)
-			break;
-		done += (uint64_t)sent;
-	}
-	frame_free(frames, SENDFILE_ORDER);
-	return done > 0 ? (int64_t)done : sent;
-}
-
-/* Where the reading starts: at `*offset` of the program, or at the file's position. */
-static int send_offset(const struct open_file *in, user_t offset_address, uint64_t length,
-		       uint64_t *offset)
-{
-	*offset = in->position;
-	if (offset_address != 0 && !open_file_seekable(in))
-		return -ESPIPE;
-	if (offset_address != 0 && user_get(offset, offset_address) != 0)
-		return -EFAULT;
-	if (*offset > INT64_MAX || length > INT64_MAX - *offset)
-		return -EINVAL;
-	return 0;
-}
-
-/* What only sendfile asks of its files. */
-static int check_send(const struct open_file *out, const struct open_file *in)
-{
-	bool streams = !open_file_seekable(in) || S_ISDIR(in->file->mode);
-	return streams || (out->flags & O_APPEND) != 0 ? -EINVAL : 0;
-}
-
-SYSCALL4(sendfile, int, out_number, int, in_number, user_t, offset_address, uint64_t, length)
-{
-	struct open_file *in = at_open_file(in_number);
-	struct open_file *out = at_open_file(out_number);
-	uint64_t offset;
-	if (in == NULL || !open_file_readable(in))
-		return -EBADF;
-	int error = send_offset(in, offset_address, length, &offset);
-	if (error == 0 && (out == NULL || !open_file_writable(out)))
-		error = -EBADF;
-	if (error == 0)
-		error = check_send(out, in);
-	if (error != 0)
-		return error;
-
-	int64_t sent = send_all(out, in, &offset, length < IO_MAX ? length : IO_MAX);
-	if (offset_address == 0)
-		in->position = offset;
-	else if (user_put(offset_address, &offset) != 0)
-		return -EFAULT;
-	return sent;
-}
-
 /* ---- Advice and durability ---- */
 
 static int64_t check_descriptor(int number) { return at_open_file(number) == NULL ? -EBADF : 0; }
@@ -262,6 +176,27 @@ SYSCALL1(fsync, int, number)
 SYSCALL1(fdatasync, int, number)
 {
 	return make_durable(number);
+}
+
+SYSCALL4(sync_file_range, int, number, int64_t, offset, int64_t, length, unsigned, flags)
+{
+	const unsigned known = 7; /* SYNC_FILE_RANGE_* */
+	const struct open_file *open = at_open_file(number);
+	if (open == NULL)
+		return -EBADF;
+	if ((flags & ~known) != 0 || offset < 0 || length < 0 || length > INT64_MAX - offset)
+		return -EINVAL;
+	uint32_t mode = open->file->mode;
+	return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISBLK(mode) ? 0 : -ESPIPE;
+}
+
+SYSCALL3(readahead, int, number, int64_t, offset, uint64_t, length)
+{
+	const struct open_file *open = at_open_file(number);
+	(void)offset, (void)length;
+	if (open == NULL || !open_file_readable(open))
+		return -EBADF;
+	return S_ISREG(open->file->mode) ? 0 : -EINVAL;
 }
 
 SYSCALL1(syncfs, int, number)
