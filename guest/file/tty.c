@@ -185,9 +185,14 @@ static int tty_read(struct file *file, struct io *io, uint64_t offset, unsigned 
 	return deliver(tty, io);
 }
 
+bool tty_makes_signals(void)
+{
+	return host_known && host.input_is_terminal && (terminal.termios.c_lflag & ISIG) != 0;
+}
+
 void tty_input_arrived(void)
 {
-	if (host_known && host.input_is_terminal && (terminal.termios.c_lflag & ISIG) != 0)
+	if (tty_makes_signals())
 		tty_receive(&terminal);
 }
 

@@ -21,6 +21,9 @@ struct file *tty_console(void);
 /* Open the terminal for reading and writing. */
 int tty_open(const struct console_status *status, struct open_file **made);
 
+/* Whether signals may come from the terminal. */
+bool tty_makes_signals(void);
+
 /* Nobody reads, but the host has sent something: there may be a signal in it. */
 void tty_input_arrived(void);
 

@@ -1,8 +1,8 @@
 /* Threads of the program: who runs, who waits for what.
  *
  * There is one CPU, and a thread runs until it waits, yields, or has had its time: then an interrupt
- * or the end of a system call lets the next one run. The kernel itself is not interrupted. A thread that does not run is in exactly one list: of those that are ready, or of what it
- * waits for.
+ * or the end of a system call lets the next one run. The kernel itself is not interrupted. A thread
+ * that does not run is in exactly one list: of those that are ready, or of what it waits for.
  */
 #ifndef PROCESS_THREAD_H
 #define PROCESS_THREAD_H

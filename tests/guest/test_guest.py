@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from guest.build import ROOT
+from tests.guest.test_programs import build
 from tests.guest.tree import Entry, directory, make_archive, regular, symlink
 from vmm import Machine
 from vmm.arch import host_arch
@@ -252,6 +253,23 @@ def test_ctrl_c_ends_a_program_that_waits(busybox: Path) -> None:
     terminal.expect(rb"line\r+\nline\r+\n")
     terminal.type(b"\x03")
     assert terminal.close() == 130
+
+
+def test_ctrl_c_ends_a_program_that_computes(arch: str, backend: str, busybox: Path) -> None:
+    script = "echo up; while :; do :; done"
+    terminal = Terminal("--backend", backend, str(busybox), "sh", "-c", script)
+    terminal.expect(b"up")
+    terminal.type(b"\x03")
+    assert terminal.close() == 130
+
+
+def test_a_thread_reads_beside_one_that_computes(arch: str, backend: str) -> None:
+    source = Path(__file__).parent / "programs/reading_beside.c"
+    terminal = Terminal("--backend", backend, str(build(source, arch, "static")))
+    terminal.expect(b"computing")
+    terminal.type(b"a line\r")
+    terminal.expect(rb"read: a line\r")
+    assert terminal.close() == 0
 
 
 def test_ctrl_d_ends_input(busybox: Path) -> None:

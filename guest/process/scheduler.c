@@ -1,0 +1,307 @@
+/* The scheduler: whose turn it is, and what ends waiting. */
+#include <calypso/bootinfo.h>
+#include <calypso/errno.h>
+#include <file/stream.h>
+#include <file/tty.h>
+#include <process/process.h>
+#include <process/scheduler.h>
+#include <process/timeout.h>
+#include <service/service.h>
+
+/* How long a thread may run while others are ready, in ms. `sched.preempt=` is another number, or 0:
+ * then threads give way only where they wait, and where a system call ends after that time. */
+#define TIME_SLICE 10
+
+static struct thread_list ready;
+static struct thread_list waiting_for_input;
+static struct thread_list sleeping;
+static unsigned with_deadline; /* waiting threads that have one */
+static uint64_t slice_end; /* of the running thread; 0: nobody has been ready since it began */
+static bool woken;	   /* somebody has been woken since it began */
+
+/* ---- Lists ---- */
+
+void scheduler_append(struct thread_list *list, struct thread *thread)
+{
+	thread->list = list;
+	thread->previous = list->last;
+	thread->next = NULL;
+	if (list->last != NULL)
+		list->last->next = thread;
+	else
+		list->first = thread;
+	list->last = thread;
+}
+
+static void remove(struct thread *thread)
+{
+	struct thread_list *list = thread->list;
+	if (thread->previous != NULL)
+		thread->previous->next = thread->next;
+	else
+		list->first = thread->next;
+	if (thread->next != NULL)
+		thread->next->previous = thread->previous;
+	else
+		list->last = thread->previous;
+	thread->list = NULL;
+}
+
+/* ---- What time brings ---- */
+
+/* Wake those whose deadline has come; the earliest of the others' deadlines. */
+static uint64_t wake_late(uint64_t now)
+{
+	uint64_t next = TIME_FOREVER;
+	for (struct thread *thread = all_threads; thread != NULL; thread = thread->sibling) {
+		if (thread->deadline <= now)
+			thread_wake(thread, -ETIMEDOUT);
+		else if (thread->deadline < next)
+			next = thread->deadline;
+	}
+	return next;
+}
+
+/* Serve what time has brought; when the next such event is. */
+static uint64_t let_time_pass(void)
+{
+	uint64_t next = timeouts_next();
+	if (next == TIME_FOREVER && with_deadline == 0)
+		return TIME_FOREVER;
+	uint64_t now = time_monotonic();
+	timeouts_expire(now);
+	next = timeouts_next();
+	if (with_deadline == 0)
+		return next;
+	uint64_t deadline = wake_late(now);
+	return deadline < next ? deadline : next;
+}
+
+static void wake_all(struct thread_list *list)
+{
+	while (list->first != NULL)
+		thread_wake(list->first, 0);
+}
+
+/* ---- Input while the program computes ---- */
+
+/* How often to look whether the host has sent something. */
+#define INPUT_PERIOD (25ull * NANOSECONDS_PER_MILLISECOND)
+
+static uint64_t input_look; /* when to look next */
+
+/* Somebody waits for input beside others that run, or there may be a signal in it. */
+static bool input_is_watched(void)
+{
+	return waiting_for_input.first != NULL || tty_makes_signals();
+}
+
+/* Look, if it is time; when it will be. */
+static uint64_t look_for_input(uint64_t now)
+{
+	if (now < input_look)
+		return input_look;
+	input_look = now + INPUT_PERIOD;
+	if (stream_input_arrived()) {
+		tty_input_arrived();
+		wake_all(&waiting_for_input);
+	}
+	return input_look;
+}
+
+/* ---- Who runs next ---- */
+
+/* Nobody can run: wait for the host, but look first whether it has sent something already, which
+ * would end the waiting at once whoever wants it. */
+static void idle(uint64_t deadline)
+{
+	bool arrived = stream_input_arrived();
+	if (arrived)
+		tty_input_arrived();
+	if (ready.first != NULL)
+		return;
+	if (!arrived || waiting_for_input.first == NULL)
+		time_idle(deadline);
+	wake_all(&waiting_for_input);
+}
+
+static struct {
+	uint64_t length; /* in ns; 0 until it has been asked for */
+	bool interrupts; /* its end does, not only the end of a system call */
+} slice;
+
+static void choose_slice(void)
+{
+	uint64_t length = command_line_number("sched.preempt", TIME_SLICE);
+	slice.interrupts = length != 0;
+	slice.length = (length != 0 ? length : TIME_SLICE) * NANOSECONDS_PER_MILLISECOND;
+}
+
+static void begin_slice(uint64_t now)
+{
+	if (slice.length == 0)
+		choose_slice();
+	slice_end = now + slice.length;
+}
+
+/* The program is interrupted at `deadline`, and when the running thread's time is over. */
+static void set_alarm(uint64_t deadline)
+{
+	if (ready.first != NULL && slice.interrupts && slice_end < deadline)
+		deadline = slice_end;
+	if (deadline != TIME_FOREVER)
+		time_set_alarm(deadline);
+}
+
+/* Somebody begins to run. */
+static void begin_turn(uint64_t deadline)
+{
+	slice_end = 0;
+	woken = false;
+	bool watched = input_is_watched();
+	if (ready.first == NULL && !watched) {
+		set_alarm(deadline);
+		return;
+	}
+	uint64_t now = time_monotonic();
+	if (ready.first != NULL)
+		begin_slice(now);
+	set_alarm(watched && now + INPUT_PERIOD < deadline ? now + INPUT_PERIOD : deadline);
+}
+
+/* Take the thread that runs next out of its list. */
+static struct thread *take_next(void)
+{
+	for (;;) {
+		uint64_t deadline = let_time_pass();
+		service_look();
+		struct thread *next = ready.first;
+		if (next == NULL) {
+			idle(deadline);
+			continue;
+		}
+		service_announce();
+		remove(next);
+		begin_turn(deadline);
+		return next;
+	}
+}
+
+static void enter(struct thread *next, void **save)
+{
+	current_thread = next;
+	execenv_load(&next->auxspcb->execenv);
+	arch_set_auxsp(auxsp_of(next->auxspcb));
+	arch_switch(save, next->auxspcb->context);
+}
+
+/* Run somebody else until it is this thread's turn again. It is in a list. */
+static void schedule(void)
+{
+	struct thread *thread = current_thread;
+	struct thread *next = take_next();
+	if (next == thread)
+		return;
+	execenv_store(&thread->auxspcb->execenv);
+	enter(next, &thread->auxspcb->context);
+}
+
+void thread_yield(void)
+{
+	if (ready.first == NULL)
+		return;
+	scheduler_append(&ready, current_thread);
+	schedule();
+}
+
+void scheduler_make_ready(struct thread *thread) { scheduler_append(&ready, thread); }
+
+void scheduler_forget(struct thread *thread)
+{
+	with_deadline -= thread->deadline != TIME_FOREVER;
+	if (thread->list != NULL)
+		remove(thread);
+}
+
+void scheduler_leave(void)
+{
+	void *nowhere;
+	enter(take_next(), &nowhere);
+	__builtin_unreachable();
+}
+
+static void check_time(bool interrupted)
+{
+	/* The host waits: what it asks for goes first. */
+	if (service_look())
+		thread_yield();
+	bool watched = input_is_watched();
+	if (likely(ready.first == NULL && with_deadline == 0 && timeouts_next() == TIME_FOREVER &&
+		   !watched))
+		return;
+	uint64_t now = time_monotonic();
+	uint64_t deadline = let_time_pass();
+	uint64_t look = watched ? look_for_input(now) : TIME_FOREVER;
+	if (look < deadline)
+		deadline = look;
+	if (ready.first != NULL && slice_end == 0)
+		begin_slice(now);
+	bool over = now >= slice_end || (interrupted && woken);
+	if (ready.first != NULL && over && (!interrupted || slice.interrupts))
+		thread_yield();
+	else
+		set_alarm(deadline);
+}
+
+void thread_check_time(void) { check_time(false); }
+
+void thread_interrupted(void) { check_time(true); }
+
+/* ---- Waiting ---- */
+
+int thread_wait(struct thread_list *list, uint64_t deadline)
+{
+	struct thread *thread = current_thread;
+	if (thread->ending || signal_is_ready(thread))
+		return -EINTR;
+	thread->deadline = deadline;
+	with_deadline += deadline != TIME_FOREVER;
+	scheduler_append(list, thread);
+	schedule();
+	return thread->wake_reason;
+}
+
+void thread_wake(struct thread *thread, int reason)
+{
+	with_deadline -= thread->deadline != TIME_FOREVER;
+	thread->deadline = TIME_FOREVER;
+	thread->wake_reason = reason;
+	woken = true;
+	remove(thread);
+	scheduler_append(&ready, thread);
+}
+
+void thread_move(struct thread *thread, struct thread_list *list)
+{
+	remove(thread);
+	scheduler_append(list, thread);
+}
+
+int thread_wait_for_input(uint64_t deadline)
+{
+	return thread_wait(&waiting_for_input, deadline);
+}
+
+int thread_sleep(uint64_t deadline) { return thread_wait(&sleeping, deadline); }
+
+bool scheduler_waits(const struct thread *thread)
+{
+	return thread->list != NULL && thread->list != &ready;
+}
+
+void thread_interrupt(struct thread *thread, uint64_t signals)
+{
+	if (scheduler_waits(thread) &&
+	    ((thread->blocked & signals) == 0 || (thread->waits_for & signals) != 0))
+		thread_wake(thread, -EINTR);
+}
