@@ -156,7 +156,8 @@ class VirtualMachine(Protocol):
             messages go to `signal_msi`. Else the board adds `LocalApic` devices.
         in_kernel_gic: True where the backend has a GIC (arm64 KVM); then the board calls
             `create_gic` and wires devices to `interrupt_line`. Else it adds GIC devices.
-        counter_hz: frequency of the guest's counter (TSC; CNTFRQ_EL0), 0 where unknown.
+        counter_hz: frequency of the guest's counter (TSC; CNTFRQ_EL0), 0 where that is to be
+            found first.
     """
 
     @property
@@ -167,6 +168,10 @@ class VirtualMachine(Protocol):
     def in_kernel_gic(self) -> bool: ...
     @property
     def counter_hz(self) -> int: ...
+
+    def find_counter_hz(self) -> int:
+        """Return the frequency of the guest's counter, which may take a millisecond to find."""
+        ...
 
     def create_vcpu(self, index: int, handler: AccessHandler) -> Vcpu: ...
 

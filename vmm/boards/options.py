@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 VIRT: Final = "virt"
 FIRECRACKER: Final = "firecracker"
+# What the user can choose; the board of Solo5's unikernels comes with these alone.
 MODELS: Final = (VIRT, FIRECRACKER)
+SOLO5: Final = "solo5"
 
 # How far devices can be moved: up to where kernels map physical memory, and so that the low bits of
 # their addresses stay. All of them usually are in the first 4 GiB.
@@ -109,6 +111,8 @@ def choose(text: str, expected: BoardOptions | None, arch: Arch) -> BoardOptions
     Raises:
         UsageError: if ``text`` means none, or boards of ``arch`` have not that choice.
     """
+    if expected is not None and expected.model == SOLO5:
+        raise UsageError("the board of Solo5 unikernels has no options: leave out --board")
     options = parse_board(text)
     if arch == X86_64 and (options.model or options.gic):
         raise UsageError("the x86_64 board has no option but devices=ADDRESS")

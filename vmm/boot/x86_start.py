@@ -117,11 +117,18 @@ def enter_long_mode(placement: Placement, entry: int, **registers: int) -> dict[
         pages = range(gib * _GIB, (gib + 1) * _GIB, _LARGE)
         tables += _TABLE.pack(*[page | _LARGE_ENTRY for page in pages])
     placement.put(PAGE_TABLES, tables, "page tables")
+    return start_long_mode(placement, entry, PAGE_TABLES, **registers)
+
+
+def start_long_mode(
+    placement: Placement, entry: int, tables: int, **registers: int
+) -> dict[str, RegisterValue]:
+    """Return the state for a 64-bit entry with the page tables at ``tables``."""
     return {
         "rip": entry,
         "rflags": _RFLAGS,
         "cr0": _LONG_CR0,
-        "cr3": PAGE_TABLES,
+        "cr3": tables,
         "cr4": _PAE,
         "efer": _LONG_EFER,
         **_segments(placement, _CODE_64),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmm.boards.arm64_map import FIRECRACKER_RAM, RAM
-from vmm.boards.options import FIRECRACKER, VIRT
+from vmm.boards.options import FIRECRACKER, SOLO5, VIRT
 from vmm.boot.layout import round_up
 from vmm.boot.memory_map import MEMORY_MAPS
 from vmm.images.bundled import kernel_path
@@ -34,8 +34,8 @@ _SEGMENT_TYPES: Final = {
     0x6474E553: "GNU_PROPERTY",
 }
 
-# Where RAM starts on the boards of arm64; on x86_64 at 0.
-RAM_STARTS: Final = {VIRT: RAM, FIRECRACKER: FIRECRACKER_RAM}
+# Where RAM starts, by the board's model; on PCs at 0.
+RAM_STARTS: Final = {VIRT: RAM, FIRECRACKER: FIRECRACKER_RAM, SOLO5: 0}
 
 # A build id takes 20 bytes; longer descriptions are cut.
 _SHOWN_BYTES: Final = 32

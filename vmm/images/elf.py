@@ -273,6 +273,7 @@ class Elf:
             )
         if (
             segment.type == PT_LOAD
+            and segment.memory_size
             and alignment > 1
             and (segment.virtual - segment.offset) % alignment
         ):

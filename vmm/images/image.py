@@ -25,6 +25,7 @@ LINUX_BOOT: Final = "linux-boot-kernel"
 BZIMAGE: Final = "linux-bzimage"
 LINUX_ARM64: Final = "linux-arm64-image"
 FIXED_ELF: Final = "bare-metal-elf"
+SOLO5_HVT: Final = "solo5-unikernel"
 
 
 class Image:

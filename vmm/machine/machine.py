@@ -25,6 +25,7 @@ from vmm.console import Console
 from vmm.errors import GuestTimeout, UsageError, VmmError
 from vmm.hypercall import abi
 from vmm.images.bundled import find_image, kernel_path
+from vmm.images.image import SOLO5_HVT
 from vmm.images.recognise import open_image
 from vmm.machine import outcome
 from vmm.machine.clock import MachineClock
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from vmm.backends.assist.assistant import Assistant
     from vmm.boards.options import BoardOptions
     from vmm.devices.peripheral import Peripheral
+    from vmm.images.image import Image
     from vmm.machine.attachments import Attachments
     from vmm.machine.caller import Caller
     from vmm.machine.halt_watch import HaltWatch
@@ -257,12 +259,12 @@ class Machine:
             self.console.on_wait = self.start
             self.clock = MachineClock(self.bus.lock)
             self._resources.append(self.clock)
-            board_type = board_for(self.arch)
             options = image.board
             if config.board:
                 from vmm.boards.options import choose
 
                 options = choose(config.board, image.board, self.arch)
+            board_type = board_for(self.arch, options)
             self.title = (
                 f"{image.kind}, {image.protocol} protocol, {_board_name(self.arch, options)}"
             )
@@ -276,7 +278,9 @@ class Machine:
             self.vcpu: Vcpu = vm.create_vcpu(0, self.bus)
             self._resources.append(self.vcpu)
             self.board.connect((self.vcpu,))
-            if config.attached:
+            if image.kind == SOLO5_HVT:
+                self._attach_solo5(config, image)
+            elif config.attached:
                 self._attach_devices(config)
             self.loaded = load_image(config, name, image, self.board, self.memory)
             if self.loaded.foreign and vm.local_apic:
@@ -308,6 +312,17 @@ class Machine:
         self._attachments = Attachments(self.board, self.memory, self.clock, self.bus.lock)
         self._resources.append(self._attachments)
         self._attachments.attach(config)
+
+    def _attach_solo5(self, config: MachineConfig, image: Image) -> None:
+        from vmm.boards.solo5 import Solo5Board
+        from vmm.images.solo5 import Solo5Unikernel
+        from vmm.machine.solo5_devices import Solo5Devices
+
+        assert isinstance(self.board, Solo5Board)
+        assert isinstance(image, Solo5Unikernel)
+        devices = Solo5Devices()
+        self._resources.append(devices)
+        devices.attach(config, image.devices, self.board.calls)
 
     # ---- Life cycle ----
 
@@ -403,6 +418,18 @@ class Machine:
     def power_off(self, status: int = 0) -> None:
         """End the run because the guest switched its machine off."""
         self._end(Outcome(outcome.POWERED_OFF, status))
+
+    def exit(self, status: int) -> None:
+        """End the run because the guest has exited by itself."""
+        self._end(Outcome(outcome.EXITED, status))
+
+    def abort(self, status: int, message: str) -> None:
+        """End the run because the guest has given up, with an exit status of its own."""
+        self._end(Outcome(outcome.ABORTED, status, message))
+
+    def crash(self, message: str) -> None:
+        """End the run because the guest asked for what cannot be."""
+        self._end(Outcome(outcome.CRASHED, outcome.STATUS_GUEST_FAILURE, message))
 
     def reset(self) -> None:
         """End the run because the guest asked for a reset."""
@@ -598,6 +625,30 @@ class Machine:
         """Take the results of service calls that the guest has posted."""
         if self._caller is not None and self._caller.collect():
             self.vcpu.kick()
+
+    def sleep(self, deadline: int, descriptors: Sequence[int]) -> list[int]:
+        """Let the vCPU wait until a descriptor can be read, guest time ``deadline``, or the end.
+
+        Called by a device, in the vCPU's thread, which must bear that others are called meanwhile:
+        the bus lock is given up. Returns the descriptors that can be read.
+        """
+        from select import POLLIN, poll
+
+        poller = poll()
+        for descriptor in (self._wake_descriptor(), *descriptors):
+            poller.register(descriptor, POLLIN)
+        self.bus.lock.release()
+        try:
+            while True:
+                remaining = max(deadline - self.clock.now(), 0)
+                found = poller.poll(min(-(-remaining // 1_000_000), 1 << 30))
+                ready = [descriptor for descriptor, _ in found if descriptor != self._wake_fd]
+                if len(found) > len(ready):
+                    os.eventfd_read(self._wake_fd)
+                if ready or remaining == 0 or self._verdict is not None:
+                    return ready
+        finally:
+            self.bus.lock.acquire()
 
     def _sleep(self, done: Callable[[], bool] | None) -> None:
         """Wait on the console's input, a wake-up from another thread, and the deadline."""

@@ -19,6 +19,7 @@ REFUSED: Final = "refused"  # its kernel could not run the program
 KILLED: Final = "killed"  # the program was killed by a signal
 PANICKED: Final = "panicked"  # the guest's kernel gave up
 POWERED_OFF: Final = "powered off"  # through its firmware or a power register
+ABORTED: Final = "aborted"  # it gave up, with an exit status of its own
 RESET: Final = "reset"  # the guest asked to start again
 CRASHED: Final = "crashed"  # a triple fault, or a halt that nothing can end
 STUCK: Final = "cannot be executed"  # the backend gave up on an instruction
@@ -43,4 +44,4 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """True where somebody will want to see the machine's state."""
-        return self.kind in (KILLED, PANICKED, CRASHED, STUCK, TIMED_OUT)
+        return self.kind in (KILLED, PANICKED, ABORTED, CRASHED, STUCK, TIMED_OUT)

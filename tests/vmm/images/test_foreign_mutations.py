@@ -6,26 +6,42 @@ import gzip
 import os
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.foreign import images
+from tests.foreign import images, solo5
+from vmm.arch import ARCHITECTURES, X86_64
 from vmm.boot.placement import BootRequest, Placement
 from vmm.errors import UsageError
 from vmm.images.foreign import ForeignKernel
+from vmm.images.image import SOLO5_HVT
 from vmm.images.recognise import open_image
 from vmm.memory import Gpa, GuestMemory
 
 MIB = 1 << 20
 FORMS = (*images.X86_FORMS, *images.ARM64_FORMS)
 GOOD = {form: images.build(form, b"\xf4" * 64) for form in FORMS}
+GOOD |= {
+    f"solo5-{arch}": solo5.unikernel(arch, [solo5.halt(0)], ("disk", solo5.BLOCK))
+    for arch in ARCHITECTURES
+}
 GOOD["gzip"] = gzip.compress(GOOD["arm64-image"])
 
-BOARD = SimpleNamespace(
-    device_tree=lambda _line, _initrd: b"\xd0\x0d\xfe\xed" + bytes(100), places=()
-)
+TREE = b"\xd0\x0d\xfe\xed" + bytes(100)
+BOARDS = {
+    arch: SimpleNamespace(
+        arch=arch,
+        device_tree=lambda _line, _initrd: TREE,
+        doorbell=0x500 if arch == X86_64 else 1 << 32,
+        counter_hz=1,
+        properties={},
+        places=(),
+    )
+    for arch in ARCHITECTURES
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +65,11 @@ def open_and_load(path: str, content: bytes, memories: dict[str, GuestMemory]) -
             image.describe()
             if isinstance(image, ForeignKernel):
                 assert image.arch is not None
-                request = BootRequest("kernel", "line", path, BOARD)  # type: ignore[arg-type]
-                registers = image.load(Placement(memories[image.arch]), request)
+                board: Any = BOARDS[image.arch]
+                solo = image.kind == SOLO5_HVT
+                request = BootRequest("kernel", "line", None if solo else path, board)
+                memory = memories[X86_64 if solo else image.arch]
+                registers = image.load(Placement(memory), request)
                 assert set(registers) & {"rip", "pc"}
     except UsageError as error:
         complaint = str(error)

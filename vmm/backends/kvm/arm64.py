@@ -70,6 +70,12 @@ class Arm64Vm(Vm):
         if self._kvm.capability(abi_arm64.KVM_CAP_ARM_NISV_TO_USER):
             self._enable(abi_arm64.KVM_CAP_ARM_NISV_TO_USER, "exits without a syndrome")
 
+    def find_counter_hz(self) -> int:
+        """Return the frequency of the guest's counter: it takes a machine to find it."""
+        from vmm.backends.kvm.counter_arm64 import read_counter_hz
+
+        return read_counter_hz(self._kvm)
+
     def _new_vcpu(self, index: int, handler: AccessHandler) -> KvmVcpu:
         fd = self._descriptor.call(abi.KVM_CREATE_VCPU, f"vCPU {index}", pointer(index))
         return Arm64Vcpu(self, VcpuDescriptor(fd), index, self._kvm.run_size, handler)

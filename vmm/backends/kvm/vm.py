@@ -26,7 +26,7 @@ class Vm:
         arch: the guest's architecture.
         local_apic: whether the kernel emulates local APICs.
         in_kernel_gic: whether the kernel emulates a GIC.
-        counter_hz: frequency of the guest's counter, 0 where unknown.
+        counter_hz: frequency of the guest's counter, 0 where that is to be found first.
         memory: the guest's RAM.
     """
 
@@ -55,6 +55,10 @@ class Vm:
         except BaseException:
             self.close()
             raise
+
+    def find_counter_hz(self) -> int:
+        """Return the frequency of the guest's counter."""
+        return self.counter_hz
 
     def _machine_type(self) -> int:
         """Return the argument of KVM_CREATE_VM."""

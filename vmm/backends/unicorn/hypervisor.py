@@ -79,6 +79,9 @@ class UnicornMachine:
 
         return COUNTER_HZ
 
+    def find_counter_hz(self) -> int:
+        return self.counter_hz
+
     def create_vcpu(self, index: int, handler: AccessHandler) -> Vcpu:
         """Make a vCPU.
 

@@ -98,8 +98,8 @@ class Tap:
         self.on_frame()
 
 
-def open_tap(name: str) -> int:
-    """Return a descriptor of the TAP interface ``name``, with virtio headers.
+def open_tap(name: str, *, headers: bool = True) -> int:
+    """Return a descriptor of the TAP interface ``name``; frames have virtio ``headers``, or none.
 
     Raises:
         UsageError: if there is none that this process may use.
@@ -111,8 +111,10 @@ def open_tap(name: str) -> int:
     except OSError as error:
         raise UsageError(f"tap {name}: {DEVICE}: {error.strerror}") from None
     try:
-        libc.set_tap(fd, name, libc.IFF_TAP | libc.IFF_NO_PI | libc.IFF_VNET_HDR)
-        libc.set_tap_header_size(fd, net.HEADER_SIZE)
+        flags = libc.IFF_TAP | libc.IFF_NO_PI
+        libc.set_tap(fd, name, flags | libc.IFF_VNET_HDR if headers else flags)
+        if headers:
+            libc.set_tap_header_size(fd, net.HEADER_SIZE)
     except OSError as error:
         os.close(fd)
         raise UsageError(
