@@ -34,7 +34,7 @@ OBJECTS = ROOT / "build/guest"
 
 # The lower half does not know what runs on it; see `program_start` in <calypso/arch.h>.
 LOWER_HALF = tuple(GUEST / name for name in ("kernel", "mm", "lib", "drivers"))
-UPPER_HALF = tuple(GUEST / name for name in ("file", "process", "service"))
+UPPER_HALF = tuple(GUEST / name for name in ("file", "net", "process", "service"))
 KERNEL_DIRECTORIES = LOWER_HALF + UPPER_HALF
 
 # Both kernels and bundled programs do without a C library.

@@ -241,6 +241,18 @@ void path_end(struct path_walk *walk)
 	kfree(walk->buffer);
 }
 
+int path_create(struct path_walk *walk, struct creation *what, struct file **made)
+{
+	struct file *directory = walk->directory;
+	if (directory->links == 0)
+		return -ENOENT;
+	if (directory->operations->create == NULL)
+		return S_ISREG(what->mode) ? -EACCES : -EPERM;
+	if (!S_ISLNK(what->mode))
+		what->mode &= ~(walk->context->umask & 0777);
+	return directory->operations->create(directory, walk->last, what, made);
+}
+
 int path_find(struct file_context *context, struct file *start, const char *path, unsigned flags,
 	      struct file **found)
 {

@@ -59,6 +59,10 @@ int path_last(struct path_walk *walk, unsigned flags, struct file **found);
 
 void path_end(struct path_walk *walk);
 
+/* Make an entry of the type in what->mode, whose permissions umask has yet to cut, where the last
+ * component is absent; `*made` is the new file. */
+int path_create(struct path_walk *walk, struct creation *what, struct file **made);
+
 /* All three for those who only look. */
 int path_find(struct file_context *context, struct file *start, const char *path, unsigned flags,
 	      struct file **found);

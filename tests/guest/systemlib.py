@@ -24,9 +24,11 @@ SOURCES = (
     *hostlib.SOURCES,
     *("lib/text.c", "lib/chacha20.c"),
     *("drivers/hwrng.c", "drivers/virtio_mmio.c", "drivers/virtqueue.c"),
-    *(str(path.relative_to(GUEST)) for path in sorted((GUEST / "file").glob("*.c"))),
-    *(str(path.relative_to(GUEST)) for path in sorted((GUEST / "process").rglob("*.c"))),
-    *(str(path.relative_to(GUEST)) for path in sorted((GUEST / "service").glob("*.c"))),
+    *(
+        str(path.relative_to(GUEST))
+        for directory in ("file", "net", "process", "service")
+        for path in sorted((GUEST / directory).rglob("*.c"))
+    ),
 )
 
 ffi = FFI()

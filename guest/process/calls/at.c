@@ -100,18 +100,6 @@ struct open_file *at_open_file(int number)
 	return open == NULL || (open->flags & O_PATH) != 0 ? NULL : open;
 }
 
-int at_create_here(struct path_walk *walk, struct creation *what, struct file **made)
-{
-	struct file *directory = walk->directory;
-	if (directory->links == 0)
-		return -ENOENT;
-	if (directory->operations->create == NULL)
-		return S_ISREG(what->mode) ? -EACCES : -EPERM;
-	if (!S_ISLNK(what->mode))
-		what->mode &= ~(file_context()->umask & 0777);
-	return directory->operations->create(directory, walk->last, what, made);
-}
-
 int at_create(int directory, user_t path, struct creation *what)
 {
 	struct at_walk at;
@@ -123,7 +111,7 @@ int at_create(int directory, user_t path, struct creation *what)
 	if (error == 0)
 		error = -EEXIST;
 	else if (at.walk.absent && (!at.walk.trailing_slash || S_ISDIR(what->mode)))
-		error = at_create_here(&at.walk, what, &file);
+		error = path_create(&at.walk, what, &file);
 	if (error == 0 || error == -EEXIST)
 		file_put(file);
 	at_end(&at);

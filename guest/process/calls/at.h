@@ -30,7 +30,4 @@ struct open_file *at_open_file(int number);
  */
 int at_create(int directory, user_t path, struct creation *what);
 
-/* The same where a walk's last step found nothing; `*made` is the new file. */
-int at_create_here(struct path_walk *walk, struct creation *what, struct file **made);
-
 #endif

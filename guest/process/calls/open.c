@@ -23,7 +23,7 @@ static int find_or_create(struct path_walk *walk, unsigned flags, uint32_t mode,
 		return -EISDIR;
 	struct creation what = {.mode = S_IFREG | (mode & S_IALLUGO)};
 	*created = true;
-	return at_create_here(walk, &what, found);
+	return path_create(walk, &what, found);
 }
 
 /* O_TMPFILE: the path is of the directory in whose file system a file without a name is made. */

@@ -1,11 +1,9 @@
 /* Calls that move data. */
 #include <calypso/lib.h>
 #include <process/calls/at.h>
+#include <process/calls/vector.h>
 
 enum way { READ, WRITE };
-
-/* Vectors up to this many segments are copied to the stack, longer ones to the heap. */
-#define SEGMENTS_ON_STACK 8
 
 static int64_t transfer(int number, struct io *io, enum way way, const uint64_t *offset)
 {
@@ -30,47 +28,16 @@ static int64_t transfer_buffer(int number, user_t buffer, uint64_t length, enum 
 	return transfer(number, &io, way, offset);
 }
 
-/* Cut a vector at IO_MAX bytes. Their number, or -EINVAL where one length is negative. */
-static int64_t total_length(struct iovec *segments, unsigned count)
-{
-	uint64_t total = 0;
-	for (unsigned i = 0; i < count; i++) {
-		if ((int64_t)segments[i].iov_len < 0)
-			return -EINVAL;
-		if (segments[i].iov_len > IO_MAX - total)
-			segments[i].iov_len = IO_MAX - total;
-		total += segments[i].iov_len;
-	}
-	return (int64_t)total;
-}
-
-static int64_t transfer_segments(int number, user_t vector, struct iovec *segments, unsigned count,
-				 enum way way, const uint64_t *offset)
-{
-	if (user_copy_in(segments, vector, count * sizeof(*segments)) != 0)
-		return -EFAULT;
-	int64_t total = total_length(segments, count);
-	if (total < 0)
-		return total;
-	struct io io = io_vector(segments, (uint64_t)total);
-	return transfer(number, &io, way, offset);
-}
-
-static int64_t transfer_vector(int number, user_t vector, uint64_t count, enum way way,
+static int64_t transfer_vector(int number, user_t address, uint64_t count, enum way way,
 			       const uint64_t *offset)
 {
+	struct vector vector;
 	if (at_open_file(number) == NULL)
 		return -EBADF;
-	if (count > IOV_MAX)
-		return -EINVAL;
-	struct iovec few[SEGMENTS_ON_STACK];
-	if (count <= SEGMENTS_ON_STACK)
-		return transfer_segments(number, vector, few, (unsigned)count, way, offset);
-	struct iovec *many = kmalloc(count * sizeof(*many));
-	if (many == NULL)
-		return -ENOMEM;
-	int64_t result = transfer_segments(number, vector, many, (unsigned)count, way, offset);
-	kfree(many);
+	int64_t result = vector_begin(&vector, address, count);
+	if (result == 0)
+		result = transfer(number, &vector.io, way, offset);
+	vector_end(&vector);
 	return result;
 }
 
