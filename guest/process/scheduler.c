@@ -5,7 +5,6 @@
 #include <file/tty.h>
 #include <process/process.h>
 #include <process/scheduler.h>
-#include <process/timeout.h>
 #include <service/service.h>
 
 /* How long a thread may run while others are ready, in ms. `sched.preempt=` is another number, or 0:
@@ -15,7 +14,6 @@
 static struct thread_list ready;
 static struct thread_list waiting_for_input;
 static struct thread_list sleeping;
-static unsigned with_deadline; /* waiting threads that have one */
 static uint64_t slice_end; /* of the running thread; 0: nobody has been ready since it began */
 static bool woken;	   /* somebody has been woken since it began */
 
@@ -49,32 +47,18 @@ static void remove(struct thread *thread)
 
 /* ---- What time brings ---- */
 
-/* Wake those whose deadline has come; the earliest of the others' deadlines. */
-static uint64_t wake_late(uint64_t now)
+static void wake_late(struct timeout *timeout, uint64_t now)
 {
-	uint64_t next = TIME_FOREVER;
-	for (struct thread *thread = all_threads; thread != NULL; thread = thread->sibling) {
-		if (thread->deadline <= now)
-			thread_wake(thread, -ETIMEDOUT);
-		else if (thread->deadline < next)
-			next = thread->deadline;
-	}
-	return next;
+	(void)now;
+	thread_wake(container_of(timeout, struct thread, timeout), -ETIMEDOUT);
 }
 
 /* Serve what time has brought; when the next such event is. */
 static uint64_t let_time_pass(void)
 {
-	uint64_t next = timeouts_next();
-	if (next == TIME_FOREVER && with_deadline == 0)
-		return TIME_FOREVER;
-	uint64_t now = time_monotonic();
-	timeouts_expire(now);
-	next = timeouts_next();
-	if (with_deadline == 0)
-		return next;
-	uint64_t deadline = wake_late(now);
-	return deadline < next ? deadline : next;
+	if (timeouts_next() != TIME_FOREVER)
+		timeouts_expire(time_monotonic());
+	return timeouts_next();
 }
 
 static void wake_all(struct thread_list *list)
@@ -218,7 +202,7 @@ void scheduler_make_ready(struct thread *thread) { scheduler_append(&ready, thre
 
 void scheduler_forget(struct thread *thread)
 {
-	with_deadline -= thread->deadline != TIME_FOREVER;
+	timeout_cancel(&thread->timeout);
 	if (thread->list != NULL)
 		remove(thread);
 }
@@ -236,8 +220,7 @@ static void check_time(bool interrupted)
 	if (service_look())
 		thread_yield();
 	bool watched = input_is_watched();
-	if (likely(ready.first == NULL && with_deadline == 0 && timeouts_next() == TIME_FOREVER &&
-		   !watched))
+	if (likely(ready.first == NULL && timeouts_next() == TIME_FOREVER && !watched))
 		return;
 	uint64_t now = time_monotonic();
 	uint64_t deadline = let_time_pass();
@@ -264,8 +247,8 @@ int thread_wait(struct thread_list *list, uint64_t deadline)
 	struct thread *thread = current_thread;
 	if (thread->ending || signal_is_ready(thread))
 		return -EINTR;
-	thread->deadline = deadline;
-	with_deadline += deadline != TIME_FOREVER;
+	thread->timeout.reached = wake_late;
+	timeout_set(&thread->timeout, deadline);
 	scheduler_append(list, thread);
 	schedule();
 	return thread->wake_reason;
@@ -273,8 +256,7 @@ int thread_wait(struct thread_list *list, uint64_t deadline)
 
 void thread_wake(struct thread *thread, int reason)
 {
-	with_deadline -= thread->deadline != TIME_FOREVER;
-	thread->deadline = TIME_FOREVER;
+	timeout_cancel(&thread->timeout);
 	thread->wake_reason = reason;
 	woken = true;
 	remove(thread);

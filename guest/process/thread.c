@@ -10,7 +10,6 @@
 static struct thread first_thread = {
 	.id = PROCESS_ID,
 	.files = &process.files,
-	.deadline = TIME_FOREVER,
 	.signal_stack.flags = SS_DISABLE,
 };
 
@@ -68,7 +67,6 @@ static struct thread *make(struct file_context *files, uint64_t blocked)
 		return NULL;
 	}
 	thread->id = ++last_id;
-	thread->deadline = TIME_FOREVER;
 	thread->files = files;
 	thread->blocked = blocked;
 	thread->signal_stack.flags = SS_DISABLE;

@@ -11,6 +11,7 @@
 #include <calypso/auxsp.h>
 #include <calypso/time.h>
 #include <process/signal.h>
+#include <process/timeout.h>
 
 /* Threads in the order in which they came. */
 struct thread_list {
@@ -45,7 +46,7 @@ struct thread {
 	/* While it does not run */
 	struct thread_list *list;
 	struct thread *previous, *next;
-	uint64_t deadline; /* when to wake at the latest */
+	struct timeout timeout; /* wakes it at the latest */
 	int wake_reason;
 
 	/* Its auxiliary stack, whose control block has what the processor holds of it */

@@ -2,12 +2,13 @@
 #ifndef PROCESS_TIMEOUT_H
 #define PROCESS_TIMEOUT_H
 
+#include <calypso/splay_tree.h>
 #include <calypso/types.h>
 
 /* Embedded in what it is about. All zero besides `reached`: not set. */
 struct timeout {
-	struct timeout *next; /* later, or at the same time */
-	struct timeout **link; /* what points to it; NULL: not set */
+	struct splay_node node;
+	bool is_set;
 	uint64_t at; /* monotonic */
 	void (*reached)(struct timeout *timeout, uint64_t now); /* it is no longer set */
 };

@@ -131,7 +131,7 @@ static int put_value(struct timerfd *timer, user_t address)
 	timeouts_expire(now);
 	catch_up(timer);
 	uint64_t left = 0;
-	if (timer->timeout.link != NULL)
+	if (timer->timeout.is_set)
 		left = timer->timeout.at > now ? timer->timeout.at - now : 1;
 	struct itimerspec value = {wait_timespec(timer->interval), wait_timespec(left)};
 	return user_put(address, &value);
