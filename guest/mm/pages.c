@@ -41,14 +41,6 @@ static void flush_range(user_t start, user_t end, uint64_t changed)
 
 /* ---- Bringing pages in ---- */
 
-static bool allows(const struct area *area, unsigned access)
-{
-	/* What can be written or executed can be read, too. */
-	if (access == PROT_READ)
-		return (area->protection & (PROT_READ | PROT_WRITE | PROT_EXEC)) != 0;
-	return ((unsigned)area->protection & access) != 0;
-}
-
 /* An empty page. */
 static int page_in_anonymous(const struct area *area, pte_t *entry)
 {
@@ -117,7 +109,7 @@ static void page_in_around(const struct area *area, pte_t *entry, user_t page)
 
 void pages_populate(const struct area *area, user_t start, user_t end, unsigned access)
 {
-	if (!allows(area, access))
+	if (!area_allows(area, access))
 		return;
 	while (start < end) {
 		user_t stop = table_end(start, end);
@@ -150,7 +142,7 @@ int space_fault(user_t address, unsigned access)
 
 	if (!area)
 		return FAULT_NOT_MAPPED;
-	if (!allows(area, access))
+	if (!area_allows(area, access))
 		return FAULT_PROTECTION;
 	pte_t *entry = user_entry(page, true);
 	if (!entry)

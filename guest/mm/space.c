@@ -364,22 +364,24 @@ static void advise(const struct area *area, user_t start, user_t end, int advice
 		if (area->source)
 			pages_populate(area, start, end, PROT_READ);
 		return;
-	case MADV_POPULATE_READ:
-		pages_populate(area, start, end, PROT_READ);
-		return;
-	case MADV_POPULATE_WRITE:
-		pages_populate(area, start, end, PROT_WRITE);
-		return;
 	}
 }
 
-/* Apply `advice` to what is mapped of [start, end); -ENOMEM where something is not. */
+/* The access that pages are populated for; 0 of other advice. */
+static unsigned populates(int advice)
+{
+	return advice == MADV_POPULATE_READ ? PROT_READ : advice == MADV_POPULATE_WRITE ? PROT_WRITE : 0;
+}
+
+/* Apply `advice` to what is mapped of [start, end); -ENOMEM where something is not. Populating ends
+ * there, and with -EINVAL where it may not be. */
 static int advise_range(user_t start, user_t end, int advice)
 {
+	unsigned access = populates(advice);
 	int result = 0;
 
 	for (struct area *area = area_at_or_above(start); start < end; area = area_next(area)) {
-		if (!area || area->start >= end)
+		if (!area || area->start >= end || (access && area->start > start))
 			return -ENOMEM;
 		if (area->start > start) {
 			result = -ENOMEM;
@@ -387,7 +389,12 @@ static int advise_range(user_t start, user_t end, int advice)
 		}
 		user_t stop = area->end < end ? area->end : end;
 
-		advise(area, start, stop, advice);
+		if (access && !area_allows(area, access))
+			return -EINVAL;
+		if (access)
+			pages_populate(area, start, stop, access);
+		else
+			advise(area, start, stop, advice);
 		start = stop;
 	}
 	return result;

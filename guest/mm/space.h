@@ -32,6 +32,15 @@ static inline bool area_is_shared(const struct area *area)
 	return (area->flags & MAP_TYPE) != MAP_PRIVATE;
 }
 
+/* Whether the program has this right (one of PROT_READ, PROT_WRITE, PROT_EXEC) in the area. What can be
+ * written or executed can be read, too. */
+static inline bool area_allows(const struct area *area, unsigned access)
+{
+	if (access == PROT_READ)
+		return (area->protection & (PROT_READ | PROT_WRITE | PROT_EXEC)) != 0;
+	return ((unsigned)area->protection & access) != 0;
+}
+
 /* The area behind it in order, or NULL. */
 static inline struct area *area_next(const struct area *area)
 {
