@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from guest.build import GUEST
 from tests.guest.hostlib import ffi, kernel
 
 LINE = b"loglevel=3 console=serial  name= empty pages=0x10 bad=12x pages=7 xpages=9"
@@ -52,3 +54,11 @@ def test_words() -> None:
 def test_odd_lines_do_no_harm(text: bytes) -> None:
     with command_line(text) as lib:
         assert lib.command_line_number(b"a", 5) == (1 if b"a=1" in text else 5)
+
+
+def test_what_is_documented_is_asked_for() -> None:
+    documented = re.findall(r"^\| `([a-z.]+)=", (GUEST / "README.md").read_text(), re.MULTILINE)
+    sources = "".join(path.read_text() for path in GUEST.rglob("*.c"))
+    asked = set(re.findall(r'command_line_(?:number|is|find)\("([a-z.]+)"', sources))
+    assert len(documented) >= 7
+    assert set(documented) <= asked
