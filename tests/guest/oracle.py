@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
+import platform
 import shutil
 import struct
 import sys
@@ -20,6 +21,12 @@ from typing import Any
 
 # Where the child keeps its two pipes, out of the way of the numbers that are compared.
 FIRST_PIPE = 900
+
+FIONREAD = 0x541B
+SPLICE_F_NONBLOCK = 2
+
+# struct epoll_event, with the descriptor as data: packed on x86_64 alone.
+EPOLL_EVENT = "<IQ" if platform.machine() == "x86_64" else "<I4xQ"
 
 Call = tuple[Any, ...]
 Result = Any
@@ -42,7 +49,7 @@ class Linux:
         for name in (
             *("open", "close", "read", "write", "pread", "pwrite", "lseek", "ftruncate"),
             *("truncate", "dup", "mkdir", "rmdir", "unlink", "symlink", "readlink", "chmod"),
-            *("chown", "chdir", "getcwd", "umask"),
+            *("chown", "chdir", "getcwd", "umask", "pipe2"),
         ):
             setattr(self, name, getattr(os, name))
 
@@ -64,6 +71,48 @@ class Linux:
 
     def fallocate(self, fd: int, mode: int, offset: int, length: int) -> None:
         checked(_libc.fallocate64(fd, mode, ctypes.c_int64(offset), ctypes.c_int64(length)))
+
+    def fcntl(self, fd: int, command: int, argument: int) -> int:
+        return checked(_libc.fcntl(fd, command, ctypes.c_long(argument)))
+
+    def available(self, fd: int) -> int:
+        count = ctypes.c_int()
+        checked(_libc.ioctl(fd, FIONREAD, ctypes.byref(count)))
+        return count.value
+
+    def flock(self, fd: int, operation: int) -> None:
+        checked(_libc.flock(fd, operation))
+
+    def splice(self, source: int, out: int, count: int) -> int:
+        return checked(_libc.splice(source, None, out, None, count, SPLICE_F_NONBLOCK))
+
+    def tee(self, source: int, out: int, count: int) -> int:
+        return checked(_libc.tee(source, out, count, SPLICE_F_NONBLOCK))
+
+    def memfd_create(self, name: str, flags: int) -> int:
+        return checked(_libc.memfd_create(os.fsencode(name), flags))
+
+    def eventfd(self, count: int, flags: int) -> int:
+        return checked(_libc.eventfd(count, flags))
+
+    def poll(self, fd: int, events: int) -> int:
+        entry = (ctypes.c_char * 8).from_buffer(bytearray(struct.pack("<ihh", fd, events, 0)))
+        checked(_libc.poll(entry, 1, 0))
+        return int(struct.unpack("<ihH", bytes(entry))[2])
+
+    def epoll_create1(self, flags: int) -> int:
+        return checked(_libc.epoll_create1(flags))
+
+    def epoll_ctl(self, epoll: int, operation: int, fd: int, events: int) -> None:
+        event = struct.pack(EPOLL_EVENT, events, fd)
+        checked(_libc.epoll_ctl(epoll, operation, fd, event))
+
+    def epoll_wait(self, epoll: int, count: int) -> list[tuple[int, int]]:
+        size = struct.calcsize(EPOLL_EVENT)
+        events = ctypes.create_string_buffer(size * max(count, 1))
+        found = checked(_libc.epoll_wait(epoll, events, count, 0))
+        pairs = struct.iter_unpack(EPOLL_EVENT, events.raw[: found * size])
+        return [(fd, happened) for happened, fd in pairs]
 
     def listdir(self, path: str) -> list[str]:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -59,6 +59,8 @@ void chacha20_block(const uint32_t *key, uint32_t counter, const uint32_t *nonce
 PROGRAM, INITRD = 5, 6
 FEATURES = hostlib.ZEROED_RAM | 1  # and a doorbell
 AT_FDCWD = -100
+FIONREAD = 0x541B
+SPLICE_F_NONBLOCK = 2
 NOT_RETURNED = -(1 << 63)
 
 # Where things are in "physical" memory.
@@ -230,6 +232,49 @@ class System:
         words = struct.unpack("<QQQIIIIQqqq", self.get(ARENA + 8192, 72))
         _, _, links, mode, user, group, _, device, size, _, blocks = words
         return Stat(mode, links, user, group, size, blocks, device)
+
+    def pipe2(self, flags: int) -> tuple[int, int]:
+        self.call("pipe2", ARENA, flags)
+        reader, writer = struct.unpack("<2i", self.get(ARENA, 8))
+        return reader, writer
+
+    def fcntl(self, fd: int, command: int, argument: int) -> int:
+        return self.call("fcntl", fd, command, argument)
+
+    def available(self, fd: int) -> int:
+        self.call("ioctl", fd, FIONREAD, ARENA)
+        (count,) = struct.unpack("<i", self.get(ARENA, 4))
+        return int(count)
+
+    def flock(self, fd: int, operation: int) -> None:
+        self.call("flock", fd, operation)
+
+    def splice(self, source: int, out: int, count: int) -> int:
+        return self.call("splice", source, 0, out, 0, count, SPLICE_F_NONBLOCK)
+
+    def tee(self, source: int, out: int, count: int) -> int:
+        return self.call("tee", source, out, count, SPLICE_F_NONBLOCK)
+
+    def memfd_create(self, name: str, flags: int) -> int:
+        return self.call("memfd_create", self.path(name), flags)
+
+    def eventfd(self, count: int, flags: int) -> int:
+        return self.call("eventfd2", count, flags)
+
+    def poll(self, fd: int, events: int) -> int:
+        self.call("poll", self.put(struct.pack("<ihh", fd, events, 0)), 1, 0)
+        return int(struct.unpack("<ihH", self.get(ARENA, 8))[2])
+
+    def epoll_create1(self, flags: int) -> int:
+        return self.call("epoll_create1", flags)
+
+    def epoll_ctl(self, epoll: int, operation: int, fd: int, events: int) -> None:
+        self.call("epoll_ctl", epoll, operation, fd, self.put(struct.pack("<IQ", events, fd)))
+
+    def epoll_wait(self, epoll: int, count: int) -> list[tuple[int, int]]:
+        found = self.call("epoll_wait", epoll, ARENA, count, 0)
+        pairs = struct.iter_unpack("<IQ", self.get(ARENA, 12 * found))
+        return [(fd, events) for events, fd in pairs]
 
     def listdir(self, path: str) -> list[str]:
         """Names in the order in which the directory gives them, "." and ".." included."""

@@ -49,7 +49,7 @@ static int eventfd_write(struct file *file, struct io *io, uint64_t offset, unsi
 	(void)offset;
 	struct eventfd *eventfd = eventfd_of(file);
 	uint64_t added;
-	if (io->remaining < sizeof(added))
+	if (io->remaining != sizeof(added))
 		return -EINVAL;
 	struct io before = *io;
 	int error = io_take(io, &added, sizeof(added));

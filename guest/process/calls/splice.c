@@ -92,6 +92,8 @@ static int64_t splice_ends(struct end *in, struct end *out, uint64_t length, boo
 	return (int64_t)done;
 }
 
+static bool has_type(const struct end *end) { return (end->open->file->mode & S_IFMT) != 0; }
+
 static int check_splice(const struct end *in, const struct end *out)
 {
 	if (!open_file_readable(in->open) || !open_file_writable(out->open))
@@ -100,7 +102,10 @@ static int check_splice(const struct end *in, const struct end *out)
 		return -EINVAL;
 	if (in->pipe != NULL && in->pipe == out->pipe)
 		return -EINVAL;
-	return out->pipe == NULL && (out->open->flags & O_APPEND) != 0 ? -EINVAL : 0;
+	if (out->pipe == NULL && (out->open->flags & O_APPEND) != 0)
+		return -EINVAL;
+	/* What is no stream of bytes cannot take or give any: eventfd and its kind. */
+	return !has_type(in) || !has_type(out) ? -EINVAL : 0;
 }
 
 static bool may_wait(const struct end *end, unsigned flags)
