@@ -1,6 +1,7 @@
 """Builds the guest: kernels, firmware and bundled programs, for every architecture.
 
     python guest/build.py [--out DIR] [--jobs N] [--verbose] [--stack-guards BELOW,ABOVE]
+                          [--poll-yield]
 
 The compiler and linker are those of the `ziglang` package; nothing else is needed. Products:
 
@@ -174,14 +175,17 @@ def kernel_steps(
     output: Path,
     directories: Sequence[Path] = KERNEL_DIRECTORIES,
     guards: tuple[int, int] = STACK_GUARDS,
+    poll_yield: bool = False,
 ) -> list[Step]:
     """Return the steps that make a kernel from the architecture's directory and these.
 
-    ``guards`` are the numbers of guard pages below and above a stack.
+    ``guards`` are the numbers of guard pages below and above a stack. ``poll_yield``: calls that
+    poll let other threads run first, unless the command line says ``poll.yield=0``.
     """
     below, above = guards
     flags = (
         *(f"-DSTACK_GUARDS_BELOW={below}", f"-DSTACK_GUARDS_ABOVE={above}"),
+        f"-DPOLL_YIELD={int(poll_yield)}",
         *KERNEL_FLAGS,
         *arch.flags,
         *arch.kernel_flags,
@@ -391,6 +395,11 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="BELOW,ABOVE",
         help="guard pages around each stack of the kernel (default: 1,1)",
     )
+    parser.add_argument(
+        "--poll-yield",
+        action="store_true",
+        help="let polling yield to other threads, as the command line's poll.yield=1 does",
+    )
     options = parser.parse_args(arguments)
     out = options.out.resolve()
 
@@ -398,7 +407,9 @@ def main(arguments: list[str] | None = None) -> int:
         steps = [*firmware_steps(out), table_step(out)]
         for arch in ARCHITECTURES:
             kernel = out / f"kernel-{arch.name}.elf"
-            steps += kernel_steps(arch, kernel, guards=options.stack_guards)
+            steps += kernel_steps(
+                arch, kernel, guards=options.stack_guards, poll_yield=options.poll_yield
+            )
             steps += program_steps(arch, out)
         problems = build(steps, jobs=options.jobs, verbose=options.verbose)
     except BuildError as error:

@@ -155,6 +155,8 @@ void device_populate(struct file *directory)
 		add_node(directory, device->name, &what);
 	}
 	add_console(directory);
+	/* Where shm_open(3) makes its files. */
+	add_node(directory, "shm", &(struct creation){.mode = S_IFDIR | S_ISVTX | 0777});
 	add_link(directory, "fd", "/proc/self/fd");
 	add_link(directory, "stdin", "/proc/self/fd/0");
 	add_link(directory, "stdout", "/proc/self/fd/1");

@@ -5,7 +5,7 @@
 #include <process/thread.h>
 #include <process/timeout.h>
 
-/* Whether polling yields where the command line does not tell. */
+/* POLL_YIELD: whether polling yields where the command line does not tell; guest/build.py says. */
 #ifndef POLL_YIELD
 #define POLL_YIELD 0
 #endif

@@ -111,7 +111,7 @@ def test_random_numbers_differ_between_boots(arch: str, busybox: Path) -> None:
         ("mount", r"rootfs on / type rootfs \(rw\)\nproc on /proc type proc \(rw,relatime\)\n"),
         (
             "ls /dev",
-            r"console\nfd\nfull\nhwrng\nnull\nrandom\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n",
+            r"console\nfd\nfull\nhwrng\nnull\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n",
         ),
         ("ls /proc/self/fd", r"0\n1\n2\n3\n"),
         ("readlink /proc/self/fd/0", r"pipe:\[1\]\n"),

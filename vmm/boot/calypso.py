@@ -16,7 +16,7 @@ from vmm.boot.pagetables import EXECUTE, READ, WRITE, Mapping
 from vmm.errors import UsageError
 from vmm.hypercall import abi
 from vmm.images.elf import PF_R, PF_W, PF_X
-from vmm.images.file import ImageFile
+from vmm.images.file import ImageFile, memory_file
 from vmm.images.image import CALYPSO_KERNEL, LINUX_PROGRAM
 from vmm.memory import PAGE_SIZE
 from vmm.value import value
@@ -105,7 +105,7 @@ def load(
         program: what the kernel is to run.
         arguments: the program's, from argv[0].
         environment: the program's, each ``NAME=VALUE``.
-        initrd: path of a cpio archive.
+        initrd: path of a cpio archive, plain or compressed by gzip, xz or zstd.
         command_line: the kernel's.
         device_tree: flattened; arm64 only.
         device_regions: (gpa, length, name) of registers that the kernel is to map.
@@ -294,14 +294,32 @@ def _headers(image: Image, arch: Arch, kind: str) -> Elf:
     return elf
 
 
+def _open_initrd(path: str) -> ImageFile:
+    """Open an archive; a compressed one is unpacked, for the kernel cannot."""
+    file = ImageFile(path)
+    try:
+        if file.size == 0:
+            raise UsageError(f"{path}: an initrd must be a file that is not empty")
+        if file.head.startswith(b"070701"):
+            return file
+        from vmm.images.compressed import is_packed, unpack
+
+        if not is_packed(file):
+            return file
+        unpacked = memory_file(path, unpack(file))
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return unpacked
+
+
 def _place_files(ram: _Ram, elf: Elf, program: Image | None, initrd: str | None) -> None:
     """Load kernel, initrd and program."""
     if program is not None:
         _headers(program, elf.arch, LINUX_PROGRAM)
-    archive = None if initrd is None else ImageFile(initrd)
+    archive = None if initrd is None else _open_initrd(initrd)
     try:
-        if archive is not None and archive.size == 0:
-            raise UsageError(f"{archive.path}: an initrd must be a file that is not empty")
         _require_ram(ram, elf, program, archive)
         for segment in elf.loads:
             ram.load_segment(elf.file, segment)

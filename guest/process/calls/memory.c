@@ -59,3 +59,22 @@ SYSCALL1(brk, user_t, address)
 {
 	return (int64_t)space_break(address);
 }
+
+/* Mappings are the files' own pages: there is nothing to write back. */
+SYSCALL3(msync, user_t, address, uint64_t, length, int, flags)
+{
+	enum { MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4 };
+	const int both = MS_ASYNC | MS_SYNC;
+	if ((flags & ~(both | MS_INVALIDATE)) != 0 || (flags & both) == both ||
+	    (address & PAGE_MASK) != 0)
+		return -EINVAL;
+	user_t end = address + ALIGN_UP(length, PAGE_SIZE);
+	if (end < address)
+		return -ENOMEM;
+	struct space_mapping mapping;
+	for (; address < end; address = mapping.end) {
+		if (!space_find(address, &mapping) || mapping.start > address)
+			return -ENOMEM;
+	}
+	return 0;
+}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import struct
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -111,6 +113,17 @@ def test_program_and_initrd_are_whole_behind_the_kernel_and_at_the_top(maker: Ma
     assert maker.memory.read(program.physical, program.length) == content.ljust(
         program.length, b"\0"
     )
+
+
+def test_a_compressed_initrd_is_unpacked(maker: Maker) -> None:
+    archive = b"070701" + bytes(range(256)) * 33
+    for pack in (gzip.compress, lzma.compress):
+        loaded = maker.load(initrd=maker.write("initrd", pack(archive)))
+        (initrd,) = by_type(loaded, abi.REGION_INITRD)
+        content = maker.memory.read(initrd.physical, initrd.length)
+        assert content == archive.ljust(initrd.length, b"\0")
+    with pytest.raises(UsageError, match="initrd: gzip: truncated"):
+        maker.load(initrd=maker.write("initrd", gzip.compress(archive)[:-20]))
 
 
 @pytest.mark.parametrize("size", [2 * MIB, 64 * MIB, 1 * GIB, 2 * GIB + 4 * PAGE])
