@@ -113,7 +113,11 @@ SYSCALL2(creat, user_t, path, uint32_t, mode)
 
 /* ---- openat2 ---- */
 
-#define FLAGS_KNOWN                                                                            	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC |  	 O_ASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC |  	 O_SYNC | O_PATH | O_TMPFILE)
+/* Of open(2). */
+static const uint64_t flags_known =
+	O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC |
+	O_ASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC |
+	O_SYNC | O_PATH | O_TMPFILE;
 
 /* All is in memory as if it were cached. */
 #define RESOLVE_CACHED 0x20
@@ -143,7 +147,7 @@ static bool how_is_valid(const struct open_how *how)
 	bool creates = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
 	bool path_only = (flags & O_PATH) != 0;
 	const uint64_t with_path = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-	if ((flags & ~(uint64_t)FLAGS_KNOWN) != 0 || (path_only && (flags & ~with_path) != 0))
+	if ((flags & ~flags_known) != 0 || (path_only && (flags & ~with_path) != 0))
 		return false;
 	if ((how->mode & ~(uint64_t)S_IALLUGO) != 0 || (how->mode != 0 && !creates))
 		return false;
@@ -176,7 +180,8 @@ SYSCALL2(memfd_create, user_t, name, unsigned, flags)
 {
 	const unsigned known = MFD_CLOEXEC | MFD_NOEXEC_SEAL | MFD_EXEC;
 	char text[MEMORY_NAME_MAX + 1];
-	if ((flags & ~known) != 0 || (flags & (MFD_NOEXEC_SEAL | MFD_EXEC)) == (MFD_NOEXEC_SEAL | MFD_EXEC))
+	const unsigned either = MFD_NOEXEC_SEAL | MFD_EXEC;
+	if ((flags & ~known) != 0 || (flags & either) == either)
 		return -EINVAL;
 	int64_t length = user_string(text, name, sizeof(text));
 	if (length < 0)
