@@ -8,12 +8,9 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks.linux_guests import Section, build, compare, ours, qemus
-from tests.benchmarks.measure import Case
+from tests.benchmarks.linux_guests import Section, build, compare, host_loop, ours, qemus
 
 DISK_SIZE = 64 << 20
 
@@ -28,25 +25,6 @@ def _sections(scale: int) -> list[Section]:
         sections.append(Section(f"read-{label}", reading, requests, size))
         sections.append(Section(f"write-{label}", writing, requests, size))
     return sections
-
-
-def _floor(path: Path, section: Section) -> Case:
-    """Return the loop of the host that moves as much."""
-
-    def loop() -> float:
-        fd = os.open(path, os.O_RDWR)
-        buffer = bytearray(section.size)
-        transfer: Callable[[int, list[bytearray], int], int] = os.preadv
-        if section.name.startswith("write"):
-            transfer = os.pwritev
-        start = time.perf_counter()
-        for number in range(section.requests):
-            transfer(fd, [buffer], number * section.size)
-        took = time.perf_counter() - start
-        os.close(fd)
-        return took
-
-    return Case(section.name, loop)
 
 
 def main() -> None:
@@ -66,7 +44,7 @@ def main() -> None:
             ours(ramdisk, ["--disk", str(disk)]),
             qemus(ramdisk, [*drive, "-device", "virtio-blk-device,drive=disk"]),
         ]
-        floors = [_floor(disk, section) for section in sections]
+        floors = [host_loop(disk, section) for section in sections]
         compare([g for g in guests if g is not None], sections, floors, arguments.rounds)
 
 

@@ -6,11 +6,12 @@ guests' clocks are not compared.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,6 +122,25 @@ def qemus(ramdisk: Path, options: Sequence[str]) -> Guest | None:
     kernel = str(inputs.linux("arm64", "generic"))
     boot = ["-kernel", kernel, "-initrd", str(ramdisk), "-append", "quiet panic=-1 console=ttyAMA0"]
     return Guest("QEMU virt, TCG", [qemu, *QEMU_OPTIONS, *boot, *options])
+
+
+def host_loop(path: Path, section: Section) -> Case:
+    """Return the loop of the host that moves as much of a file as ``section``."""
+
+    def loop() -> float:
+        fd = os.open(path, os.O_RDWR)
+        buffer = bytearray(section.size)
+        transfer: Callable[[int, list[bytearray], int], int] = os.preadv
+        if section.name.startswith("write"):
+            transfer = os.pwritev
+        start = time.perf_counter()
+        for number in range(section.requests):
+            transfer(fd, [buffer], number * section.size)
+        took = time.perf_counter() - start
+        os.close(fd)
+        return took
+
+    return Case(section.name, loop)
 
 
 def compare(

@@ -158,6 +158,7 @@ class VirtualMachine(Protocol):
             `create_gic` and wires devices to `interrupt_line`. Else it adds GIC devices.
         counter_hz: frequency of the guest's counter (TSC; CNTFRQ_EL0), 0 where that is to be
             found first.
+        ioeventfds: True where `ioeventfd` exists.
     """
 
     @property
@@ -168,6 +169,8 @@ class VirtualMachine(Protocol):
     def in_kernel_gic(self) -> bool: ...
     @property
     def counter_hz(self) -> int: ...
+    @property
+    def ioeventfds(self) -> bool: ...
 
     def find_counter_hz(self) -> int:
         """Return the frequency of the guest's counter, which may take a millisecond to find."""
@@ -191,6 +194,16 @@ class VirtualMachine(Protocol):
         """Create the backend's GIC of architecture ``version`` (2 or 3) at these addresses.
 
         Call after all vCPUs are created, before the first runs.
+        """
+        ...
+
+    def ioeventfd(
+        self, fd: int, address: int, size: int = 0, *, port: bool = False, value: int | None = None
+    ) -> None:
+        """Let a guest's write to ``address`` signal eventfd ``fd``, and not reach the bus.
+
+        ``size`` in bytes, 0 for any; ``port`` if the address is one; ``value`` the only one that
+        matches.
         """
         ...
 

@@ -72,8 +72,9 @@ RUN_OPTIONS: Final = (
     Option(
         "--disk",
         TEXT,
-        "FILE[,ro][,serial=S]",
-        "Virtio disk with the content of a raw file or block device.",
+        "FILE[,ro][,worker][,serial=S]",
+        "Virtio disk with the content of a raw file or block device; worker: on KVM, a thread"
+        " serves it while the guest goes on.",
         repeated=True,
     ),
     Option(

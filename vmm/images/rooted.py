@@ -24,7 +24,7 @@ def find_in_root(root: str, name: str) -> tuple[str, str]:
     Raises:
         UsageError: if there is no such file.
     """
-    from vmm.machine.attachments import parse_root
+    from vmm.machine.device_options import parse_root
 
     directory = parse_root(root).directory
     paths = [name] if "/" in name else [f"{folder}/{name}" for folder in FOLDERS]

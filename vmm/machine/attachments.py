@@ -8,12 +8,19 @@ from __future__ import annotations
 import os
 
 from vmm.errors import UsageError
-from vmm.value import value
+from vmm.machine.device_options import (
+    parse_disk,
+    parse_net,
+    parse_root,
+    parse_share,
+    parse_vsock,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, Protocol
 
+    from vmm.backends.api import VirtualMachine
     from vmm.boards.board import Board
     from vmm.devices.lines import Clock
     from vmm.devices.peripheral import Peripheral
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
     from vmm.devices.virtio.passt import Passt
     from vmm.devices.virtio.tap import Tap
     from vmm.machine.config import MachineConfig
+    from vmm.machine.device_options import DiskOption, NetOption, ShareOption, VsockOption
     from vmm.machine.events import EventLoop, Lock
     from vmm.memory import GuestMemory
 
@@ -31,202 +39,36 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
 
 
-USER_NET: Final = "user"
-
 RNG: Final = "rng"
 CONSOLE: Final = "console"
 BALLOON: Final = "balloon"
 PLAIN_DEVICES: Final = (RNG, CONSOLE, BALLOON)
 
-# Addresses of guests (virtio 1.2, 5.10.4).
-MIN_CID: Final = 3
-MAX_CID: Final = 0xFFFF_FFFF
-
-# The tag of the root file system, and what tells Calypso's kernel of it.
-ROOT_TAG: Final = "root"
-ROOT_WORDS: Final = f"rootfstype=9p root={ROOT_TAG}"
-
-# Longer tags do not fit the configuration space; guests take no longer ones than this.
-MAX_TAG: Final = 31
-
-
-@value
-class DiskOption:
-    """What ``--disk`` says: ``FILE[,ro][,serial=TEXT]``."""
-
-    path: str
-    read_only: bool = False
-    serial: str = ""
-
-
-def parse_disk(text: str) -> DiskOption:
-    """Return what ``text`` means; a comma that no known word follows belongs to the name.
-
-    Raises:
-        UsageError: if it names no file.
-    """
-    path, read_only, serial = text, False, ""
-    while True:
-        front, comma, word = path.rpartition(",")
-        if comma and word == "ro":
-            read_only = True
-        elif comma and word.startswith("serial="):
-            serial = word.removeprefix("serial=")
-        else:
-            break
-        path = front
-    if not path:
-        raise UsageError(f"--disk {text}: write FILE, FILE,ro or FILE,serial=TEXT")
-    return DiskOption(path, read_only, serial)
-
-
-@value
-class VsockOption:
-    """What ``--vsock`` says: ``CID=PATH``."""
-
-    cid: int
-    path: str
-
-
-def parse_vsock(text: str) -> VsockOption:
-    """Return what ``text`` means.
-
-    Raises:
-        UsageError: if it has no address that a guest can have, or no path.
-    """
-    number, _, path = text.partition("=")
-    cid = int(number) if number.isascii() and number.isdigit() else 0
-    if not path or not MIN_CID <= cid < MAX_CID:
-        raise UsageError(f"--vsock {text}: write CID=PATH, with a number from {MIN_CID} on")
-    return VsockOption(cid, path)
-
-
-@value
-class ShareOption:
-    """What ``--share`` says: ``DIR:TAG[:rw]``."""
-
-    directory: str
-    tag: str
-    writable: bool = False
-
-
-def parse_share(text: str) -> ShareOption:
-    """Return what ``text`` means; colons before the tag belong to the directory's name.
-
-    Raises:
-        UsageError: if it names no directory or no tag.
-    """
-    front, colon, last = text.rpartition(":")
-    writable = colon != "" and last in ("rw", "ro")
-    directory, _, tag = (front if writable else text).rpartition(":")
-    if not directory or not 0 < len(tag.encode()) <= MAX_TAG:
-        raise UsageError(f"--share {text}: write DIR:TAG, or DIR:TAG:rw to let the guest write")
-    return ShareOption(directory, tag, writable and last == "rw")
-
-
-def parse_root(text: str) -> ShareOption:
-    """Return what ``--root`` means: ``DIR[:rw]``.
-
-    Raises:
-        UsageError: if it names no directory.
-    """
-    directory = text.removesuffix(":rw").removesuffix(":ro")
-    if not directory:
-        raise UsageError(f"--root {text}: write DIR, or DIR:rw to let the guest write")
-    return ShareOption(directory, ROOT_TAG, text.endswith(":rw"))
-
-
-@value
-class NetOption:
-    """What ``--net`` says: ``tap=NAME[,mac=MAC][,address=IP/LENGTH][,bridge=NAME]``.
-
-    Or ``user[,mac=MAC][,tcp=PORT[:PORT]][,udp=PORT[:PORT]]``; then ``tap`` is "", and ``ports`` are
-    those of the host that lead to ports of the guest, as options of passt.
-    """
-
-    tap: str
-    mac: bytes
-    address: str = ""
-    bridge: str = ""
-    ports: tuple[str, ...] = ()
-
-
-def parse_net(text: str) -> NetOption:
-    """Return what ``text`` means; without one, the MAC address follows from the TAP's name.
-
-    Raises:
-        UsageError: if it means nothing.
-    """
-    front, _, rest = text.partition(",")
-    if front == USER_NET:
-        return _parse_user_net(text, rest)
-    words = _parse_words(text, "--net", ("tap", "mac", "address", "bridge"))
-    tap = words.get("tap", "")
-    if not tap:
-        raise UsageError(f"--net {text}: write tap=NAME or user")
-    address = words.get("address", "")
-    length = address.rpartition("/")[2] if "/" in address else ""
-    if address and not (length.isascii() and length.isdigit()):
-        raise UsageError(f"--net {text}: write the address as 192.0.2.1/24")
-    mac = _parse_mac(text, words["mac"]) if "mac" in words else _mac_of(tap)
-    return NetOption(tap, mac, address, words.get("bridge", ""))
-
-
-def _parse_user_net(text: str, rest: str) -> NetOption:
-    words = _parse_words(rest, "--net user,", ("mac", "tcp", "udp")) if rest else {}
-    mac = _parse_mac(text, words["mac"]) if "mac" in words else _mac_of(USER_NET)
-    ports: list[str] = []
-    for protocol in ("tcp", "udp"):
-        if protocol in words:
-            numbers = words[protocol].split(":")
-            if len(numbers) > 2 or not all(_is_port(number) for number in numbers):
-                raise UsageError(f"--net {text}: write {protocol}=PORT or {protocol}=PORT:PORT")
-            ports += [f"--{protocol}-ports", words[protocol]]
-    return NetOption("", mac, ports=tuple(ports))
-
-
-def _is_port(number: str) -> bool:
-    return number.isascii() and number.isdigit() and 0 < int(number) < 1 << 16
-
-
-def _parse_words(text: str, option: str, known: tuple[str, ...]) -> dict[str, str]:
-    words = {}
-    for word in text.split(","):
-        name, equals, content = word.partition("=")
-        if not equals or name not in known:
-            raise UsageError(
-                f"{option} {text}: {word!r} is not one of {', '.join(k + '=' for k in known)}"
-            )
-        words[name] = content
-    return words
-
-
-def _parse_mac(text: str, mac: str) -> bytes:
-    try:
-        address = bytes.fromhex(mac.replace(":", ""))
-    except ValueError:
-        address = b""
-    if len(address) != 6 or len(mac) != 17 or address[0] & 1:
-        raise UsageError(f"--net {text}: {mac!r} is not the MAC address of an interface")
-    return address
-
-
-def _mac_of(name: str) -> bytes:
-    """Return an address of the locally administered kind that is the same at every start."""
-    from zlib import crc32
-
-    return b"\x02\x00" + crc32(name.encode()).to_bytes(4, "big")
-
 
 class Attachments:
     """Puts devices on a board; holds what they use of the host until `close`.
+
+    Args:
+        board: the board.
+        memory: the guest's RAM.
+        clock: guest time.
+        lock: the bus's.
+        notifier: takes the kicks of virtio queues from the vCPU; None leaves them to the bus.
 
     Attributes:
         balloon: the balloon, if there is one.
     """
 
-    def __init__(self, board: Board, memory: GuestMemory, clock: Clock, lock: Lock) -> None:
+    def __init__(
+        self,
+        board: Board,
+        memory: GuestMemory,
+        clock: Clock,
+        lock: Lock,
+        notifier: VirtualMachine | None,
+    ) -> None:
         self._board = board
+        self._notifier = notifier
         self._clock = clock
         self._memory = memory
         self._lock = lock
@@ -273,7 +115,12 @@ class Attachments:
 
         disk = Disk(option.path, read_only=option.read_only)
         self._held.append(disk)
-        self._add(Block(self._memory, disk=disk, serial=option.serial))
+        device = Block(self._memory, disk=disk, serial=option.serial)
+        place = self._board.slots.add_virtio(device)
+        if option.worker and self._notifier is not None:
+            from vmm.machine.kicks import Kicks
+
+            self._held.append(Kicks(device, place.base, self._notifier, self._events))
 
     def _attach_net(self, option: NetOption) -> None:
         from vmm.devices.virtio.net import NetDevice

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from typing import Final, Protocol, Self
 
     from vmm.arch import Arch
-    from vmm.backends.api import Exit, RegisterValue, Vcpu
+    from vmm.backends.api import Exit, RegisterValue, Vcpu, VirtualMachine
     from vmm.backends.assist.assistant import Assistant
     from vmm.boards.options import BoardOptions
     from vmm.devices.peripheral import Peripheral
@@ -131,7 +131,7 @@ class Machine:
             stdin: all of the program's input; by default it comes from ``console.send``.
             board: what the board shall be like, for example ``gic=2``; by default as the image
                 expects it.
-            disks: virtio disks: ``FILE[,ro][,serial=TEXT]``.
+            disks: virtio disks: ``FILE[,ro][,worker][,serial=TEXT]``.
             nets: virtio network interfaces: ``user`` or ``tap=NAME[,mac=MAC]``.
             root: the directory that is the root file system: ``DIR[:rw]``; ``image`` is then a
                 program in it.
@@ -281,7 +281,7 @@ class Machine:
             if image.kind == SOLO5_HVT:
                 self._attach_solo5(config, image)
             elif config.attached:
-                self._attach_devices(config)
+                self._attach_devices(config, vm)
             self.loaded = load_image(config, name, image, self.board, self.memory)
             if self.loaded.foreign and vm.local_apic:
                 from vmm.machine.halt_watch import HaltWatch
@@ -306,10 +306,14 @@ class Machine:
 
         return Caller(self, Ring(self.memory, place.physical, place.end - place.physical))
 
-    def _attach_devices(self, config: MachineConfig) -> None:
+    def _attach_devices(self, config: MachineConfig, vm: VirtualMachine) -> None:
         from vmm.machine.attachments import Attachments
 
-        self._attachments = Attachments(self.board, self.memory, self.clock, self.bus.lock)
+        # A trace has every kick, so these must reach the bus then.
+        notifier = vm if vm.ioeventfds and self.recorder is None else None
+        self._attachments = Attachments(
+            self.board, self.memory, self.clock, self.bus.lock, notifier
+        )
         self._resources.append(self._attachments)
         self._attachments.attach(config)
 

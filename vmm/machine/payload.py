@@ -154,7 +154,7 @@ def _load_calypso(
     if config.strace:
         words.append("strace=1")
     if config.root:
-        from vmm.machine.attachments import ROOT_WORDS
+        from vmm.machine.device_options import ROOT_WORDS
 
         words.append(ROOT_WORDS)
     command_line = _join(*words)

@@ -12,7 +12,7 @@ from vmm.devices.virtio.net import MAX_FRAME
 from vmm.devices.virtio.tap import configure, open_tap
 from vmm.errors import UsageError
 from vmm.images.solo5_notes import BLOCK, NETWORK, TYPES, BlockProperties, NetworkProperties
-from vmm.machine.attachments import parse_disk, parse_net
+from vmm.machine.device_options import parse_disk, parse_net
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmm.errors import UsageError
-from vmm.machine.attachments import (
+from vmm.machine.device_options import (
     DiskOption,
     NetOption,
     ShareOption,
@@ -29,6 +29,7 @@ from vmm.machine.machine import Machine
         ("disk.img", DiskOption("disk.img")),
         ("disk.img,ro", DiskOption("disk.img", read_only=True)),
         ("disk.img,serial=a b", DiskOption("disk.img", serial="a b")),
+        ("disk.img,worker", DiskOption("disk.img", worker=True)),
         ("disk.img,serial=x,ro", DiskOption("disk.img", read_only=True, serial="x")),
         ("a,b.img,ro", DiskOption("a,b.img", read_only=True)),
     ],

@@ -27,12 +27,14 @@ class Vm:
         local_apic: whether the kernel emulates local APICs.
         in_kernel_gic: whether the kernel emulates a GIC.
         counter_hz: frequency of the guest's counter, 0 where that is to be found first.
+        ioeventfds: whether writes of the guest can signal eventfds.
         memory: the guest's RAM.
     """
 
     arch: Arch
     local_apic = False
     in_kernel_gic = False
+    ioeventfds = True
 
     def __init__(self, kvm: Kvm, memory: GuestMemory) -> None:
         """Make a machine with RAM, without vCPUs.

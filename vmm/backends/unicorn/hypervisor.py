@@ -58,6 +58,7 @@ class UnicornMachine:
 
     local_apic = False
     in_kernel_gic = False
+    ioeventfds = False
 
     def __init__(
         self, hypervisor: UnicornHypervisor, arch: Arch, memory: GuestMemory, clock: Clock
@@ -68,6 +69,12 @@ class UnicornMachine:
         self._clock = clock
         self._vcpus: list[EngineVcpu] = []
         self._turn = allocate_lock()
+
+    def ioeventfd(
+        self, fd: int, address: int, size: int = 0, *, port: bool = False, value: int | None = None
+    ) -> None:
+        """The guest stands still during an access anyway."""
+        raise NotImplementedError("this machine has no eventfds")
 
     @property
     def counter_hz(self) -> int:

@@ -92,19 +92,23 @@ class VirtioDevice(Device):
     def resume(self) -> None:
         """The device was restored, its transport too; for subclasses to fill."""
 
-    def serve(self, index: int) -> None:
+    def serve(self, index: int) -> bool:
         """Serve a queue, because of a kick or because the host has something for it.
 
         Harmless before the driver is ready, and for queues that are not there or not set up: a
         device consumes no buffer before DRIVER_OK (2.1.2).
+
+        Returns whether there is more to serve: the driver has added to what was there.
         """
         if not self.live or index >= len(self.queues) or not self.queues[index].usable:
-            return
+            return False
         try:
             self.handle(index)
         except QueueError as error:
             self.live = False
             self.transport.fail(str(error))
+            return False
+        return self.queues[index].unfinished
 
     def read_config(self, offset: int, size: int) -> int:
         """Read ``size`` bytes of the configuration space (2.5); behind its end are zeros."""

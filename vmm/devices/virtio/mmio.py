@@ -257,7 +257,9 @@ class VirtioMmio(RegisterDevice):
 
     @QueueNotify.on_write
     def _kick(self, index: int) -> None:
-        self.device.serve(index)
+        # The vCPU that kicks stands still, so this ends.
+        while self.device.serve(index):
+            pass
 
     # ---- Interrupts ----
 

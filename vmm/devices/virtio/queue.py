@@ -67,6 +67,7 @@ class Queue(Device):
         size: how many the driver chose.
         ready: the driver has set it up.
         usable: it is ready, and its areas lie in RAM.
+        unfinished: the last iteration left chains that are available.
         event_index: VIRTIO_F_EVENT_IDX was negotiated.
         descriptors: guest-physical address of the descriptor table.
         driver: of the available ring.
@@ -92,7 +93,7 @@ class Queue(Device):
     def reset(self) -> None:
         super().reset()
         self.size = self.max_size
-        self.usable = False
+        self.usable = self.unfinished = False
         self._table = self._used = memoryview(b"")
         self._available = self._used_words = self._table.cast("H")
 
@@ -125,9 +126,19 @@ class Queue(Device):
         self.usable = True
 
     def __iter__(self) -> Iterator[Chain]:
-        """Take chains until none is available."""
-        while (chain := self.pop()) is not None:
+        """Take chains until none is available, or as many as there are descriptors were taken.
+
+        A driver that runs meanwhile could go on giving for ever. `unfinished` tells.
+        """
+        self.unfinished = False
+        for _ in range(self.size):
+            chain = self.pop()
+            if chain is None:
+                return
             yield chain
+        if self.pop() is not None:
+            self.undo_pop()
+            self.unfinished = True
 
     def pop(self) -> Chain | None:
         """Take the next chain that the driver made available, if there is one.

@@ -188,11 +188,15 @@ class VsockDevice(VirtioDevice):
 
     def _take_packets(self) -> None:
         queue = self.queues[TRANSMIT]
-        while len(self._replies) < MAX_REPLIES and (chain := queue.pop()) is not None:
+        if len(self._replies) >= MAX_REPLIES:
+            return
+        for chain in queue:
             packet = unpack(chain.readable.read(HEADER.size))
             if packet is not None:
                 self._take(packet, chain)
             queue.push(chain, 0)
+            if len(self._replies) >= MAX_REPLIES:
+                break
         self.notify(queue)
 
     def _take(self, packet: Packet, chain: Chain) -> None:
