@@ -120,17 +120,32 @@ static bool passes_end(uint64_t at, const struct io *io)
 	return at + io->remaining > INT64_MAX;
 }
 
-int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *offset)
+int open_file_check_read(const struct open_file *open, const uint64_t *offset)
 {
 	if (offset != NULL && lacks_offsets(open))
 		return -ESPIPE;
 	if (!open_file_readable(open))
 		return -EBADF;
-	struct file *file = open->file;
-	if (S_ISDIR(file->mode))
+	if (S_ISDIR(open->file->mode))
 		return -EISDIR;
-	if (file->operations->read == NULL)
-		return -EINVAL;
+	return open->file->operations->read == NULL ? -EINVAL : 0;
+}
+
+int open_file_check_write(const struct open_file *open, const uint64_t *offset)
+{
+	if (offset != NULL && lacks_offsets(open))
+		return -ESPIPE;
+	if (!open_file_writable(open))
+		return -EBADF;
+	return open->file->operations->write == NULL ? -EINVAL : 0;
+}
+
+int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *offset)
+{
+	int problem = open_file_check_read(open, offset);
+	if (problem != 0)
+		return problem;
+	struct file *file = open->file;
 	uint64_t before = io->remaining;
 	uint64_t at = offset != NULL ? *offset : open->position;
 	if (passes_end(at, io))
@@ -146,13 +161,10 @@ int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *of
 
 int64_t open_file_write(struct open_file *open, struct io *io, const uint64_t *offset)
 {
-	if (offset != NULL && lacks_offsets(open))
-		return -ESPIPE;
-	if (!open_file_writable(open))
-		return -EBADF;
+	int problem = open_file_check_write(open, offset);
+	if (problem != 0)
+		return problem;
 	struct file *file = open->file;
-	if (file->operations->write == NULL)
-		return -EINVAL;
 	uint64_t before = io->remaining;
 	uint64_t at = offset != NULL ? *offset : open->position;
 	if (passes_end(at, io))

@@ -49,6 +49,10 @@ bool open_file_seekable(const struct open_file *open);
 int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *offset);
 int64_t open_file_write(struct open_file *open, struct io *io, const uint64_t *offset);
 
+/* Whether they can be asked for at all: 0, -ESPIPE, -EBADF, -EISDIR or -EINVAL. */
+int open_file_check_read(const struct open_file *open, const uint64_t *offset);
+int open_file_check_write(const struct open_file *open, const uint64_t *offset);
+
 /* lseek: the new position. */
 int64_t open_file_seek(struct open_file *open, int64_t offset, int whence);
 

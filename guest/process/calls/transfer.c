@@ -28,6 +28,16 @@ static int64_t transfer_buffer(int number, user_t buffer, uint64_t length, enum 
 	return transfer(number, &io, way, offset);
 }
 
+/* Vectors of no bytes never get to the file. */
+static int64_t transfer_nothing(int number, enum way way, const uint64_t *offset)
+{
+	const struct open_file *open = at_open_file(number);
+	if (open == NULL)
+		return -EBADF;
+	return way == READ ? open_file_check_read(open, offset)
+			   : open_file_check_write(open, offset);
+}
+
 static int64_t transfer_vector(int number, user_t address, uint64_t count, enum way way,
 			       const uint64_t *offset)
 {
@@ -35,7 +45,9 @@ static int64_t transfer_vector(int number, user_t address, uint64_t count, enum 
 	if (at_open_file(number) == NULL)
 		return -EBADF;
 	int64_t result = vector_begin(&vector, address, count);
-	if (result == 0)
+	if (result == 0 && vector.io.remaining == 0)
+		result = transfer_nothing(number, way, offset);
+	else if (result == 0)
 		result = transfer(number, &vector.io, way, offset);
 	vector_end(&vector);
 	return result;
