@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from vmm.arch import X86_64
+from vmm.arch import X86_64, host_arch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ DIRENT: Final = Struct("<QqHB")  # inode, offset of the next, length, type; then
 
 _NS: Final = 1_000_000_000
 
-# The flags of open(2) whose values differ: O_DIRECT, O_DIRECTORY, O_NOFOLLOW.
-_HOST_FLAGS: Final = (os.O_DIRECT, os.O_DIRECTORY, os.O_NOFOLLOW)
-_X86_FLAGS: Final = (0o40000, 0o200000, 0o400000)
-_ARM64_FLAGS: Final = (0o200000, 0o40000, 0o100000)
+# The flags of open(2) whose values differ: O_DIRECT, O_DIRECTORY, O_NOFOLLOW, O_LARGEFILE.
+_X86_FLAGS: Final = (0o40000, 0o200000, 0o400000, 0o100000)
+_ARM64_FLAGS: Final = (0o200000, 0o40000, 0o100000, 0o400000)
+_HOST_FLAGS: Final = _X86_FLAGS if host_arch() == X86_64 else _ARM64_FLAGS
 
 
 class Layouts:
