@@ -10,6 +10,7 @@ call waits.
 from __future__ import annotations
 
 import argparse
+import enum
 import errno
 import os
 import random
@@ -19,7 +20,7 @@ import stat
 import struct
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import hypothesis
 from hypothesis import HealthCheck, settings
@@ -44,21 +45,53 @@ CALL_TIMEOUT = 20.0
 
 SIZES = st.sampled_from([0, 1, 2, 7, 100, 1000, 4095, 4096, 4097, 8192, 65536, 70000])
 SMALL = st.sampled_from([0, 1, 2, 7, 100, 1000])
+SOCKET_NAMES = st.sampled_from(["socket-named", "socket-named", "socket-new", "missing/d"])
+SOCKET_KINDS = {
+    "streams": socket.SOCK_STREAM,
+    "datagrams": socket.SOCK_DGRAM,
+    "packets": socket.SOCK_SEQPACKET,
+}
 NAMES = st.sampled_from(["a", "b", "directory", "directory/c", "missing/d", ""])
 EVENTS = st.lists(
     st.sampled_from([select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP, select.EPOLLPRI])
 ).map(lambda bits: sum(set(bits)))
 EPOLL_FLAGS = st.sampled_from([0, 0, select.EPOLLET, select.EPOLLONESHOT])
-SOCKET_TYPES = st.sampled_from([socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
+CHOICES = st.integers(0, 999)
 OPTIONS = st.sampled_from(
     [socket.SO_TYPE, socket.SO_ERROR, socket.SO_ACCEPTCONN, socket.SO_DOMAIN, socket.SO_PROTOCOL]
 )
 MESSAGE_FLAGS = st.sampled_from([0, 0, socket.MSG_PEEK, socket.MSG_TRUNC, socket.MSG_DONTWAIT])
 
+# Sending by a socket that is shut down and has no peer: Linux 6.14 looks at the former first.
+SENDING = ("write", "writev", "eventfd_write", "send", "sendmsg")
+ALIKE = dict.fromkeys(("ENOTCONN", "EPIPE"), "ENOTCONN or EPIPE")
+
 # What no descriptor in these sequences is.
 BAD_DESCRIPTORS = (-1, 500)
 
 _COUNTER = {"steps": 0}
+
+
+class Failure(NamedTuple):
+    """What a call that fails gives."""
+
+    name: str
+
+
+class Kind(enum.Enum):
+    """What a descriptor is of, as far as the choice of calls is concerned."""
+
+    PIPE = enum.auto()
+    SOCKET = enum.auto()
+    LISTENER = enum.auto()
+    FILE = enum.auto()
+    EVENTFD = enum.auto()
+    EPOLL = enum.auto()
+
+
+KINDS = {stat.S_IFIFO: Kind.PIPE, stat.S_IFSOCK: Kind.SOCKET, stat.S_IFREG: Kind.FILE}
+ANONYMOUS = (Kind.EVENTFD, Kind.EPOLL)
+STREAMS = (Kind.PIPE, Kind.SOCKET, Kind.FILE)
 
 
 class Peers:
@@ -107,11 +140,35 @@ class Lockstep(RuleBasedStateMachine):
 
     peers: Peers
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(theme=st.sampled_from(["", "pipes", "events", "files", *SOCKET_KINDS]))
+    def begin(self, theme: str) -> None:
+        """Begin with nothing, or with a few files that have to do with each other."""
         self.linux, self.guest = self.peers.renew()
-        self.open: list[int] = []
+        self.open: dict[int, Kind] = {}
         self.serial = 0
+        if theme == "pipes":
+            self.pipe(0)
+            self.pipe(os.O_DIRECT)
+        elif theme == "events":
+            self.pipe(0)
+            self.eventfd(1, 0)
+            self.epoll()
+            self.epoll()
+        elif theme == "files":
+            self.open_file("a", os.O_RDWR, 0)
+            self.open_file("b", os.O_WRONLY, os.O_APPEND)
+        elif theme:
+            self.furnish_sockets(SOCKET_KINDS[theme])
+
+    def furnish_sockets(self, kind: socket.SocketKind) -> None:
+        """Make two that are connected, one that has a name, and one that has nothing."""
+        self.socketpair(kind)
+        self.epoll()
+        named = self.both("socket", socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
+        self.both("bind", named, "socket-named")
+        listens = self.both("listen", named, 3) is not None
+        self.opened(named, kind=Kind.LISTENER if listens else Kind.SOCKET)
+        self.socket(kind)
 
     # ---- Making the calls ----
 
@@ -122,21 +179,24 @@ class Lockstep(RuleBasedStateMachine):
         assert outcomes[1] == outcomes[0], (
             f"{method}{arguments}: the guest gives {short(outcomes[1])}, Linux {short(outcomes[0])}"
         )
-        return outcomes[0] if not isinstance(outcomes[0], str) else None
+        return outcomes[0] if not isinstance(outcomes[0], Failure) else None
 
-    def opened(self, *descriptors: int | None) -> None:
+    def opened(self, *descriptors: int | None, kind: Kind | None = None) -> None:
         for fd in descriptors:
-            if fd is not None and fd not in self.open:
-                self.open.append(fd)
+            if fd is not None:
+                self.open[fd] = kind or self.kind_of(fd)
 
-    def pick(self, choice: int) -> int:
-        """Return an open descriptor, and now and then one that is not."""
-        known = [*self.open, *(BAD_DESCRIPTORS if choice % 16 == 0 else ())]
-        return known[choice % len(known)] if known else BAD_DESCRIPTORS[0]
+    def kind_of(self, fd: int) -> Kind:
+        mode, *_ = attempt(self.linux, "fstat", (fd,))
+        return KINDS.get(stat.S_IFMT(mode), Kind.EPOLL)
 
-    def is_of_type(self, fd: int, kind: int) -> bool:
-        outcome = attempt(self.linux, "fstat", (fd,))
-        return isinstance(outcome, tuple) and stat.S_IFMT(outcome[0]) == kind
+    def pick(self, choice: int, *preferred: Kind) -> int:
+        """Return an open descriptor, mostly of a preferred kind, and now and then a bad one."""
+        if choice % 16 == 0 or not self.open:
+            return BAD_DESCRIPTORS[choice % len(BAD_DESCRIPTORS)]
+        liked = [fd for fd, kind in self.open.items() if kind in preferred]
+        known = liked if liked and choice % 8 else list(self.open)
+        return known[choice // 8 % len(known)]
 
     def text(self, length: int) -> bytes:
         """Return bytes that are different each time."""
@@ -152,20 +212,21 @@ class Lockstep(RuleBasedStateMachine):
         self.opened(*(self.both("pipe2", os.O_NONBLOCK | flags) or ()))
 
     @precondition(lambda self: len(self.open) < 24)
-    @rule(kind=SOCKET_TYPES)
+    @rule(kind=st.sampled_from([*SOCKET_KINDS.values()]))
     def socketpair(self, kind: int) -> None:
         pair = self.both("socketpair", socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
         self.opened(*(pair or ()))
 
     @precondition(lambda self: len(self.open) < 24)
-    @rule(kind=SOCKET_TYPES)
+    @rule(kind=st.sampled_from([*SOCKET_KINDS.values()]))
     def socket(self, kind: int) -> None:
         self.opened(self.both("socket", socket.AF_UNIX, kind | socket.SOCK_NONBLOCK))
 
     @precondition(lambda self: len(self.open) < 24)
     @rule(value=st.sampled_from([0, 1, 7]), flags=st.sampled_from([0, os.EFD_SEMAPHORE]))
     def eventfd(self, value: int, flags: int) -> None:
-        self.opened(self.both("eventfd", value, os.EFD_NONBLOCK | flags))
+        fd = self.both("eventfd", value, os.EFD_NONBLOCK | flags)
+        self.opened(fd, kind=Kind.EVENTFD)
 
     @precondition(lambda self: len(self.open) < 24)
     @rule()
@@ -183,151 +244,168 @@ class Lockstep(RuleBasedStateMachine):
 
     # ---- Descriptors ----
 
-    @rule(choice=st.integers(0, 99))
+    @rule(choice=CHOICES)
     def close(self, choice: int) -> None:
         fd = self.pick(choice)
         self.both("close", fd)
-        if fd in self.open:
-            self.open.remove(fd)
+        self.open.pop(fd, None)
 
     @precondition(lambda self: len(self.open) < 24)
-    @rule(choice=st.integers(0, 99))
+    @rule(choice=CHOICES)
     def dup(self, choice: int) -> None:
-        self.opened(self.both("dup", self.pick(choice)))
+        fd = self.pick(choice)
+        self.opened(self.both("dup", fd), kind=self.open.get(fd))
 
-    @rule(choice=st.integers(0, 99), other=st.integers(0, 99))
+    @rule(choice=CHOICES, other=CHOICES)
     def dup2(self, choice: int, other: int) -> None:
         target = self.pick(other)
         if target < 100:
-            self.opened(self.both("dup2", self.pick(choice), target))
+            fd = self.pick(choice)
+            self.opened(self.both("dup2", fd, target), kind=self.open.get(fd))
 
-    @rule(choice=st.integers(0, 99), cmd=st.sampled_from([1, files.F_GETFL, files.F_GETPIPE_SZ]))
+    @rule(choice=CHOICES, cmd=st.sampled_from([1, files.F_GETFL, files.F_GETPIPE_SZ]))
     def get_by_fcntl(self, choice: int, cmd: int) -> None:
         self.both("fcntl", self.pick(choice), cmd)
 
-    @rule(choice=st.integers(0, 99), flags=st.sampled_from([0, os.O_DIRECT, os.O_APPEND]))
+    @rule(choice=CHOICES, flags=st.sampled_from([0, os.O_DIRECT, os.O_APPEND]))
     def set_flags(self, choice: int, flags: int) -> None:
         fd = self.pick(choice)
         # What direct transfers of a regular file must be aligned to is its file system's matter.
-        if self.is_of_type(fd, stat.S_IFREG):
+        if self.open.get(fd) == Kind.FILE:
             flags &= ~os.O_DIRECT
         self.both("fcntl", fd, files.F_SETFL, os.O_NONBLOCK | flags)
 
-    @rule(choice=st.integers(0, 99), size=st.sampled_from([1, 4096, 5000, 8192, 65536, 1 << 20]))
+    @rule(choice=CHOICES, size=st.sampled_from([1, 4096, 5000, 8192, 65536, 1 << 20]))
     def set_pipe_size(self, choice: int, size: int) -> None:
-        self.both("fcntl", self.pick(choice), files.F_SETPIPE_SZ, size)
+        self.both("fcntl", self.pick(choice, Kind.PIPE), files.F_SETPIPE_SZ, size)
 
-    @rule(choice=st.integers(0, 99))
+    @rule(choice=CHOICES)
     def fstat(self, choice: int) -> None:
         self.both("fstat", self.pick(choice))
 
     # ---- Reading and writing ----
 
-    @rule(choice=st.integers(0, 99), length=SIZES)
+    @rule(choice=CHOICES, length=SIZES)
     def read(self, choice: int, length: int) -> None:
-        self.both("read", self.pick(choice), length)
+        self.both("read", self.pick(choice, *STREAMS), length)
 
-    @rule(choice=st.integers(0, 99), length=SIZES)
+    @rule(choice=CHOICES, length=SIZES)
     def write(self, choice: int, length: int) -> None:
-        fd = self.pick(choice)
-        if self.is_of_type(fd, stat.S_IFSOCK):
+        fd = self.pick(choice, *STREAMS)
+        if self.open.get(fd) == Kind.SOCKET:
             length = min(length, 1000)
-        if self.is_of_type(fd, 0):
+        if self.open.get(fd) in ANONYMOUS:
             length = min(length, 8)  # an eventfd takes more before Linux 6.7 only
         self.both("write", fd, self.text(length))
 
-    @rule(choice=st.integers(0, 99), value=st.sampled_from([0, 1, 5, (1 << 64) - 2, (1 << 64) - 1]))
+    @rule(choice=CHOICES, value=st.sampled_from([0, 1, 5, (1 << 64) - 2, (1 << 64) - 1]))
     def add(self, choice: int, value: int) -> None:
-        self.both("eventfd_write", self.pick(choice), value)
+        self.both("eventfd_write", self.pick(choice, Kind.EVENTFD), value)
 
-    @rule(choice=st.integers(0, 99), lengths=st.lists(SMALL, max_size=4))
+    @rule(choice=CHOICES, lengths=st.lists(SMALL, max_size=4))
     def readv(self, choice: int, lengths: list[int]) -> None:
-        self.both("readv", self.pick(choice), lengths)
+        self.both("readv", self.pick(choice, *STREAMS), lengths)
 
-    @rule(choice=st.integers(0, 99), lengths=st.lists(SMALL, max_size=4))
+    @rule(choice=CHOICES, lengths=st.lists(SMALL, max_size=4))
     def writev(self, choice: int, lengths: list[int]) -> None:
-        fd = self.pick(choice)
-        if self.is_of_type(fd, 0):
+        fd = self.pick(choice, *STREAMS)
+        if self.open.get(fd) in ANONYMOUS:
             lengths = lengths[:1] and [8]
         self.both("writev", fd, [self.text(length) for length in lengths])
 
-    @rule(choice=st.integers(0, 99), length=SIZES, offset=st.sampled_from([0, 5, 4090, -1]))
+    @rule(choice=CHOICES, length=SIZES, offset=st.sampled_from([0, 5, 4090, -1]))
     def pread(self, choice: int, length: int, offset: int) -> None:
-        self.both("pread", self.pick(choice), length, offset)
+        self.both("pread", self.pick(choice, Kind.FILE), length, offset)
 
-    @rule(choice=st.integers(0, 99), length=SIZES, offset=st.sampled_from([0, 5, 4090, -1]))
+    @rule(choice=CHOICES, length=SIZES, offset=st.sampled_from([0, 5, 4090, -1]))
     def pwrite(self, choice: int, length: int, offset: int) -> None:
-        self.both("pwrite", self.pick(choice), self.text(length), offset)
+        self.both("pwrite", self.pick(choice, Kind.FILE), self.text(length), offset)
 
     @rule(
-        choice=st.integers(0, 99),
+        choice=CHOICES,
         offset=st.sampled_from([-5, 0, 3, 5000]),
         whence=st.sampled_from([os.SEEK_SET, os.SEEK_CUR, os.SEEK_END, 9]),
     )
     def lseek(self, choice: int, offset: int, whence: int) -> None:
-        self.both("lseek", self.pick(choice), offset, whence)
+        self.both("lseek", self.pick(choice, Kind.FILE), offset, whence)
 
-    @rule(choice=st.integers(0, 99), length=st.sampled_from([0, 10, 5000, -1]))
+    @rule(choice=CHOICES, length=st.sampled_from([0, 10, 5000, -1]))
     def ftruncate(self, choice: int, length: int) -> None:
-        self.both("ftruncate", self.pick(choice), length)
+        self.both("ftruncate", self.pick(choice, Kind.FILE), length)
 
     # ---- Sockets ----
 
-    @rule(choice=st.integers(0, 99), name=NAMES)
+    @rule(choice=CHOICES, name=SOCKET_NAMES)
     def bind(self, choice: int, name: str) -> None:
-        if name:
-            self.both("bind", self.pick(choice), f"socket-{name}".replace("/", "-"))
+        self.both("bind", self.pick(choice, Kind.SOCKET), name)
 
-    @rule(choice=st.integers(0, 99))
+    @rule(choice=CHOICES)
     def listen(self, choice: int) -> None:
-        self.both("listen", self.pick(choice), 5)
+        fd = self.pick(choice, Kind.SOCKET)
+        if self.both("listen", fd, 5) is not None:
+            self.open[fd] = Kind.LISTENER
 
-    @rule(choice=st.integers(0, 99), name=NAMES)
+    @rule(choice=CHOICES, name=SOCKET_NAMES)
     def connect(self, choice: int, name: str) -> None:
-        self.both("connect", self.pick(choice), f"socket-{name}".replace("/", "-"))
+        self.both("connect", self.pick(choice, Kind.SOCKET), name)
 
     @precondition(lambda self: len(self.open) < 24)
-    @rule(choice=st.integers(0, 99))
+    @rule(kind=st.sampled_from([*SOCKET_KINDS.values()]), length=SMALL)
+    def connect_new(self, kind: int, length: int) -> None:
+        """Connect to the one that has a name, accept that, and send."""
+        fd = self.both("socket", socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
+        self.opened(fd)
+        if fd is not None and self.both("connect", fd, "socket-named") is not None:
+            self.both("send", fd, self.text(length))
+
+    @rule()
+    def drain(self) -> None:
+        """Read a little from all."""
+        for fd in list(self.open):
+            self.both("read", fd, 1000)
+
+    @precondition(lambda self: len(self.open) < 24)
+    @rule(choice=CHOICES)
     def accept(self, choice: int) -> None:
-        accepted = self.both("accept4", self.pick(choice), socket.SOCK_NONBLOCK)
+        accepted = self.both("accept4", self.pick(choice, Kind.LISTENER), socket.SOCK_NONBLOCK)
         self.opened(accepted[0] if accepted else None)
 
-    @rule(choice=st.integers(0, 99), how=st.integers(0, 3))
+    @rule(choice=CHOICES, how=st.integers(0, 3))
     def shutdown(self, choice: int, how: int) -> None:
-        self.both("shutdown", self.pick(choice), how)
+        self.both("shutdown", self.pick(choice, Kind.SOCKET), how)
 
-    @rule(choice=st.integers(0, 99), method=st.sampled_from(["getsockname", "getpeername"]))
+    @rule(choice=CHOICES, method=st.sampled_from(["getsockname", "getpeername"]))
     def name_of_socket(self, choice: int, method: str) -> None:
-        self.both(method, self.pick(choice))
+        self.both(method, self.pick(choice, Kind.SOCKET))
 
-    @rule(choice=st.integers(0, 99), option=OPTIONS, length=st.sampled_from([0, 2, 4, 8]))
+    @rule(choice=CHOICES, option=OPTIONS, length=st.sampled_from([0, 2, 4, 8]))
     def getsockopt(self, choice: int, option: int, length: int) -> None:
-        self.both("getsockopt", self.pick(choice), socket.SOL_SOCKET, option, length)
+        self.both("getsockopt", self.pick(choice, Kind.SOCKET), socket.SOL_SOCKET, option, length)
 
-    @rule(choice=st.integers(0, 99), length=SMALL)
+    @rule(choice=CHOICES, length=SMALL)
     def send(self, choice: int, length: int) -> None:
-        self.both("send", self.pick(choice), self.text(length), socket.MSG_NOSIGNAL)
+        self.both("send", self.pick(choice, Kind.SOCKET), self.text(length), socket.MSG_NOSIGNAL)
 
-    @rule(choice=st.integers(0, 99), length=SMALL, name=NAMES)
+    @rule(choice=CHOICES, length=SMALL, name=SOCKET_NAMES)
     def sendto(self, choice: int, length: int, name: str) -> None:
-        address = f"socket-{name}".replace("/", "-")
-        self.both("sendto", self.pick(choice), self.text(length), 0, address)
+        self.both("sendto", self.pick(choice, Kind.SOCKET), self.text(length), 0, name)
 
-    @rule(choice=st.integers(0, 99), length=SMALL, flags=MESSAGE_FLAGS)
+    @rule(choice=CHOICES, length=SMALL, flags=MESSAGE_FLAGS)
     def recv(self, choice: int, length: int, flags: int) -> None:
-        self.both("recvfrom", self.pick(choice), length, flags)
+        self.both("recvfrom", self.pick(choice, Kind.SOCKET), length, flags)
 
-    @rule(choice=st.integers(0, 99), length=SMALL, passed=st.lists(st.integers(0, 99), max_size=2))
+    @rule(choice=CHOICES, length=SMALL, passed=st.lists(CHOICES, max_size=2))
     def send_descriptors(self, choice: int, length: int, passed: list[int]) -> None:
-        descriptors = [self.pick(number) for number in passed]
+        known = list(self.open)
+        descriptors = [known[number % len(known)] for number in passed if known]
         rights = struct.pack(f"{len(descriptors)}i", *descriptors)
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if descriptors else []
-        self.both("sendmsg", self.pick(choice), [self.text(length)], ancillary)
+        self.both("sendmsg", self.pick(choice, Kind.SOCKET), [self.text(length)], ancillary)
 
     @precondition(lambda self: len(self.open) < 24)
-    @rule(choice=st.integers(0, 99), length=SMALL, room=st.sampled_from([0, 24, 64]))
+    @rule(choice=CHOICES, length=SMALL, room=st.sampled_from([0, 24, 64]))
     def receive_descriptors(self, choice: int, length: int, room: int) -> None:
-        received = self.both("recvmsg", self.pick(choice), length, room)
+        received = self.both("recvmsg", self.pick(choice, Kind.SOCKET), length, room)
         for level, kind, data in received[1] if received else ():
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self.opened(*[number for (number,) in struct.iter_unpack("i", data)])
@@ -335,18 +413,20 @@ class Lockstep(RuleBasedStateMachine):
     # ---- Events ----
 
     @rule(
-        choice=st.integers(0, 99),
+        choice=CHOICES,
         op=st.sampled_from([events.EPOLL_CTL_ADD, events.EPOLL_CTL_ADD, 2, 3, 4]),
-        watched=st.integers(0, 99),
+        watched=CHOICES,
         wanted=EVENTS,
         flags=EPOLL_FLAGS,
     )
     def epoll_ctl(self, choice: int, op: int, watched: int, wanted: int, flags: int) -> None:
-        self.both("epoll_ctl", self.pick(choice), op, self.pick(watched), wanted | flags)
+        self.both(
+            "epoll_ctl", self.pick(choice, Kind.EPOLL), op, self.pick(watched), wanted | flags
+        )
 
-    @rule(choice=st.integers(0, 99), most=st.sampled_from([64, 64, 64, 0, -1]))
+    @rule(choice=CHOICES, most=st.sampled_from([64, 64, 64, 0, -1]))
     def epoll_wait(self, choice: int, most: int) -> None:
-        self.both("epoll_wait", self.pick(choice), most, 0)
+        self.both("epoll_wait", self.pick(choice, Kind.EPOLL), most, 0)
 
     @rule(wanted=EVENTS)
     def poll(self, wanted: int) -> None:
@@ -358,7 +438,8 @@ def attempt(task: Task, method: str, arguments: tuple[Any, ...]) -> Any:
     try:
         result = getattr(task, method)(*arguments)
     except OSError as error:
-        return errno.errorcode.get(error.errno or 0, "?")
+        name = errno.errorcode.get(error.errno or 0, "?")
+        return Failure(ALIKE.get(name, name) if method in SENDING else name)
     if method == "epoll_wait":
         return sorted(result)
     if isinstance(result, os.stat_result):
