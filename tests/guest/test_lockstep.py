@@ -1,0 +1,110 @@
+"""The guest and Linux make the same calls; `tests.guest.lockstep` runs more of them."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+
+import pytest
+
+from tests.guest import lockstep
+from tests.guest.lockstep import Peers, attempt
+from vmm.service import files
+from vmm.service.guest import Task
+
+STEPS = 3000
+
+
+@pytest.fixture(scope="module")
+def peers_of() -> Iterator[dict[str, Peers]]:
+    made: dict[str, Peers] = {}
+    yield made
+    for peers in made.values():
+        peers.close()
+
+
+@pytest.fixture
+def peers(arch: str, peers_of: dict[str, Peers]) -> Peers:
+    if arch not in peers_of:
+        peers_of[arch] = Peers(arch)
+    return peers_of[arch]
+
+
+def test_random_calls(peers: Peers) -> None:
+    assert lockstep.run(peers, STEPS, seed=20240607) >= STEPS
+
+
+def compare(peers: Peers, method: str, *arguments: object) -> object:
+    """Make a call on both sides; its outcome, which is the same."""
+    linux, guest = (attempt(task, method, arguments) for task in (peers.linux, peers.guest))
+    assert guest == linux
+    return linux
+
+
+@pytest.fixture
+def both(peers: Peers) -> Peers:
+    peers.renew()
+    return peers
+
+
+# ---- What random calls have found ----
+
+
+@pytest.mark.parametrize("make", [("eventfd", 0, 0), ("epoll_create1", 0)])
+def test_anonymous_files_stay_where_they_are(both: Peers, make: tuple[object, ...]) -> None:
+    fd = compare(both, *make)
+    assert compare(both, "lseek", fd, -5, os.SEEK_SET) == 0
+    assert compare(both, "lseek", fd, 7, os.SEEK_END) == 0
+    assert compare(both, "lseek", fd, 0, 9) == ("EINVAL",)
+
+
+def test_a_bad_whence_counts_more_than_a_pipe(both: Peers) -> None:
+    compare(both, "pipe2", 0)
+    assert compare(both, "lseek", 3, 0, 9) == ("EINVAL",)
+    assert compare(both, "lseek", 3, 0, os.SEEK_SET) == ("ESPIPE",)
+
+
+def test_offsets_on_the_wrong_end_of_a_pipe(both: Peers) -> None:
+    compare(both, "pipe2", 0)
+    assert compare(both, "pread", 4, 1, 0) == ("ESPIPE",)
+    assert compare(both, "pwrite", 3, b"x", 0) == ("ESPIPE",)
+    assert compare(both, "read", 4, 1) == ("EBADF",)
+
+
+def test_only_the_writing_end_of_a_pipe_has_packets(both: Peers) -> None:
+    compare(both, "pipe2", os.O_DIRECT | os.O_NONBLOCK)
+    assert compare(both, "fcntl", 3, files.F_GETFL) == os.O_RDONLY | os.O_NONBLOCK
+    assert compare(both, "fcntl", 4, files.F_GETFL) == os.O_WRONLY | os.O_DIRECT | os.O_NONBLOCK
+
+
+def test_direct_transfers_are_not_for_all_files(both: Peers) -> None:
+    fd = compare(both, "epoll_create1", 0)
+    assert compare(both, "fcntl", fd, files.F_SETFL, os.O_DIRECT) == ("EINVAL",)
+    r, _ = compare(both, "pipe2", 0)  # type: ignore[misc]
+    assert compare(both, "fcntl", r, files.F_SETFL, os.O_DIRECT) == 0
+
+
+def test_empty_vectors_never_get_to_a_file(both: Peers) -> None:
+    fd = compare(both, "eventfd", 0, os.EFD_NONBLOCK)
+    assert compare(both, "writev", fd, []) == 0
+    assert compare(both, "readv", fd, [0, 0]) == [b"", b""]
+    assert compare(both, "write", fd, b"") == ("EINVAL",)
+    compare(both, "pipe2", 0)
+    assert compare(both, "writev", fd + 1, [b""]) == ("EBADF",)
+
+
+# ---- The peers themselves ----
+
+
+def test_linux_is_this_hosts(both: Peers) -> None:
+    assert both.linux.uname().release == os.uname().release
+    assert both.linux.pipe() == (3, 4)
+    assert both.linux.write(4, b"abc") == 3
+    assert both.linux.poll([(3, select.POLLIN)], 0) == [(3, select.POLLIN)]
+
+
+def test_a_difference_is_noticed(both: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Task, "getpid", lambda task: 1 if task is both.guest else 2)
+    with pytest.raises(AssertionError):
+        compare(both, "getpid")
