@@ -1,7 +1,9 @@
 /* Standard input, output and error as the host gives them. */
+#include <calypso/bootinfo.h>
 #include <calypso/lib.h>
 #include <calypso/time.h>
 #include <calypso/user.h>
+#include <file/pseudo.h>
 #include <file/stream.h>
 #include <file/tty.h>
 #include <process/signal.h>
@@ -161,30 +163,50 @@ static int open_stream(unsigned number, unsigned flags, struct open_file **made)
 	return open_file_make(file, flags, made);
 }
 
+/* The pseudo file that the command line names for a stream: stdin=null, stdout=void, ... */
+static int open_pseudo(unsigned number, unsigned flags, struct open_file **made)
+{
+	static const char *const words[3] = {"stdin", "stdout", "stderr"};
+	const char *name;
+	int length = command_line_find(words[number], &name);
+	return length < 0 ? -ENOENT : pseudo_open(name, (size_t)length, flags, made);
+}
+
+/* `*terminal` is the open terminal once there is one, which all that are on it share. */
+static int open_standard(unsigned number, const struct console_status *status,
+			 struct open_file **terminal, struct open_file **made)
+{
+	const bool is_terminal[3] = {
+		status->input_is_terminal,
+		status->output_is_terminal,
+		status->error_is_terminal,
+	};
+	unsigned flags = number == 0 ? O_RDONLY : O_WRONLY;
+	int error = open_pseudo(number, flags, made);
+	if (error != -ENOENT)
+		return error;
+	if (!is_terminal[number])
+		return open_stream(number, flags, made);
+	if (*terminal == NULL) {
+		error = tty_open(status, made);
+		*terminal = *made;
+		return error;
+	}
+	*made = open_file_get(*terminal);
+	return 0;
+}
+
 int stream_open_standard(struct descriptor_table *table)
 {
 	struct console_status status = console_status();
-	const bool is_terminal[3] = {
-		status.input_is_terminal,
-		status.output_is_terminal,
-		status.error_is_terminal,
-	};
 	struct open_file *terminal = NULL;
 	for (unsigned number = 0; number < 3; number++) {
 		struct open_file *open = NULL;
-		int error = 0;
-		if (!is_terminal[number])
-			error = open_stream(number, number == 0 ? O_RDONLY : O_WRONLY, &open);
-		else if (terminal != NULL)
-			open = open_file_get(terminal);
-		else
-			error = tty_open(&status, &open);
+		int error = open_standard(number, &status, &terminal, &open);
 		if (error == 0)
 			error = descriptor_add(table, open, (int)number, false);
 		if (error < 0)
 			return error;
-		if (is_terminal[number])
-			terminal = open;
 	}
 	return 0;
 }

@@ -278,3 +278,15 @@ def test_ctrl_d_ends_input(busybox: Path) -> None:
     terminal.type(b"one\rtwo\r\x04")
     terminal.expect(rb"2\r")
     assert terminal.close() == 0
+
+
+def test_standard_streams_may_be_pseudo_files(arch: str, busybox: Path) -> None:
+    def seen(cmdline: str, *words: str) -> tuple[int, str]:
+        ran = run(busybox, *words, stdin=b"typed", backend="unicorn", cmdline=cmdline)
+        return ran.status, ran.output
+
+    assert seen("", "cat") == (0, "typed")
+    assert seen("stdin=null", "cat") == (0, "")
+    assert seen("stdout=null", "echo", "x") == (0, "")
+    assert seen("stdout=void stderr=void", "cat", "/absent") == (1, "")
+    assert seen("stdin=void", "sh", "-c", "read -t 1 word; echo $?")[1] == "1\n"
