@@ -85,6 +85,9 @@ class GuestMemory:
                 "give it less memory"
             ) from None
         self._view = memoryview(self.mapping)
+        # Nearly all that devices look at is in the first region, whose offset is 0.
+        self._first = self.regions[0].base
+        self._first_size = self.regions[0].size
 
     def view(self, gpa: int, length: int) -> memoryview:
         """Return a writable view of ``length`` bytes at ``gpa``, sharing the guest's pages.
@@ -92,8 +95,11 @@ class GuestMemory:
         Raises:
             GuestMemoryError: if the range is not wholly inside one region of RAM.
         """
+        start = gpa - self._first
+        if 0 <= start and 0 <= length and start + length <= self._first_size:
+            return self._view[start : start + length]
         if length >= 0:
-            for region in self.regions:
+            for region in self.regions[1:]:
                 start = gpa - region.base
                 if 0 <= start and start + length <= region.size:
                     start += region.offset

@@ -12,13 +12,13 @@ from vmm.errors import GuestMemoryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Final
 
     from vmm.memory import GuestMemory
 
 # struct virtq_desc: address, length, flags, next (2.7.5).
 DESCRIPTOR: Final = Struct("<QIHH")
+DESCRIPTOR_SIZE: Final = DESCRIPTOR.size
 
 F_NEXT: Final = 1
 F_WRITE: Final = 2
@@ -47,14 +47,10 @@ class Buffers:
 
     __slots__ = ("length", "views")
 
-    def __init__(self) -> None:
-        self.views: list[memoryview] = []
-        self.length = 0
-
-    def add(self, view: memoryview) -> None:
-        """Append ``view``."""
-        self.views.append(view)
-        self.length += len(view)
+    def __init__(self, views: list[memoryview], length: int) -> None:
+        """Take over ``views``, which are ``length`` bytes in all."""
+        self.views = views
+        self.length = length
 
     def take(self, length: int) -> list[memoryview]:
         """Take ``length`` bytes from the front, or what there is, without copying them."""
@@ -76,6 +72,9 @@ class Buffers:
 
     def take_last(self, length: int) -> list[memoryview]:
         """Take ``length`` bytes from the end, or what there is."""
+        if self.views and len(self.views[-1]) == length:
+            self.length -= length
+            return [self.views.pop()]
         front = self.take(max(self.length - length, 0))
         last, self.views = self.views, front
         self.length = sum(map(len, front))
@@ -118,34 +117,41 @@ class Chain:
             QueueError: if it breaks a rule.
         """
         self.head = head
-        self.readable = Buffers()
-        self.writable = Buffers()
-        for address, length, writable in walk(memory, table, head):
-            if not length:
-                continue
-            try:
-                view = memory.view(address, length)
-            except GuestMemoryError as error:
-                raise QueueError(f"a buffer at {error}") from None
-            if writable:
-                self.writable.add(view)
-            elif self.writable.views:
-                # 2.7.4.2: all device-writable elements come after the readable ones.
-                raise QueueError("a device-readable descriptor follows a writable one")
-            else:
-                self.readable.add(view)
-        if self.readable.length + self.writable.length > MAX_CHAIN_BYTES:
+        readable: list[memoryview] = []
+        writable: list[memoryview] = []
+        read = written = 0
+        view_of = memory.view
+        try:
+            for address, length, flags in walk(memory, table, head):
+                if not length:
+                    continue
+                if flags:
+                    writable.append(view_of(address, length))
+                    written += length
+                elif writable:
+                    # 2.7.4.2: all device-writable elements come after the readable ones.
+                    raise QueueError("a device-readable descriptor follows a writable one")
+                else:
+                    readable.append(view_of(address, length))
+                    read += length
+        except GuestMemoryError as error:
+            raise QueueError(f"a buffer at {error}") from None
+        if read + written > MAX_CHAIN_BYTES:
             raise QueueError("a chain is longer than 2^32 bytes (2.7.5.2)")
+        self.readable = Buffers(readable, read)
+        self.writable = Buffers(writable, written)
 
 
-def walk(memory: GuestMemory, table: memoryview, head: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (address, length, whether it is device-writable) of each descriptor of a chain.
+def walk(memory: GuestMemory, table: memoryview, head: int) -> list[tuple[int, int, int]]:
+    """Return (address, length, not 0 if it is device-writable) of each descriptor of a chain.
 
     Raises:
         QueueError: if it breaks a rule.
     """
+    found: list[tuple[int, int, int]] = []
+    unpack = DESCRIPTOR.unpack_from
     index = head
-    entries = left = len(table) // DESCRIPTOR.size
+    entries = left = len(table) // DESCRIPTOR_SIZE
     inside = False
     while True:
         if index >= entries:
@@ -154,17 +160,17 @@ def walk(memory: GuestMemory, table: memoryview, head: int) -> Iterator[tuple[in
             # 2.7.5.2: no loops; a chain has no more descriptors than its table.
             raise QueueError("a chain of descriptors is a loop")
         left -= 1
-        address, length, flags, following = DESCRIPTOR.unpack_from(table, index * DESCRIPTOR.size)
+        address, length, flags, following = unpack(table, index * DESCRIPTOR_SIZE)
         if flags & F_INDIRECT:
             if inside:
                 raise QueueError("an indirect table refers to another one (2.7.5.3.1)")
             table = _indirect_table(memory, address, length, flags)
-            entries = left = len(table) // DESCRIPTOR.size
+            entries = left = len(table) // DESCRIPTOR_SIZE
             index, inside = 0, True
             continue
-        yield address, length, flags & F_WRITE
+        found.append((address, length, flags & F_WRITE))
         if not flags & F_NEXT:
-            return
+            return found
         index = following
 
 
@@ -172,9 +178,9 @@ def _indirect_table(memory: GuestMemory, address: int, length: int, flags: int) 
     """Return the table that an indirect descriptor refers to; its F_WRITE counts for nothing."""
     if flags & F_NEXT:
         raise QueueError("an indirect descriptor has a next one (2.7.5.3.1)")
-    if not length or length % DESCRIPTOR.size:
+    if not length or length % DESCRIPTOR_SIZE:
         raise QueueError(f"an indirect table has {length} bytes (2.7.5.3.1)")
-    if length > MAX_INDIRECT * DESCRIPTOR.size:
+    if length > MAX_INDIRECT * DESCRIPTOR_SIZE:
         raise QueueError(f"an indirect table has more than {MAX_INDIRECT} descriptors")
     try:
         return memory.view(address, length)

@@ -66,18 +66,26 @@ class Disk:
     def read(self, views: Sequence[memoryview], offset: int) -> None:
         """Fill ``views`` with what is at ``offset``."""
         pending = list(views)
-        while pending:
+        left = sum(map(len, pending))
+        while left:
             done = os.preadv(self._fd, pending[:_MAX_VECTOR], offset)
+            if done == left:
+                return
             if not done:
                 raise OSError(errno.EIO, "the file has become shorter")
+            left -= done
             offset += done
             _advance(pending, done)
 
     def write(self, views: Sequence[memoryview], offset: int) -> None:
         """Write ``views`` at ``offset``."""
         pending = list(views)
-        while pending:
+        left = sum(map(len, pending))
+        while left:
             done = os.pwritev(self._fd, pending[:_MAX_VECTOR], offset)
+            if done == left:
+                return
+            left -= done
             offset += done
             _advance(pending, done)
 

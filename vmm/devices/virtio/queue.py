@@ -174,7 +174,7 @@ class Queue(Device):
         For traces: a driver may have changed them since the chain was taken.
         """
         try:
-            walked = list(walk(self._memory, self._table, head))
+            walked = walk(self._memory, self._table, head)
         except QueueError:
             return []
         return [(address, length, bool(writable)) for address, length, writable in walked]

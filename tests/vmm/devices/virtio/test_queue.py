@@ -38,10 +38,8 @@ PARTS = st.lists(st.binary(min_size=1, max_size=20), max_size=8)
 
 
 def buffers(parts: list[bytes]) -> Buffers:
-    result = Buffers()
-    for part in parts:
-        result.add(memoryview(bytearray(part)))
-    return result
+    views = [memoryview(bytearray(part)) for part in parts]
+    return Buffers(views, sum(map(len, views)))
 
 
 @given(PARTS, st.lists(st.integers(0, 60), max_size=6))
