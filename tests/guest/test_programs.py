@@ -37,7 +37,7 @@ CASES = [
 
 
 # Hundreds of threads, or faults, each of which costs a thousand instructions of the kernel.
-LONG = {"threads"}
+LONG = {"threads", "ticks"}
 
 
 @cache

@@ -95,11 +95,11 @@ class NativeCore:
                 f"{SWITCH}=0 to do without"
             )
         self._shims = shims
-        self._complete_cpuid(index)
         self._clock = clock
         self._counter_offset = state.field("int64_t *", X86_TSC_OFFSET)
         state.field("uint64_t *", X86_TSC_AUX)[0] = index
         self._add_hooks()
+        self._complete_cpuid(index)
         self._add_control_block()
 
     def hook_ports(self, read: CData, write: CData) -> None:
@@ -178,6 +178,8 @@ class NativeCore:
         self._state.deliver_all_exceptions()
         user = self._engine.ffi.cast("void *", self._state.env)
         self._engine.add_hook(HOOK_INTR, shims.deliver_exception, user)
+        # The first of all hooks of instructions: where another thread has just asked for a stop,
+        # the engine calls no further one, and a SYSCALL would be skipped.
         self._hook_instruction(_SYSCALL, shims.syscall, user)
         self._hook_instruction(_RDTSC, shims.rdtsc, user)
         self._hook_instruction(_RDTSCP, shims.rdtscp, user)
