@@ -35,6 +35,13 @@ def test_what_pytest_prints_is_shown_and_counted(capsys: pytest.CaptureFixture[s
     assert "1 failed in 0.10s" in capsys.readouterr().out
 
 
+def test_the_lab_gets_the_files_with_tests_for_kvm_of_any_architecture() -> None:
+    files = checks.files_with_kvm_tests()
+    kvm = "tests/vmm/backends/kvm"
+    assert {f"{kvm}/test_x86_64.py", f"{kvm}/test_arm64.py", f"{kvm}/test_vm.py"} <= set(files)
+    assert "tests/vmm/test_bus.py" not in files
+
+
 @pytest.mark.parametrize(("ci", "failed"), [("", False), ("true", True)])
 def test_an_impossible_lab_is_a_skip_but_on_ci_a_failure(
     monkeypatch: pytest.MonkeyPatch, ci: str, failed: bool

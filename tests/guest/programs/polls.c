@@ -113,9 +113,6 @@ static void selects(void)
 	show_sets(&in, NULL, NULL);
 	SHOW(select(fds[0], &in, NULL, NULL, &none));
 	FD_SET(fds[0], &in);
-	FD_SET(77, &in);
-	SHOW(select(78, &in, NULL, NULL, &none));
-	FD_CLR(77, &in);
 	SHOW(select(-1, &in, NULL, NULL, &none));
 	none.tv_usec = -1;
 	SHOW(select(1, NULL, NULL, NULL, &none));
