@@ -26,7 +26,7 @@ from vmm.devices.i8259 import I8259Pair
 from vmm.devices.ioapic import IoApic
 from vmm.devices.local_apic import LocalApics
 from vmm.devices.ns16550 import Ns16550
-from vmm.devices.pc_exits import AcpiPowerControl, DebugConsole, DebugExit
+from vmm.devices.pc_exits import AcpiEvents, AcpiPowerControl, DebugConsole, DebugExit
 from vmm.devices.pl011 import Pl011
 from vmm.devices.pl031 import Pl031
 from vmm.devices.registers import RegisterDevice
@@ -256,6 +256,14 @@ def power() -> Situation:
     return situation
 
 
+def acpi_events() -> Situation:
+    situation = Situation()
+    device = AcpiEvents()
+    situation.device = device
+    situation.attach(device)
+    return situation
+
+
 def debug_exit() -> Situation:
     situation = Situation()
     device = DebugExit(shutdown=situation.event)
@@ -286,6 +294,7 @@ SITUATIONS = (
     hwrng,
     i8042,
     power,
+    acpi_events,
     debug_exit,
     debug_console,
 )
