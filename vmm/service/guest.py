@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from vmm.arch import Arch
     from vmm.machine.caller import Caller
 
+# The guest answers that there is no such thing.
+_NO_OPERATION: Final = 0
+
 _FEATURES: Final = abi.RING_CALLS | abi.RING_TASKS
 
 
@@ -80,7 +83,7 @@ class Guest(Task):
             VmmError: if its kernel does not take service calls.
         """
         # Any answer says that the ring is open; only then the window has an address.
-        caller.wait(caller.submit(abi.CALL, 0, abi.FIRST_TASK, 0xFFFF_FFFF, *([0] * 6)))
+        caller.wait(caller.submit(_NO_OPERATION, 0, abi.FIRST_TASK, 0, *([0] * 6)))
         if caller.ring.features & _FEATURES != _FEATURES:
             raise VmmError("the guest's kernel does not serve calls as this VMM makes them")
         window = Window(caller.ring.window_address, caller.ring.window)
