@@ -136,6 +136,7 @@ def test_calls_that_cannot_be(image: Path, call: tuple[int, bytes], complaint: s
         ({"board": "gic=3"}, "has no options"),
         ({"memory": "4G"}, "3072 MiB of RAM at most"),
         ({"initrd": "FILE"}, "takes no --initrd"),
+        ({"cpus": 2}, "runs on one vCPU"),
     ],
 )
 def test_wrong_usage_is_told_before_boot(
@@ -143,7 +144,7 @@ def test_wrong_usage_is_told_before_boot(
 ) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(512))
-    devices = [] if "initrd" in given else [("storage", BLOCK), ("net", NETWORK)]
+    devices = [] if given.keys() & {"initrd", "cpus"} else [("storage", BLOCK), ("net", NETWORK)]
     image.write_bytes(solo5.unikernel("arm64", [solo5.halt(0)], *devices))
     options = {
         name: [text.replace("FILE", str(disk)) for text in words]

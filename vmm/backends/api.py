@@ -67,6 +67,9 @@ class SystemRegisterHandler(Protocol):
 class Vcpu(Protocol):
     """One virtual processor. Except for `kick`, only the thread that runs it may call it.
 
+    All but the first are off until another one starts them: by INIT and start-up messages of local
+    APICs, by PSCI CPU_ON. `run` sleeps until then.
+
     Attributes:
         index: its number from 0; the APIC id, and Aff0 of MPIDR_EL1.
     """
@@ -130,6 +133,14 @@ class X86Vcpu(Vcpu, Protocol):
         """
         ...
 
+    def receive_init(self) -> None:
+        """Take an INIT; from a local APIC of the board."""
+        ...
+
+    def receive_startup(self, page: int) -> None:
+        """Take a start-up message (SIPI) for the page number ``page``; likewise."""
+        ...
+
 
 class Arm64Vcpu(Vcpu, Protocol):
     """What a vCPU of arm64 has besides, where the backend has no interrupt controller."""
@@ -171,6 +182,13 @@ class VirtualMachine(Protocol):
     def counter_hz(self) -> int: ...
     @property
     def ioeventfds(self) -> bool: ...
+
+    def current_cpu(self) -> int:
+        """Return the number of the vCPU that makes the access under way.
+
+        For the board's interrupt controllers; where they are the backend's own, always 0.
+        """
+        ...
 
     def find_counter_hz(self) -> int:
         """Return the frequency of the guest's counter, which may take a millisecond to find."""

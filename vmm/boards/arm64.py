@@ -10,7 +10,7 @@ from vmm.boards import arm64_map as at
 from vmm.boards.lazy import LazyRegion
 from vmm.boards.serial import SerialWire
 from vmm.devices.gicv3_encodings import ENCODINGS
-from vmm.errors import BackendUnavailable
+from vmm.errors import BackendUnavailable, UsageError
 from vmm.hypercall.doorbell import Doorbell
 from vmm.hypercall.services import Services
 from vmm.memory import Gpa
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_GIC: Final = 3
+MAX_CPUS_OF_GICV2: Final = 8
 
 
 class Arm64Board:
@@ -88,6 +89,11 @@ class Arm64Board:
     def connect(self, vcpus: Sequence[Arm64Vcpu]) -> None:
         """Create the GIC and connect it to the vCPUs."""
         self._cpus = len(vcpus)
+        if self.gic_version == 2 and self._cpus > MAX_CPUS_OF_GICV2:
+            raise UsageError(
+                f"a GICv2 has at most {MAX_CPUS_OF_GICV2} processors, not {self._cpus}: choose"
+                " --board gic=3"
+            )
         if self._vm.in_kernel_gic:
             places = self._places
             second = places.gic_cpu_interface if self.gic_version == 2 else places.gic_redistributor
@@ -186,7 +192,7 @@ class Arm64Board:
         if self._gic2 is None:
             from vmm.devices.gicv2 import GicV2
 
-            self._gic2 = GicV2(irq_lines=self._irq_lines)
+            self._gic2 = GicV2(irq_lines=self._irq_lines, current_cpu=self._vm.current_cpu)
         return self._gic2
 
     def _gicv3(self) -> GicV3:

@@ -35,6 +35,7 @@ class Interrupts:
         self._vm = vm
         self._bus = bus
         self._clock = clock
+        self._vcpus: Sequence[X86Vcpu] = ()
         self._pins: list[InterruptLine] = []
         self._pic: I8259Pair | None = None
         self._ioapic: IoApic | None = None
@@ -42,6 +43,7 @@ class Interrupts:
 
     def connect(self, vcpus: Sequence[X86Vcpu]) -> None:
         """Connect the INTR pins of the vCPUs, and place the controllers on the bus."""
+        self._vcpus = vcpus
         for vcpu in vcpus:
             source = _Source(self, vcpu.index)
             self._pins.append(vcpu.connect_interrupts(source))
@@ -86,8 +88,14 @@ class Interrupts:
         if self._apics is None:
             from vmm.devices.local_apic import LocalApics
 
+            vcpus = self._vcpus
             self._apics = LocalApics(
-                count=len(self._pins), clock=self._clock, on_eoi=self._end_of_interrupt
+                count=len(vcpus),
+                clock=self._clock,
+                current_cpu=self._vm.current_cpu,
+                on_eoi=self._end_of_interrupt,
+                on_init=lambda target: vcpus[target].receive_init(),
+                on_startup=lambda target, page: vcpus[target].receive_startup(page),
             )
             for apic, pin in zip(self._apics.apics, self._pins, strict=True):
                 apic.connect(pin)

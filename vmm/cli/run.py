@@ -13,7 +13,7 @@ from vmm.machine.machine import Machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Final
 
     from vmm.arch import Arch
@@ -55,8 +55,8 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
         else:
             _attach_stdin(machine)
             status = _run(machine, timeout)
-        if machine.assistant is not None and not options.get("quiet"):
-            say(_assistance(machine.assistant))
+        if machine.assistants and not options.get("quiet"):
+            say(_assistance(machine.assistants.values()))
         _report(machine, timeout)
     if machine.recorder is not None and machine.recorder.failure:
         say(machine.recorder.failure)
@@ -165,10 +165,12 @@ def _run(machine: Machine, timeout: float | None) -> int:
         return outcome.STATUS_INTERRUPTED
 
 
-def _assistance(assistant: Assistant) -> str:
+def _assistance(assistants: Iterable[Assistant]) -> str:
+    refused = sum([assistant.refused for assistant in assistants])
+    executed = sum([assistant.executed for assistant in assistants])
     return (
-        f"emulation assist: KVM refused {assistant.refused} instructions;"
-        f" the Unicorn engine executed {assistant.executed} in all"
+        f"emulation assist: KVM refused {refused} instructions;"
+        f" the Unicorn engine executed {executed} in all"
     )
 
 

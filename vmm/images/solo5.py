@@ -64,6 +64,8 @@ class Solo5Unikernel(ForeignKernel):
         """Load the unikernel; see `vmm.boot.solo5`."""
         from vmm.boot import solo5
 
+        if request.cpus > 1:
+            self.fail("a Solo5 unikernel runs on one vCPU")
         if request.initrd is not None:
             self.fail("a Solo5 unikernel takes no --initrd")
         placement.load_segments(self.file, self._elf.loads)

@@ -19,6 +19,7 @@ MIN_MEMORY: Final = 1 << 20
 MAX_MEMORY: Final = 1 << 40
 DEFAULT_MEMORY: Final = 64 << 20
 PAGE_SIZE: Final = 4096
+MAX_CPUS: Final = 16
 
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -94,8 +95,8 @@ class MachineConfig:
             raise UsageError(f"memory of {self.memory} bytes is not between 1M and 1024G")
         if self.memory % PAGE_SIZE:
             raise UsageError(f"memory of {self.memory} bytes is not a multiple of 4K")
-        if self.cpus != 1:
-            raise UsageError(f"{self.cpus} vCPUs: this version runs machines of one vCPU only")
+        if not 1 <= self.cpus <= MAX_CPUS:
+            raise UsageError(f"{self.cpus} vCPUs are not between 1 and {MAX_CPUS}")
         if self.root and self.initrd is not None:
             raise UsageError("a machine has one root file system: give --root or --initrd")
         self._check_texts()

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from vmm.machine.caller import Caller
     from vmm.machine.halt_watch import HaltWatch
     from vmm.machine.payload import Place
+    from vmm.machine.processors import Processors
     from vmm.service.guest import Guest
     from vmm.trace.recorder import Recorder
 
@@ -85,7 +86,8 @@ class Machine:
         bus: its devices, by address.
         memory: its RAM.
         outcome: how it ended; None until then.
-        assistant: who executes what KVM refused to; None if it has not.
+        vcpus: its processors.
+        assistants: by vCPU, who executes what KVM has refused to.
         recorder: writes the trace; None if it is not traced.
         turn: held by the thread that executes the guest.
     """
@@ -234,7 +236,8 @@ class Machine:
         self._wake_fd = -1
         self._error: BaseException | None = None
         self._attachments: Attachments | None = None
-        self.assistant: Assistant | None = None
+        self.assistants: dict[int, Assistant] = {}
+        self._processors: Processors | None = None
         self.recorder: Recorder | None = None
         self.turn = allocate_lock()
         self._caller: Caller | None = None
@@ -275,15 +278,22 @@ class Machine:
             self.board = board_type(
                 vm, self.bus, self.memory, self.clock, self.console, self, options
             )
-            self.vcpu: Vcpu = vm.create_vcpu(0, self.bus)
-            self._resources.append(self.vcpu)
-            self.board.connect((self.vcpu,))
+            self.vcpus: list[Vcpu] = []
+            for index in range(config.cpus):
+                self.vcpus.append(vm.create_vcpu(index, self.bus))
+                self._resources.append(self.vcpus[index])
+            self.vcpu = self.vcpus[0]
+            self.board.connect(self.vcpus)
+            if config.cpus > 1:
+                from vmm.machine.processors import Processors
+
+                self._processors = Processors(self.vcpus[1:], self._run_secondary)
             if image.kind == SOLO5_HVT:
                 self._attach_solo5(config, image)
             elif config.attached:
                 self._attach_devices(config, vm)
             self.loaded = load_image(config, name, image, self.board, self.memory)
-            if self.loaded.foreign and vm.local_apic:
+            if self.loaded.foreign and vm.local_apic and config.cpus == 1:
                 from vmm.machine.halt_watch import HaltWatch
 
                 self._watch = HaltWatch(self.vcpu, self.memory, self.clock)
@@ -543,15 +553,32 @@ class Machine:
             raise
         finally:
             if self._verdict is not None:
+                if self._processors is not None:
+                    self._processors.join()
                 self._finish(self._verdict)
+
+    def _run_secondary(self, vcpu: Vcpu) -> None:
+        """Run a vCPU that is not the first until the machine has ended."""
+        try:
+            while self._verdict is None:
+                exit_ = vcpu.run()
+                if type(exit_) is InternalError and self.config.assist:
+                    exit_ = self._assist(vcpu, exit_)
+                if type(exit_) is not Interrupted:
+                    self._end(_judge(exit_, self.loaded.halts_when_done))
+        except BaseException as error:
+            self._error = error
+            self._end(_FAILED)
 
     def _execute(self, done: Callable[[], bool] | None) -> None:
         run = self.vcpu.run
         self._idle = False
+        if self._processors is not None:
+            self._processors.start()
         while self._verdict is None:
             exit_ = run()
             if type(exit_) is InternalError and self.config.assist:
-                exit_ = self._assist(exit_)
+                exit_ = self._assist(self.vcpu, exit_)
             if type(exit_) is not Interrupted:
                 self._end(_judge(exit_, self.loaded.halts_when_done))
             elif done is not None and done():
@@ -561,18 +588,19 @@ class Machine:
             elif self._watch is not None and self._watch.halted():
                 self._end(_judge(Halted(), self.loaded.halts_when_done))
 
-    def _assist(self, failure: InternalError) -> Exit:
+    def _assist(self, vcpu: Vcpu, failure: InternalError) -> Exit:
         """Have executed what the backend refused, if there is help; `Interrupted`: go on."""
         if self.backend != "kvm" or self.arch != X86_64:
             return failure
-        if self.assistant is None:
+        assistant = self.assistants.get(vcpu.index)
+        if assistant is None:
             from vmm.backends.assist.assistant import Assistant
             from vmm.backends.kvm.x86_64 import X86Vcpu
 
-            assert isinstance(self.vcpu, X86Vcpu)
-            self.assistant = Assistant(self.vcpu, self.memory, self.bus)
-            self._resources.append(self.assistant)
-        return self.assistant.assist(failure) or Interrupted()
+            assert isinstance(vcpu, X86Vcpu)
+            assistant = self.assistants[vcpu.index] = Assistant(vcpu, self.memory, self.bus)
+            self._resources.append(assistant)
+        return assistant.assist(failure) or Interrupted()
 
     def _finish(self, verdict: Outcome) -> None:
         with self._state:
@@ -598,6 +626,8 @@ class Machine:
             if self._verdict is None:
                 self._verdict = verdict
         self.interrupt()
+        if self._processors is not None:
+            self._processors.kick()
 
     def time_out(self) -> None:
         """End the run because it took too long."""

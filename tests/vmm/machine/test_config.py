@@ -38,7 +38,7 @@ def test_any_text_is_a_size_or_a_usage_error(text: str) -> None:
         ({"memory": 4096}, "not between"),
         ({"memory": 1 << 50}, "not between"),
         ({"memory": (64 << 20) + 1}, "multiple of 4K"),
-        ({"cpus": 2}, "one vCPU"),
+        ({"cpus": 17}, "17 vCPUs are not between 1 and 16"),
         ({"arguments": ("a\0b",)}, "NUL"),
         ({"environment": (("", "x"),)}, "environment variable"),
     ],

@@ -58,6 +58,10 @@ class Vm:
             self.close()
             raise
 
+    def current_cpu(self) -> int:
+        """Return 0: no interrupt controller outside of the kernel has a view for each vCPU."""
+        return 0
+
     def find_counter_hz(self) -> int:
         """Return the frequency of the guest's counter."""
         return self.counter_hz

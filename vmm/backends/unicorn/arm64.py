@@ -96,6 +96,7 @@ class Arm64Vcpu(EngineVcpu):
         self._irq = False
         self._registers = Registers(self._engine)
         self._registers.reset(self.index)
+        self._initial_sctlr = self._registers.get()["sctlr_el1"]
         self._core: Core = self._open_core(internals)
         # Guests that find it compute a cipher in software at each call of a function: Linux is
         # half as fast then.
@@ -127,6 +128,11 @@ class Arm64Vcpu(EngineVcpu):
     def set_registers(self, registers: RegisterMapping) -> None:
         values = {name: value for name, value in registers.items() if isinstance(value, int)}
         self._registers.set(values)
+
+    def _reset(self) -> None:
+        self._registers.reset(self.index)
+        # What software may have set and must find otherwise after CPU_ON: no MMU, no caches.
+        self._registers.set({"sctlr_el1": self._initial_sctlr})
 
     def close(self) -> None:
         self._bell.silence()
@@ -188,12 +194,19 @@ class Arm64Vcpu(EngineVcpu):
         bell.native = False
         core = self._core
         arguments = (core.argument(1), core.argument(2), core.argument(3))
-        answer = psci.call(self.index, core.argument(0), arguments)
+        states = [vcpu.power_state for vcpu in self.peers]
+        answer = psci.call(states, self.index, core.argument(0), arguments)
         core.set_result(answer.result & 0xFFFF_FFFF_FFFF_FFFF)
+        if answer.start is not None:
+            number, entry, context = answer.start
+            self.peers[number].unpark({"pc": entry, "x0": context})
         if answer.exit is not None:
             self._end_run(answer.exit)
         elif answer.suspend:
             self._waiting = True
+            self._engine.stop()
+        elif answer.off:
+            self.park()
             self._engine.stop()
         bell.native = True
         if bell.rung:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from _thread import allocate_lock
-
 from vmm.arch import ARM64
 from vmm.backends.unicorn.internals import open_internals
 from vmm.backends.unicorn.library import open_library
+from vmm.backends.unicorn.turn import Turn
 from vmm.errors import VmmError
 
 TYPE_CHECKING = False
@@ -53,7 +52,7 @@ class UnicornMachine:
     """One emulated machine; see `vmm.backends.api.VirtualMachine`.
 
     Interrupt controllers are devices of the board. vCPUs may run in threads of their own, but
-    execute one at a time, each until it waits or exits (see `EngineVcpu.turn`).
+    execute one at a time (see `Turn`).
     """
 
     local_apic = False
@@ -68,7 +67,7 @@ class UnicornMachine:
         self._memory = memory
         self._clock = clock
         self._vcpus: list[EngineVcpu] = []
-        self._turn = allocate_lock()
+        self._turn = Turn()
 
     def ioeventfd(
         self, fd: int, address: int, size: int = 0, *, port: bool = False, value: int | None = None
@@ -85,6 +84,10 @@ class UnicornMachine:
             from vmm.backends.unicorn.x86_64 import COUNTER_HZ
 
         return COUNTER_HZ
+
+    def current_cpu(self) -> int:
+        """Return the number of the vCPU that makes the access under way."""
+        return self._turn.index
 
     def find_counter_hz(self) -> int:
         return self.counter_hz
@@ -110,6 +113,7 @@ class UnicornMachine:
                 hypervisor.library, hypervisor.internals, index, self._memory, handler, self._clock
             )
         vcpu.turn = self._turn
+        vcpu.peers = self._vcpus
         self._vcpus.append(vcpu)
         return vcpu
 

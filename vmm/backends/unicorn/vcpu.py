@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from _thread import allocate_lock
-
 from vmm.backends.exits import Crashed, InternalError, Interrupted
 from vmm.backends.unicorn.doorbell import Doorbell
 from vmm.backends.unicorn.engine import ERR_FETCH_PROT, ERR_FETCH_UNMAPPED
+from vmm.backends.unicorn.psci import OFF, ON, STARTING
+from vmm.backends.unicorn.turn import Turn
 from vmm.errors import VmmError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Final
+    from collections.abc import Callable, Sequence
 
-    from vmm.backends.api import AccessHandler, Exit
+    from vmm.backends.api import AccessHandler, Exit, Registers
     from vmm.backends.unicorn.counting import InstructionCounter
     from vmm.backends.unicorn.engine import Engine
     from vmm.backends.unicorn.library import CData
     from vmm.memory import GuestMemory
-
-
-# How often a vCPU that waits for another one to stop executing looks at its own requests.
-_TURN_SECONDS: Final = 0.01
 
 
 class EngineVcpu:
@@ -35,8 +30,9 @@ class EngineVcpu:
 
     Attributes:
         index: the vCPU's number.
-        turn: held while the guest executes. The vCPUs of one machine share it: the engine executes
-            a guest's atomic instructions as plain ones, so that two at a time would lose updates.
+        turn: had while the guest executes; the vCPUs of one machine share it.
+        peers: all vCPUs of the machine, by number.
+        parked: it is off, until another vCPU starts it; so begin all but the first.
     """
 
     def __init__(
@@ -49,7 +45,11 @@ class EngineVcpu:
         self._kicked = False
         self._exit: Exit | None = None
         self._waiting = False
-        self.turn = allocate_lock()
+        self.turn = Turn()
+        self.peers: Sequence[EngineVcpu] = (self,)
+        self.parked = index > 0
+        self._parking = False
+        self._start: Registers | None = None
         engine.map_ram(memory)
         engine.map_devices(memory, self._device_reader, self._device_writer)
 
@@ -62,6 +62,9 @@ class EngineVcpu:
             if self._kicked:
                 self._kicked = False
                 return Interrupted()
+            if self._parking or self.parked:
+                self._stay_parked()
+                continue
             if self._waiting:
                 done = self._wait()
                 if done is not None:
@@ -79,6 +82,30 @@ class EngineVcpu:
     def kick(self) -> None:
         self._kicked = True
         self._bell.ring()
+
+    def park(self) -> None:
+        """Switch the vCPU off. Any thread."""
+        self._parking = True
+        self._bell.ring()
+
+    def unpark(self, registers: Registers) -> None:
+        """Let a vCPU that is off begin with these registers, the others as after RESET. Any thread.
+
+        Has no effect on one that is on.
+        """
+        if self.parked or self._parking:
+            self._start = registers
+            self._bell.ring()
+
+    @property
+    def power_state(self) -> int:
+        """Whether it is on, off or about to begin, as `psci` counts states."""
+        if self._start is not None:
+            return STARTING
+        return OFF if self.parked or self._parking else ON
+
+    def set_registers(self, registers: Registers) -> None:
+        raise NotImplementedError
 
     def translate(self, address: int) -> int | None:
         return self._engine.translate(address)
@@ -112,6 +139,10 @@ class EngineVcpu:
 
     # ---- For the architectures ----
 
+    def _reset(self) -> None:
+        """Bring the registers to their state after RESET."""
+        raise NotImplementedError
+
     def program_counter(self) -> int:
         raise NotImplementedError
 
@@ -141,12 +172,22 @@ class EngineVcpu:
 
     # ---- The run loop's parts ----
 
+    def _stay_parked(self) -> None:
+        """Be off until there is a request, to begin maybe."""
+        self.parked, self._parking = True, False
+        if self._start is None:
+            self._bell.wait()
+            return
+        self._reset()
+        self.set_registers(self._start)
+        self._waiting = self.parked = False
+        self._start = None
+
     def _execute(self) -> int | None:
         """Let the guest execute; return the engine's error number, None if it did not start."""
         bell = self._bell
-        while not self.turn.acquire(timeout=_TURN_SECONDS):
-            if bell.rung:
-                return None
+        if not self.turn.take(self.index, bell):
+            return None
         try:
             bell.native = True
             if bell.rung:
@@ -154,7 +195,7 @@ class EngineVcpu:
             return self._engine.start(self.program_counter())
         finally:
             bell.native = False
-            self.turn.release()
+            self.turn.give()
 
     def _outcome(self, error: int) -> Exit | None:
         engine = self._engine

@@ -11,6 +11,7 @@ time-stamp counter counts nanoseconds of the machine's clock and cannot be writt
 from __future__ import annotations
 
 from vmm.backends.exits import Crashed, Halted
+from vmm.backends.registers import Segment
 from vmm.backends.unicorn.engine import ARCH_X86, MODE_64, Engine
 from vmm.backends.unicorn.vcpu import EngineVcpu
 from vmm.backends.unicorn.x86_cpuid import COUNTER_HZ, MODEL
@@ -21,7 +22,7 @@ from vmm.backends.unicorn.x86_state import X86State
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import Final, Protocol
 
     from vmm.backends.api import AccessHandler, Exit, Registers, RegisterValue
     from vmm.backends.unicorn.internals import Internals
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
         def drive_interrupt(self, level: bool) -> None: ...
         def drive_interrupt_in_callback(self, level: bool) -> bool: ...
 
+
+_REAL_MODE_CODE: Final = 0x9B
 
 __all__ = ["COUNTER_HZ", "X86Vcpu"]
 
@@ -99,6 +102,15 @@ class X86Vcpu(EngineVcpu):
         self._source = source
         return self._drive_pin
 
+    def receive_init(self) -> None:
+        """Take an INIT from a local APIC: be off until a start-up message. Any thread."""
+        if not self.parked:
+            self.park()
+
+    def receive_startup(self, page: int) -> None:
+        """Take a start-up message (SIPI): begin in real mode at page ``page``. Any thread."""
+        self.unpark({"cs": Segment(page << 8, page << 12, 0xFFFF, _REAL_MODE_CODE), "rip": 0})
+
     def registers(self) -> dict[str, RegisterValue]:
         return self._state.registers()
 
@@ -127,6 +139,10 @@ class X86Vcpu(EngineVcpu):
         self._core.align_counter()
         return super().run()
 
+    def _reset(self) -> None:
+        self._state.reset()
+        self._core.resume()
+
     def program_counter(self) -> int:
         return self._core.program_counter()
 
@@ -135,7 +151,11 @@ class X86Vcpu(EngineVcpu):
 
     def _wait(self) -> Exit | None:
         if not self._core.interrupts_enabled():
-            return Halted()
+            if self.index == 0:
+                return Halted()
+            # Another vCPU may still send an INIT.
+            self._bell.wait()
+            return None
         if self._requested:
             self._waiting = False
         else:

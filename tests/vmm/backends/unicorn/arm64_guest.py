@@ -132,6 +132,7 @@ class Guest:
     def new_vcpu(self, index: int) -> Arm64Vcpu:
         vcpu = self.vm.create_vcpu(index, self.devices)
         assert isinstance(vcpu, Arm64Vcpu)
+        vcpu.parked = False
         vcpu.set_registers({"pc": CODE, "sp": STACK})
         return vcpu
 

@@ -7,7 +7,6 @@ test_arm64_exceptions.py, 6 in test_coherence.py; 2 and 4 concern x86_64 only.
 from __future__ import annotations
 
 import threading
-from _thread import allocate_lock
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +15,7 @@ from tests.vmm.backends.unicorn.arm64_guest import CODE, DEVICE, RAM_BASE, STACK
 from vmm.backends.exits import Interrupted, Shutdown
 from vmm.backends.unicorn.arm64_registers import Registers
 from vmm.backends.unicorn.internals import EngineState
+from vmm.backends.unicorn.turn import Turn
 
 Boot = Callable[[str], Guest]
 
@@ -114,7 +114,7 @@ def run_two(guest: Guest, separate: bool) -> int:
     vcpus = [guest.vcpu, guest.new_vcpu(1)]
     if separate:
         for vcpu in vcpus:
-            vcpu.turn = allocate_lock()
+            vcpu.turn = Turn()
     started = threading.Barrier(2)
 
     def run(number: int) -> None:
@@ -151,7 +151,7 @@ def test_a_vcpu_that_waits_for_its_turn_can_be_kicked(arm64_guest: Boot) -> None
     second = guest.new_vcpu(1)
     first = threading.Thread(target=guest.vcpu.run)
     first.start()
-    while not guest.vcpu.turn.locked():
+    while not guest.vcpu.turn.taken:
         pass
     kicker = threading.Timer(0.05, second.kick)
     kicker.start()

@@ -317,8 +317,11 @@ def test_apic_id_is_the_vcpus_number(x86_guest: MakeGuest, core: str) -> None:
             guest.vm.create_vcpu(5, guest.bus)
         return
     vcpu = guest.vm.create_vcpu(5, guest.bus)
+    vcpu.parked = False
     vcpu.set_registers(guest.vcpu.registers())
-    assert vcpu.run() == Halted()
+    # It halts, and goes on waiting for an INIT.
+    threading.Timer(0.1, vcpu.kick).start()
+    assert vcpu.run() == Interrupted()
     ebx = vcpu.registers()["rbx"]
     assert isinstance(ebx, int)
     assert ebx >> 24 == 5
