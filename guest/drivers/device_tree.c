@@ -6,6 +6,9 @@
 #define MAGIC 0xd00dfeedu
 #define DEPTH_MAX 16
 
+/* Interrupts are counted within their type: shared (0) or a processor's own. */
+enum { FIRST_PPI = 16, FIRST_SPI = 32 };
+
 enum token { BEGIN_NODE = 1, END_NODE = 2, PROPERTY = 3, NOP = 4, END = 9 };
 
 struct header {
@@ -107,7 +110,9 @@ static void keep_property(struct walk *walk, const char *name, const uint8_t *va
 		walk->node.compatible_length = length;
 	} else if (name[0] == 'i' && strcmp(name, "interrupts") == 0) {
 		if (length >= 2 * sizeof(uint32_t))
-			walk->node.interrupt = big_endian(value + sizeof(uint32_t));
+			walk->node.interrupt =
+				big_endian(value + sizeof(uint32_t)) +
+				(big_endian(value) == 0 ? FIRST_SPI : FIRST_PPI);
 	} else if (name[0] == '#' && length == sizeof(uint32_t)) {
 		if (strcmp(name, "#address-cells") == 0)
 			cells->address = big_endian(value);

@@ -3,6 +3,7 @@
 #include <calypso/device.h>
 #include <calypso/device_tree.h>
 #include <calypso/errno.h>
+#include <calypso/irq.h>
 #include <calypso/lib.h>
 #include <calypso/log.h>
 #include <calypso/virtqueue.h>
@@ -232,14 +233,24 @@ bool virtio_is_alive(struct virtio_device *device)
 	return false;
 }
 
-void virtio_interrupt(struct virtio_device *device)
+static void interrupt(void *argument)
 {
+	struct virtio_device *device = argument;
 	uint32_t causes = read(device, INTERRUPT_STATUS);
 	write(device, INTERRUPT_ACKNOWLEDGE, causes);
 	if ((causes & INTERRUPT_CONFIGURATION) != 0 && virtio_is_alive(device) &&
 	    device->on_configuration != NULL)
 		device->on_configuration(device);
 	collect(device);
+}
+
+void virtio_take_interrupts(struct virtio_device *device)
+{
+	int error = device->interrupts ? 0 : irq_register(device->irq, interrupt, device);
+	if (error != 0)
+		log_warning("virtio device %u: no interrupt %u: error %d", device->kind,
+			    device->irq, -error);
+	device->interrupts = error == 0;
 }
 
 void virtio_notify(const struct virtio_device *device, unsigned queue)

@@ -105,6 +105,8 @@ struct virtqueue_areas virtqueue_areas(const struct virtqueue *queue)
 	};
 }
 
+struct virtio_device *virtqueue_device(const struct virtqueue *queue) { return queue->device; }
+
 /* ---- To the device ---- */
 
 static void fill(struct virtq_descriptor *descriptor, const struct virtio_buffer *buffer,

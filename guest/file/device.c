@@ -2,6 +2,7 @@
 #include <calypso/hwrng.h>
 #include <calypso/lib.h>
 #include <calypso/time.h>
+#include <file/block.h>
 #include <file/device.h>
 #include <file/io.h>
 #include <file/tty.h>
@@ -106,6 +107,8 @@ static const struct device {
 
 const struct file_operations *device_operations(uint32_t mode, uint64_t device)
 {
+	if (S_ISBLK(mode) && device_major(device) == BLOCK_MAJOR)
+		return &block_operations;
 	for (size_t i = 0; S_ISCHR(mode) && i < ARRAY_SIZE(devices); i++) {
 		if (device == device_number(devices[i].major, devices[i].minor))
 			return devices[i].operations;
@@ -142,6 +145,18 @@ static void add_link(struct file *directory, const char *text, const char *targe
 	add_node(directory, text, &what);
 }
 
+static void add_disks(struct file *directory)
+{
+	char name[] = "vda";
+	for (unsigned i = 0; i < BLOCK_DEVICES_MAX && block_exists(i); i++, name[2]++) {
+		struct creation what = {
+			.mode = S_IFBLK | 0660,
+			.device = device_number(BLOCK_MAJOR, i * BLOCK_MINORS),
+		};
+		add_node(directory, name, &what);
+	}
+}
+
 void device_populate(struct file *directory)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
@@ -155,6 +170,7 @@ void device_populate(struct file *directory)
 		add_node(directory, device->name, &what);
 	}
 	add_console(directory);
+	add_disks(directory);
 	/* Where shm_open(3) makes its files. */
 	add_node(directory, "shm", &(struct creation){.mode = S_IFDIR | S_ISVTX | 0777});
 	add_link(directory, "fd", "/proc/self/fd");

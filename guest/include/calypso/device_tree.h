@@ -13,7 +13,7 @@ struct device_node {
 	uint32_t reg_length;
 	uint32_t address_cells; /* of its parent: 32-bit words of an address in `reg` */
 	uint32_t size_cells;
-	unsigned interrupt; /* the second cell of `interrupts`: a GIC's number within its type */
+	unsigned interrupt; /* INTID of its first one, as the binding of GICs tells it */
 };
 
 struct device_range {

@@ -33,7 +33,8 @@ struct virtqueue;
 
 struct virtio_device {
 	physical_t registers;
-	unsigned irq; /* as the board counts them */
+	unsigned irq;	 /* line, see <calypso/irq.h> */
+	bool interrupts; /* they are taken */
 	enum virtio_kind kind;
 	uint64_t features; /* those that both sides have */
 	bool broken;
@@ -51,6 +52,9 @@ struct virtio_device *virtio_find(enum virtio_kind kind, unsigned index);
  * and let it begin (3.1.1). 0; -ENODEV where it wants no such driver; -ENOMEM. */
 int virtio_start(struct virtio_device *device, uint64_t features, unsigned queues);
 
+/* Take its interrupts from now on, so that nobody has to wait on the spot. */
+void virtio_take_interrupts(struct virtio_device *device);
+
 /* Fields of the configuration space, at their offset there. */
 uint8_t virtio_config8(const struct virtio_device *device, unsigned offset);
 uint32_t virtio_config32(const struct virtio_device *device, unsigned offset);
@@ -59,9 +63,6 @@ void virtio_set_config32(const struct virtio_device *device, unsigned offset, ui
 
 /* Whether the device can go on; looks at its status. */
 bool virtio_is_alive(struct virtio_device *device);
-
-/* Take notice of what the device interrupts for. */
-void virtio_interrupt(struct virtio_device *device);
 
 /* Tell the device that a queue has new requests. */
 void virtio_notify(const struct virtio_device *device, unsigned queue);

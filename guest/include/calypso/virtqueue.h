@@ -45,6 +45,9 @@ struct virtqueue_areas {
 };
 struct virtqueue_areas virtqueue_areas(const struct virtqueue *queue);
 
+/* Whose it is. */
+struct virtio_device *virtqueue_device(const struct virtqueue *queue);
+
 /* Make a request available: first `readable` buffers for the device to read, then `writable` ones
  * for it to fill. 0; -ENOSPC: try again when others are done; -ENOMEM; -EIO. */
 int virtqueue_submit(struct virtqueue *queue, struct virtio_request *request,
