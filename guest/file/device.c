@@ -4,6 +4,7 @@
 #include <calypso/time.h>
 #include <file/block.h>
 #include <file/device.h>
+#include <file/hvc.h>
 #include <file/io.h>
 #include <file/tty.h>
 #include <process/random.h>
@@ -102,6 +103,7 @@ static const struct device {
 	{"urandom", MEMORY_MAJOR, 9, 0666, &urandom_operations},
 	{"hwrng", MISC_MAJOR, 183, 0600, &hardware_operations},
 	{"tty", TERMINAL_MAJOR, 0, 0666, &tty_operations},
+	{NULL, HVC_MAJOR, 0, 0600, &hvc_operations}, /* add_hvc */
 	{NULL, TERMINAL_MAJOR, 1, 0600, &tty_operations}, /* tty_console() */
 };
 
@@ -145,6 +147,13 @@ static void add_link(struct file *directory, const char *text, const char *targe
 	add_node(directory, text, &what);
 }
 
+static void add_hvc(struct file *directory)
+{
+	struct creation what = {.mode = S_IFCHR | 0600, .device = device_number(HVC_MAJOR, 0)};
+	if (hvc_exists())
+		add_node(directory, "hvc0", &what);
+}
+
 static void add_disks(struct file *directory)
 {
 	char name[] = "vda";
@@ -170,6 +179,7 @@ void device_populate(struct file *directory)
 		add_node(directory, device->name, &what);
 	}
 	add_console(directory);
+	add_hvc(directory);
 	add_disks(directory);
 	/* Where shm_open(3) makes its files. */
 	add_node(directory, "shm", &(struct creation){.mode = S_IFDIR | S_ISVTX | 0777});

@@ -1,4 +1,5 @@
 /* The root of all files, and what is mounted in it: /dev, /proc, directories of the host. */
+#include <calypso/balloon.h>
 #include <calypso/bootinfo.h>
 #include <calypso/lib.h>
 #include <calypso/log.h>
@@ -153,6 +154,7 @@ struct file *root_directory(void)
 	root = make_root();
 	if (root != NULL)
 		populate();
+	balloon_start();
 	return root;
 }
 
