@@ -1,0 +1,136 @@
+"""Our own kernel drives the virtio devices: disk, console, balloon, random numbers."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.guest.test_programs import build
+from vmm import Machine
+from vmm.devices.virtio.balloon import Balloon
+from vmm.devices.virtio.mmio import VirtioMmio
+
+PROGRAMS = Path(__file__).parent / "devices"
+
+LETTERS = bytes(range(ord("a"), ord("z") + 1))
+CONTENT = (LETTERS * 4096)[: 80 << 10]
+
+# What Linux says of the same; a write to a read-only disk, where it lets one be opened.
+EXPECTED = """\
+ioctl(disk, BLKGETSIZE64, &size) = 0
+ioctl(disk, BLKSSZGET, &sector) = 0
+size 81920, sector 512, block device 1, minor 0
+pread(disk, buffer, 10, 507) = 10
+nopqrstuvw
+pwrite(disk, "HELLO", 5, 510) = 5
+pread(disk, buffer, 10, 507) = 10
+nopHELLOvw
+pread(disk, buffer, sizeof(buffer), 1000) = 70000
+lseek(disk, 0, SEEK_END) = 81920
+read(disk, buffer, 1) = 0
+write(disk, "x", 1) = -1 No space left on device
+lseek(disk, -3, SEEK_END) = 81917
+write(disk, "abcdef", 6) = 3
+fsync(disk) = 0
+fsync(STDOUT_FILENO) = -1 Invalid argument
+read(disk, buffer, 16) = 16
+write(disk, "x", 1) = -1 Operation not permitted
+open("/dev/vdc", O_RDONLY) = -1 No such file or directory
+"""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    path = tmp_path / "disk"
+    path.write_bytes(CONTENT)
+    return path
+
+
+def transport(machine: Machine, index: int) -> VirtioMmio:
+    """The registers of an attached device."""
+    mapping = machine.bus.mmio.find(machine.board.places[index].base)
+    assert mapping is not None
+    assert isinstance(mapping.region, VirtioMmio)
+    return mapping.region
+
+
+def program(name: str, arch: str) -> Path:
+    return build(PROGRAMS / name, arch, "static")
+
+
+def test_disks(arch: str, backend: str, disk: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(bytes(4096))
+    with Machine(
+        program("disk.c", arch), backend=backend, disks=[str(disk), f"{other},ro"], stdin=b""
+    ) as machine:
+        assert machine.run(timeout=30) == 0
+        assert machine.console.output.decode() == EXPECTED
+    assert disk.read_bytes() == CONTENT[:510] + b"HELLO" + CONTENT[515:-3] + b"abc"
+    assert other.read_bytes() == bytes(4096)
+
+
+def test_a_disk_that_needs_a_reset_gives_errors(arch: str, backend: str, disk: Path) -> None:
+    with Machine(
+        program("disk.c", arch), ["until it fails"], backend=backend, disks=[str(disk)], stdin=b""
+    ) as machine:
+        machine.console.expect(b"reading", timeout=30)
+        with machine.bus.lock:
+            transport(machine, 0).fail("broken by a test")
+        assert machine.wait(timeout=30) == 5
+        assert b"read: I/O error\nopen: No such device or address\n" in machine.console.output
+
+
+def test_a_disk_that_reports_errors(disk: Path) -> None:
+    """The host's file became shorter: what is missing cannot be read."""
+    with Machine(
+        program("disk.c", "x86_64"), ["x"], backend="unicorn", disks=[str(disk)], stdin=b""
+    ) as machine:
+        os.truncate(disk, 4096)
+        # It can be opened again all the same: only what was asked for has failed.
+        assert machine.run(timeout=30) == 1
+        assert b"read: I/O error\n" in machine.console.output
+
+
+def test_console(arch: str, backend: str) -> None:
+    with Machine(program("console.c", arch), backend=backend, devices=["console"]) as machine:
+        console = machine.console
+        console.expect(rb"empty -1 1, poll 0", timeout=30)
+        for text in (b"hello\n", b"x" * 200 + b"\n", b"end\n"):
+            console.send(text)
+            console.expect(b"poll 1 1: " + text.rstrip(), timeout=30)
+        assert machine.wait(timeout=30) == 0
+
+
+def test_balloon(arch: str, backend: str) -> None:
+    with Machine(
+        program("console.c", arch), backend=backend, memory="32M", devices=["console", "balloon"]
+    ) as machine:
+        machine.console.expect(rb"empty -1 1, poll 0", timeout=30)
+        balloon = transport(machine, 1).device
+        assert isinstance(balloon, Balloon)
+        for target in (10 << 20, 1 << 20, 3 << 20, 0):
+            machine.set_balloon(target)
+            deadline = time.monotonic() + 20
+            while balloon.actual * 4096 != target:
+                assert time.monotonic() < deadline, "the balloon does not change"
+                time.sleep(0.005)
+        # The guest does without what it needs itself for nobody.
+        machine.set_balloon(1 << 30)
+        machine.console.send(b"end\n")
+        assert machine.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("devices", [["rng"], []])
+def test_random_numbers_of_hardware(
+    arch: str, backend: str, devices: list[str], busybox: Path
+) -> None:
+    words = ["dd", "if=/dev/hwrng", "bs=500", "count=2"]
+    with Machine(busybox, words, backend=backend, devices=devices, stdin=b"") as machine:
+        assert machine.run(timeout=30) == 0
+        output = machine.console.output
+    assert output.count(b"2+0 records") == 2
+    assert len(set(output[:1000])) > 200
