@@ -212,13 +212,15 @@ void virtio_set_config32(const struct virtio_device *device, unsigned offset, ui
 	write(device, CONFIG + offset, value);
 }
 
-static void collect(struct virtio_device *device)
+static bool collect(struct virtio_device *device)
 {
+	bool any = false;
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX && device->queues[i] != NULL; i++) {
-		virtqueue_collect(device->queues[i]);
+		any |= virtqueue_collect(device->queues[i]);
 		if (device->broken)
 			virtqueue_abandon(device->queues[i]);
 	}
+	return any;
 }
 
 bool virtio_is_alive(struct virtio_device *device)
@@ -242,6 +244,14 @@ static void interrupt(void *argument)
 	    device->on_configuration != NULL)
 		device->on_configuration(device);
 	collect(device);
+}
+
+void virtio_look(void)
+{
+	for (struct virtio_device *device = devices; device != NULL; device = device->next) {
+		if (device->interrupts && collect(device))
+			write(device, INTERRUPT_ACKNOWLEDGE, INTERRUPT_USED);
+	}
 }
 
 void virtio_take_interrupts(struct virtio_device *device)

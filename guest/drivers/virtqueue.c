@@ -252,7 +252,9 @@ bool virtqueue_collect(struct virtqueue *queue)
 			virtqueue_abandon(queue);
 		}
 	}
-	set_used_event(queue, false);
+	/* What was asked for has come. */
+	if (any)
+		set_used_event(queue, false);
 	return any;
 }
 

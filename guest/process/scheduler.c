@@ -1,6 +1,7 @@
 /* The scheduler: whose turn it is, and what ends waiting. */
 #include <calypso/bootinfo.h>
 #include <calypso/errno.h>
+#include <calypso/virtio.h>
 #include <file/stream.h>
 #include <file/tty.h>
 #include <process/process.h>
@@ -106,6 +107,7 @@ static void idle(uint64_t deadline)
 		return;
 	if (!arrived || waiting_for_input.first == NULL)
 		time_idle(deadline);
+	virtio_look();
 	wake_all(&waiting_for_input);
 }
 

@@ -55,6 +55,10 @@ int virtio_start(struct virtio_device *device, uint64_t features, unsigned queue
 /* Take its interrupts from now on, so that nobody has to wait on the spot. */
 void virtio_take_interrupts(struct virtio_device *device);
 
+/* See what devices have done whose interrupts are taken. For the end of a wait: there are hypervisors
+ * that lose an interrupt which came while interrupts were masked. */
+void virtio_look(void);
+
 /* Fields of the configuration space, at their offset there. */
 uint8_t virtio_config8(const struct virtio_device *device, unsigned offset);
 uint32_t virtio_config32(const struct virtio_device *device, unsigned offset);

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.vmm.devices.parts import Screen
 from vmm.devices.i8042 import I8042
-from vmm.devices.pc_exits import AcpiPowerControl, DebugConsole, DebugExit
+from vmm.devices.pc_exits import AcpiEvents, AcpiPowerControl, DebugConsole, DebugExit
 
 
 class Keyboard:
@@ -103,6 +103,13 @@ def test_soft_off_powers_off(value: int, ends: list[int]) -> None:
     power.write(0, 2, value)
     assert statuses == ends
     assert power.read(0, 2) == value & 0x1C00 | 1
+
+
+def test_events_can_be_enabled_and_never_happen() -> None:
+    events = AcpiEvents()
+    events.write(0, 2, 0xFFFF)
+    events.write(2, 2, 0x0120)
+    assert (events.read(0, 2), events.read(2, 2)) == (0, 0x0120)
 
 
 def test_soft_off_by_the_high_byte_alone() -> None:
