@@ -23,11 +23,13 @@ ELSEWHERE = {"x86_64": 0xD200_0000, "arm64": 0x0C00_0000}
 
 
 def test_the_documented_example_is_this_one() -> None:
-    shown = (vmm.devices.peripheral.__doc__ or "").replace("'''", '"""')
+    reference = (vmm.devices.peripheral.__doc__ or "").replace("'''", '"""')
+    readme = Path(__file__).parents[3].joinpath("README.md").read_text()
     source = Path(__file__).with_name("dice.py").read_text()
-    body = source[source.index("    SIDES =") : source.index("class NoDevice")]
+    body = source[source.index("class Dice") : source.index("class NoDevice")].strip()
+    assert body in readme
     for line in body.split("\n"):
-        assert line.strip() in shown
+        assert line.strip() in reference
 
 
 def test_a_machine_takes_a_device_where_it_wants_to_be(arch: str) -> None:
