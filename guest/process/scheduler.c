@@ -68,12 +68,13 @@ static void wake_all(struct thread_list *list)
 		thread_wake(list->first, 0);
 }
 
-/* ---- Input while the program computes ---- */
+/* ---- The host, while the program computes ---- */
 
-/* How often to look whether the host has sent something. */
+/* How often to look whether the host has sent something, or makes a call. */
 #define INPUT_PERIOD (25ull * NANOSECONDS_PER_MILLISECOND)
+#define SERVICE_PERIOD (2ull * NANOSECONDS_PER_MILLISECOND)
 
-static uint64_t input_look; /* when to look next */
+static uint64_t host_look; /* when to look next */
 
 /* Somebody waits for input beside others that run, or there may be a signal in it. */
 static bool input_is_watched(void)
@@ -81,17 +82,26 @@ static bool input_is_watched(void)
 	return waiting_for_input.first != NULL || tty_makes_signals();
 }
 
-/* Look, if it is time; when it will be. */
-static uint64_t look_for_input(uint64_t now)
+/* How long a thread may run until it is time to look; TIME_FOREVER: it need not be interrupted. The
+ * calls of the host end by themselves. */
+static uint64_t look_period(const struct thread *thread)
 {
-	if (now < input_look)
-		return input_look;
-	input_look = now + INPUT_PERIOD;
-	if (stream_input_arrived()) {
+	if (thread->task == NULL && service_is_ready())
+		return SERVICE_PERIOD;
+	return input_is_watched() ? INPUT_PERIOD : TIME_FOREVER;
+}
+
+/* Look for input, if it is time; when it will be. */
+static uint64_t look_at_host(uint64_t now, uint64_t period)
+{
+	if (now < host_look)
+		return host_look;
+	host_look = now + period;
+	if (input_is_watched() && stream_input_arrived()) {
 		tty_input_arrived();
 		wake_all(&waiting_for_input);
 	}
-	return input_look;
+	return host_look;
 }
 
 /* ---- Who runs next ---- */
@@ -140,19 +150,19 @@ static void set_alarm(uint64_t deadline)
 }
 
 /* Somebody begins to run. */
-static void begin_turn(uint64_t deadline)
+static void begin_turn(const struct thread *thread, uint64_t deadline)
 {
 	slice_end = 0;
 	woken = false;
-	bool watched = input_is_watched();
-	if (ready.first == NULL && !watched) {
+	uint64_t period = look_period(thread);
+	if (ready.first == NULL && period == TIME_FOREVER) {
 		set_alarm(deadline);
 		return;
 	}
 	uint64_t now = time_monotonic();
 	if (ready.first != NULL)
 		begin_slice(now);
-	set_alarm(watched && now + INPUT_PERIOD < deadline ? now + INPUT_PERIOD : deadline);
+	set_alarm(period < deadline && now + period < deadline ? now + period : deadline);
 }
 
 /* Take the thread that runs next out of its list. */
@@ -168,7 +178,7 @@ static struct thread *take_next(void)
 		}
 		service_announce();
 		remove(next);
-		begin_turn(deadline);
+		begin_turn(next, deadline);
 		return next;
 	}
 }
@@ -221,12 +231,14 @@ static void check_time(bool interrupted)
 	/* The host waits: what it asks for goes first. */
 	if (service_look())
 		thread_yield();
-	bool watched = input_is_watched();
-	if (likely(ready.first == NULL && timeouts_next() == TIME_FOREVER && !watched))
+	service_announce();
+	uint64_t period = look_period(current_thread);
+	if (likely(ready.first == NULL && timeouts_next() == TIME_FOREVER &&
+		   period == TIME_FOREVER))
 		return;
 	uint64_t now = time_monotonic();
 	uint64_t deadline = let_time_pass();
-	uint64_t look = watched ? look_for_input(now) : TIME_FOREVER;
+	uint64_t look = period == TIME_FOREVER ? TIME_FOREVER : look_at_host(now, period);
 	if (look < deadline)
 		deadline = look;
 	if (ready.first != NULL && slice_end == 0)

@@ -120,5 +120,8 @@ void program_start(void)
 	if (program_load(&program, &arguments, &problem) != 0)
 		refuse("%s", problem);
 	program_close(&program);
+	/* A program that only computes is to be interrupted all the same. */
+	if (service_is_ready())
+		thread_check_time();
 	arch_enter_user(program.entry, program.sp, auxsp_of(current_thread->auxspcb));
 }

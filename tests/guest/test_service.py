@@ -259,6 +259,19 @@ def test_calls_beside_a_program(busybox: Path, arch: str, backend: str) -> None:
         assert machine.console.output == b"read this, and this"
 
 
+def test_calls_beside_a_program_that_computes(busybox: Path, arch: str, backend: str) -> None:
+    loop = ["sh", "-c", "while :; do :; done"]
+    with Machine(busybox, loop, backend=backend, services=True) as machine:
+        g = machine.guest
+        g.timeout = PATIENCE
+        r, w = g.pipe()
+        with g.task() as t:
+            pending = t.begin(t.read, r, 10)
+            g.write(w, b"abc")
+            assert pending.result() == b"abc"
+        assert machine.outcome is None
+
+
 def test_calls_while_the_machine_runs_by_itself(busybox: Path, arch: str, backend: str) -> None:
     with Machine(busybox, ["cat"], backend=backend, services=True) as machine:
         machine.start()
