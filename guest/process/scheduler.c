@@ -110,7 +110,10 @@ static uint64_t look_at_host(uint64_t now, uint64_t period)
  * would end the waiting at once whoever wants it. */
 static void idle(uint64_t deadline)
 {
-	bool arrived = stream_input_arrived();
+	/* Where a call of the host is all that has happened since, there is no input either: it would
+	 * end the waiting. */
+	static bool called;
+	bool arrived = !called && stream_input_arrived();
 	if (arrived)
 		tty_input_arrived();
 	if (ready.first != NULL)
@@ -118,6 +121,7 @@ static void idle(uint64_t deadline)
 	if (!arrived || waiting_for_input.first == NULL)
 		time_idle(deadline);
 	virtio_look();
+	called = service_is_called();
 	wake_all(&waiting_for_input);
 }
 

@@ -77,13 +77,17 @@ void ring_open(uint64_t features)
 
 bool ring_is_open(void) { return ring.open; }
 
+bool ring_is_waiting(void)
+{
+	return unlikely(ring.open) &&
+	       ring.taken != __atomic_load_n(&ring.shared->submission_tail, __ATOMIC_ACQUIRE);
+}
+
 bool ring_take(struct calypso_submission *submission)
 {
-	if (likely(!ring.open))
+	if (likely(!ring_is_waiting()))
 		return false;
 	struct calypso_ring *shared = ring.shared;
-	if (ring.taken == __atomic_load_n(&shared->submission_tail, __ATOMIC_ACQUIRE))
-		return false;
 	/* Each that is taken will need a place among the completions. */
 	uint32_t read = __atomic_load_n(&shared->completion_head, __ATOMIC_ACQUIRE);
 	if (ring.taken - read >= ring.completion_count)

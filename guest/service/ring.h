@@ -14,6 +14,9 @@ void ring_open(uint64_t features);
 /* Whether ring_open was called. */
 bool ring_is_open(void);
 
+/* Whether there is a submission to take. */
+bool ring_is_waiting(void);
+
 /* Take the next submission. False: there is none, or the host must first read completions. */
 bool ring_take(struct calypso_submission *submission);
 

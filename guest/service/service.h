@@ -28,6 +28,9 @@ noreturn void service_run_alone(void);
 /* Hand what the host has submitted to the tasks: whether one became ready by that. */
 bool service_look(void);
 
+/* Whether the host has submitted something. */
+bool service_is_called(void);
+
 /* Tell the host of completions that it has not read. IDLE does the same. */
 void service_announce(void);
 

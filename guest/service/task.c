@@ -226,6 +226,8 @@ bool service_look(void)
 	return woken;
 }
 
+bool service_is_called(void) { return ring_is_waiting(); }
+
 void service_announce(void)
 {
 	uint64_t arguments[6] = {0};
