@@ -1,7 +1,8 @@
 """The guest kernel: its size, its need of memory, and the instructions that its operations take.
 
 Instructions are counted by the Unicorn backend, so they are exact and the same on every host; those
-of the program's loop around an operation are among them. Beside them, with `--unikraft DIR`, is
+of the program's loop around an operation are among them. Threads are not preempted, for interrupts
+come at times that differ. Beside them, with `--unikraft DIR`, is
 what Unikraft's images built below that directory take from their entry to `main`: files that have
 their symbols beside them in one of the same name with `.dbg`.
 """
@@ -43,6 +44,9 @@ OPERATIONS = (
 )
 
 
+CMDLINE = "sched.preempt=0"
+
+
 class NotCounted(Exception):
     """The place to which instructions were to be counted was never reached."""
 
@@ -69,8 +73,9 @@ def count_to(machine: Machine, address: int) -> int:
 
 def count_run(program: Path, arch: str, *words: str) -> int:
     """Return the instructions of a whole machine with one program."""
+    options = {"arch": arch, "backend": "unicorn", "memory": BOOT_MEMORY, "cmdline": CMDLINE}
     with (
-        Machine(program, words, arch=arch, backend="unicorn", memory=BOOT_MEMORY) as machine,
+        Machine(program, words, **options) as machine,  # type: ignore[arg-type]
         machine.vcpu.count_instructions() as counter,  # type: ignore[attr-defined]
     ):
         status = machine.run(timeout=TIMEOUT)
