@@ -36,8 +36,9 @@ CASES = [
 ]
 
 
-# Hundreds of threads, or faults, each of which costs a thousand instructions of the kernel.
-LONG = {"threads", "ticks"}
+# Hundreds of threads, faults or interrupts, each of which costs a thousand instructions of the
+# kernel.
+LONG = {"threads", "ticks", "interrupted"}
 
 
 @cache

@@ -39,6 +39,10 @@ _RDTSC: Final = 608
 _RDTSCP: Final = 609
 _SYSCALL: Final = 699
 
+# No program is from here on.
+_UPPER_HALF: Final = 1 << 63
+_LAST_ADDRESS: Final = (1 << 64) - 1
+
 _RFLAGS_IF: Final = 1 << 9
 _DOUBLE_FAULT: Final = 8
 
@@ -178,19 +182,25 @@ class NativeCore:
         self._state.deliver_all_exceptions()
         user = self._engine.ffi.cast("void *", self._state.env)
         self._engine.add_hook(HOOK_INTR, shims.deliver_exception, user)
-        # The first of all hooks of instructions: where another thread has just asked for a stop,
-        # the engine calls no further one, and a SYSCALL would be skipped.
+        # For one of these instructions, the engine goes through the hooks of all that cover its
+        # address, and gives up after the first one if somebody else's stop has come meanwhile: the
+        # instruction then does nothing, or what it would do without a hook. A program's SYSCALL
+        # must not be lost, nor may a kernel's RDTSC give another clock's time, so each is the
+        # first where it is.
+        self._hook_instruction(_RDTSC, shims.rdtsc, user, begin=_UPPER_HALF)
         self._hook_instruction(_SYSCALL, shims.syscall, user)
-        self._hook_instruction(_RDTSC, shims.rdtsc, user)
+        self._hook_instruction(_RDTSC, shims.rdtsc, user, end=_UPPER_HALF - 1)
         self._hook_instruction(_RDTSCP, shims.rdtscp, user)
 
     def _hook_port(self, instruction: int, shim: int, target: CData) -> None:
         guard = new_port_guard(self._engine.library, self._state.env, target)
         self._hook_instruction(instruction, shim, self._engine.keep(guard))
 
-    def _hook_instruction(self, instruction: int, shim: int, user: CData) -> None:
+    def _hook_instruction(
+        self, instruction: int, shim: int, user: CData, begin: int = 0, end: int = _LAST_ADDRESS
+    ) -> None:
         number = self._engine.ffi.cast("int", instruction)
-        self._engine.add_hook(HOOK_INSN, shim, user, number)
+        self._engine.add_hook(HOOK_INSN, shim, user, number, begin=begin, end=end)
 
     def _add_control_block(self) -> None:
         engine = self._engine
