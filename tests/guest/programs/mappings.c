@@ -178,7 +178,7 @@ static void heap(void)
 	start[5 * PAGE + 2] = 9;
 	start[6 * PAGE - 1 - ((uintptr_t)start & (PAGE - 1))] = 8;
 	printf("%d\n", (char *)syscall(SYS_brk, 1) == start + 5 * PAGE + 3);
-	printf("%d\n", (char *)syscall(SYS_brk, -1) == start + 5 * PAGE + 3);
+	printf("%d\n", (char *)syscall(SYS_brk, 1ul << 60) == start + 5 * PAGE + 3);
 	printf("%d\n", (char *)syscall(SYS_brk, start + PAGE) == start + PAGE);
 	printf("%d\n", (char *)syscall(SYS_brk, start + 6 * PAGE) == start + 6 * PAGE);
 	printf("%d\n", start[5 * PAGE + 2]);
