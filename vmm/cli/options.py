@@ -142,6 +142,7 @@ RUN_OPTIONS: Final = (
     Option("--verbose", FLAG, "", "Say also what is where in the machine at its start."),
     Option("--dry-run", FLAG, "", "Print what is where in the machine, and do not start it."),
     Option("--dump-dtb", FILE, "FILE", "Write the guest's device tree to FILE."),
+    Option("--dump-bootinfo", FILE, "FILE", "Write what its boot protocol tells it to FILE."),
 )
 
 _BY_NAME: Final = {option.name: option for option in RUN_OPTIONS}

@@ -24,7 +24,7 @@ _STDOUT: Final = 1
 _STDERR: Final = 2
 
 # Options that ask for something before the start.
-_REPORTS: Final = frozenset(("dry_run", "verbose", "dump_dtb"))
+_REPORTS: Final = frozenset(("dry_run", "verbose", "dump_dtb", "dump_bootinfo"))
 
 
 def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> int:
@@ -65,16 +65,17 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
 
 def _show(machine: Machine, options: Mapping[str, object]) -> bool:
     """Give what was asked for before the start; tell whether to start."""
-    from vmm.machine.plan import describe_plan, read_device_tree
+    from vmm.machine.plan import describe_plan, read_boot_information, read_device_tree
 
-    path = options.get("dump_dtb")
-    if path is not None:
-        tree = read_device_tree(machine)
-        try:
-            with open(str(path), "wb") as file:
-                file.write(tree)
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}") from None
+    for option, read in (("dump_dtb", read_device_tree), ("dump_bootinfo", read_boot_information)):
+        path = options.get(option)
+        if path is not None:
+            content = read(machine)
+            try:
+                with open(str(path), "wb") as file:
+                    file.write(content)
+            except OSError as error:
+                raise UsageError(f"{path}: {error.strerror}") from None
     if options.get("dry_run"):
         os.write(_STDOUT, "".join(f"{line}\n" for line in describe_plan(machine)).encode())
         return False

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 # As both boot layouts call it.
 DEVICE_TREE: Final = "device tree"
 
+# What a boot protocol tells its guest in memory, as the modules of `vmm.boot` call it. Calypso's
+# includes all that the bootinfo points to.
+BOOT_INFORMATION: Final = (
+    "boot",
+    "boot information",
+    "boot parameters",
+    "multiboot information",
+    "multiboot 2 information",
+    "PVH start information",
+)
+
 # In the header of a flattened device tree, big-endian.
 _TOTAL_SIZE: Final = slice(4, 8)
 
@@ -48,6 +59,18 @@ def read_device_tree(machine: Machine) -> bytes:
             size = int.from_bytes(header[_TOTAL_SIZE], "big")
             return machine.memory.read(place.physical, size)
     raise UsageError("there is no device tree in this machine")
+
+
+def read_boot_information(machine: Machine) -> bytes:
+    """Return what the boot protocol tells the guest, as it was put into the machine's RAM.
+
+    Raises:
+        UsageError: if its guest is told by a device tree alone.
+    """
+    for place in machine.loaded.places:
+        if place.name in BOOT_INFORMATION:
+            return machine.memory.read(place.physical, place.end - place.physical)
+    raise UsageError("this guest is told by its device tree alone: --dump-dtb writes that")
 
 
 def _range(start: int, end: int) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
 
+from tests.foreign import solo5
 from tests.foreign.images import fixed_elf, linux_elf
 from tests.vmm.boot.fdt_reader import read_fdt
 from tests.vmm.cli.test_run import vmm
@@ -51,6 +53,25 @@ def test_a_pc_has_no_device_tree(kernel: Path, tmp_path: Path) -> None:
     done = vmm("run", "--quiet", "--dump-dtb", str(tmp_path / "dtb"), str(kernel))
     assert done.returncode == 2
     assert done.stderr == b"vmm: there is no device tree in this machine\n"
+
+
+def test_boot_information_is_dumped_as_the_guest_gets_it(arch: str, tmp_path: Path) -> None:
+    image = tmp_path / "unikernel"
+    image.write_bytes(solo5.unikernel(arch, [solo5.halt(0)]))
+    words = ["--dry-run", "--backend", "unicorn", "--memory", "16M"]
+    done = vmm("run", *words, "--dump-bootinfo", str(tmp_path / "info"), str(image), "a", "b")
+    assert done.returncode == 0
+    content = (tmp_path / "info").read_bytes()
+    size, _, _, line = struct.unpack_from("<4Q", content)
+    assert size == 16 << 20
+    assert content[line - 0x1_0000 :].startswith(b"a b\0")
+
+
+@pytest.mark.parametrize("arch", ["arm64"])
+def test_some_guests_have_a_device_tree_alone(kernel: Path, tmp_path: Path) -> None:
+    done = vmm("run", "--quiet", "--dump-bootinfo", str(tmp_path / "info"), str(kernel))
+    assert done.returncode == 2
+    assert b"is told by its device tree alone" in done.stderr
 
 
 def test_verbose_runs_behave_as_others(kernel: Path) -> None:
