@@ -47,7 +47,7 @@ class Perfetto:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._tracks: dict[str, int] = {}
-        file.write("[\n")
+        self._separator = "[\n"
         self._event({"ph": "M", "name": "process_name", "args": {"name": "calypso"}})
 
     def write(self, record: Record) -> None:
@@ -65,7 +65,7 @@ class Perfetto:
                 self._instant(record)
 
     def finish(self) -> None:
-        self._file.write("{}]\n")
+        self._file.write("\n]\n")
 
     def _access(self, record: Record) -> None:
         self._event(
@@ -108,4 +108,6 @@ class Perfetto:
         return track
 
     def _event(self, event: dict[str, Any], time: int = 0) -> None:
-        self._file.write(_dump({"pid": 1, "tid": 0, "ts": time / 1000, **event}) + ",\n")
+        whole = {"pid": 1, "tid": 0, "ts": time / 1000, **event}
+        self._file.write(self._separator + _dump(whole))
+        self._separator = ",\n"
