@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vmm.devices.local_apic import LocalApics
 
 SPURIOUS: Final = 0xFF
+ALL_MASKED: Final = 0xFF
 ISA_IRQS: Final = 16
 
 
@@ -62,6 +63,8 @@ class Interrupts:
             from vmm.devices.i8259 import I8259Pair
 
             self._pic = pic = I8259Pair()
+            # As firmware leaves them: a kernel that gives them no vectors wants nothing of them.
+            pic.master.IMR = pic.slave.IMR = ALL_MASKED
             if self._vm.local_apic:
                 pic.connect(self._pins[0])
             else:
