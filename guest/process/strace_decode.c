@@ -4,6 +4,7 @@
  *	p f g     a pointer, a directory's descriptor, a signal
  *	e y	  the mode of a file to be created, the operand of fcntl, where there is one
  *	s b       a string; bytes, as many as the next argument or the result says
+ *	n	  the address of a socket, as long as the next argument says
  *	v a       buffers of readv and writev, as many as the next argument says; strings up to NULL
  *	t m k     a time, a set of signals, a signal's action
  *	l 2 S     descriptors of poll, the two of a pipe, a file's attributes
@@ -18,9 +19,10 @@
 #include <calypso/user.h>
 #include <process/signal.h>
 #include <process/strace_names.h>
+#include <process/strace_structures.h>
 #include <uapi/fcntl.h>
 #include <uapi/poll.h>
-#include <uapi/stat.h>
+#include <uapi/socket.h>
 #include <uapi/types.h>
 
 /* What is shown of bytes, of strings (paths are worth more), and of arrays. */
@@ -75,6 +77,31 @@ static void add_string(struct text *text, user_t address)
 		add_quoted(text, string, sizeof(string), true);
 	else
 		add_quoted(text, string, (size_t)length, false);
+}
+
+/* The address of a socket. A name begins with NUL where it is in no file system; that is shown as @. */
+static void add_socket_address(struct text *text, user_t address, uint64_t length)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNSPEC};
+	size_t size = length < sizeof(name) ? length : sizeof(name);
+	const size_t start = offsetof(struct sockaddr_un, sun_path);
+	if (address == 0 || size < start || user_copy_in(&name, address, size) != 0) {
+		add_pointer(text, address);
+		return;
+	}
+	text_add(text, "{sa_family=");
+	strace_add_names(text, 'B', name.sun_family);
+	if (name.sun_family == AF_UNIX && size > start) {
+		bool abstract = name.sun_path[0] == '\0';
+		const char *path = name.sun_path + abstract;
+		size_t room = size - start - abstract;
+		text_add(text, ", sun_path=%s", abstract ? "@" : "");
+		add_quoted(text, path, abstract ? room : strnlen(path, room), false);
+	} else if (size > start) {
+		text_add(text, ", sa_data=");
+		add_quoted(text, name.sun_path, size - start, false);
+	}
+	text_add(text, "}");
 }
 
 /* ---- Arrays ---- */
@@ -152,130 +179,7 @@ static bool add_poll(struct text *text, user_t address, uint64_t *context)
 	return true;
 }
 
-/* ---- Structures ---- */
-
-static void add_signal(struct text *text, int signal)
-{
-	const char *name = signal_name(signal);
-	const int first_real_time = 32;
-	if (name != NULL)
-		text_add(text, "%s", name);
-	else if (signal == first_real_time)
-		text_add(text, "SIGRTMIN");
-	else if (signal > first_real_time && signal <= SIGNAL_COUNT)
-		text_add(text, "SIGRT_%d", signal - first_real_time);
-	else
-		text_add(text, "%d", signal);
-}
-
-/* A set by the signals in it or, where these are fewer, those that are not. */
-static void add_signals(struct text *text, uint64_t set)
-{
-	bool inverted = __builtin_popcountll(set) > SIGNAL_COUNT / 2;
-	const char *separator = "";
-	if (inverted)
-		set = ~set;
-	text_add(text, inverted ? "~[" : "[");
-	for (int signal = 1; signal <= SIGNAL_COUNT; signal++) {
-		if ((set & SIGNAL_BIT(signal)) == 0)
-			continue;
-		text_add(text, "%s", separator);
-		size_t start = text->length;
-		const size_t prefix = 3; /* SIG */
-		add_signal(text, signal);
-		text->length -= prefix;
-		memmove(text->buffer + start, text->buffer + start + prefix, text->length - start);
-		separator = " ";
-	}
-	text_add(text, "]");
-}
-
-static bool add_signals_at(struct text *text, user_t address)
-{
-	uint64_t set;
-	if (user_get(&set, address) != 0)
-		return false;
-	add_signals(text, set);
-	return true;
-}
-
-static bool add_action(struct text *text, user_t address)
-{
-	struct sigaction action;
-	if (user_get(&action, address) != 0)
-		return false;
-	text_add(text, "{sa_handler=");
-	if (action.handler == SIG_DFL || action.handler == SIG_IGN)
-		text_add(text, action.handler == SIG_DFL ? "SIG_DFL" : "SIG_IGN");
-	else
-		add_pointer(text, action.handler);
-	text_add(text, ", sa_mask=");
-	add_signals(text, action.mask);
-	text_add(text, ", sa_flags=");
-	strace_add_names(text, 'K', action.flags);
-	if ((action.flags & SA_RESTORER) != 0)
-		text_add(text, ", sa_restorer=%#lx", action.restorer);
-	text_add(text, "}");
-	return true;
-}
-
-static bool add_time(struct text *text, user_t address)
-{
-	struct timespec time;
-	if (user_get(&time, address) != 0)
-		return false;
-	text_add(text, "{tv_sec=%ld, tv_nsec=%ld}", time.tv_sec, time.tv_nsec);
-	return true;
-}
-
-static bool add_pair(struct text *text, user_t address)
-{
-	int32_t pair[2];
-	if (user_get(&pair, address) != 0)
-		return false;
-	text_add(text, "[%d, %d]", pair[0], pair[1]);
-	return true;
-}
-
-static bool add_attributes(struct text *text, user_t address)
-{
-	static const char *const types[] = {[S_IFSOCK >> 12] = "SOCK", [S_IFLNK >> 12] = "LNK",
-					    [S_IFREG >> 12] = "REG",   [S_IFBLK >> 12] = "BLK",
-					    [S_IFDIR >> 12] = "DIR",   [S_IFCHR >> 12] = "CHR",
-					    [S_IFIFO >> 12] = "IFO"};
-	struct stat stat;
-	if (user_get(&stat, address) != 0)
-		return false;
-	unsigned type = (stat.st_mode & S_IFMT) >> 12;
-	const char *name = type < ARRAY_SIZE(types) ? types[type] : NULL;
-	text_add(text, "{st_mode=S_IF%s|0%03o", name == NULL ? "?" : name,
-		 stat.st_mode & S_IALLUGO);
-	if (type == S_IFBLK >> 12 || type == S_IFCHR >> 12)
-		text_add(text, ", st_rdev=%#lx, ...}", stat.st_rdev);
-	else
-		text_add(text, ", st_size=%ld, ...}", stat.st_size);
-	return true;
-}
-
 /* ---- One argument ---- */
-
-static bool add_structure(struct text *text, char letter, user_t address)
-{
-	switch (letter) {
-	case 't':
-		return add_time(text, address);
-	case 'm':
-		return add_signals_at(text, address);
-	case 'k':
-		return add_action(text, address);
-	case '2':
-		return add_pair(text, address);
-	case 'S':
-		return add_attributes(text, address);
-	default:
-		return false;
-	}
-}
 
 /* How many bytes the call has put into its buffers, or takes from them. */
 static uint64_t bytes_of(const struct shown_call *call, uint64_t limit)
@@ -295,6 +199,8 @@ static void add_memory(struct text *text, char letter, const struct shown_call *
 		add_string(text, address);
 	else if (letter == 'b')
 		add_bytes(text, address, bytes_of(call, next));
+	else if (letter == 'n')
+		add_socket_address(text, address, next);
 	else if (letter == 'a')
 		add_array(text, address, UINT64_MAX, sizeof(user_t), add_string_element, 0);
 	else if (letter == 'v')
@@ -302,7 +208,7 @@ static void add_memory(struct text *text, char letter, const struct shown_call *
 			  bytes_of(call, UINT64_MAX));
 	else if (letter == 'l')
 		add_array(text, address, next, sizeof(struct pollfd), add_poll, 0);
-	else if (address == 0 || !add_structure(text, letter, address))
+	else if (address == 0 || !strace_add_structure(text, letter, address))
 		add_pointer(text, address);
 }
 
@@ -360,7 +266,7 @@ void strace_add_argument(struct text *text, char letter, const struct shown_call
 		text_add(text, (int)value == AT_FDCWD ? "AT_FDCWD" : "%d", (int)value);
 		return;
 	case 'g':
-		add_signal(text, (int)value);
+		strace_add_signal(text, (int)value);
 		return;
 	case 'p':
 		add_pointer(text, value);

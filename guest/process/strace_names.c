@@ -4,7 +4,9 @@
 #include <calypso/errno.h>
 #include <calypso/mm.h>
 #include <process/signal.h>
+#include <uapi/epoll.h>
 #include <uapi/fcntl.h>
+#include <uapi/socket.h>
 #include <uapi/system.h>
 #include <uapi/termios.h>
 
@@ -97,6 +99,10 @@ static const struct name action_flags[] = {
 	BIT(SA_SIGINFO), BIT(SA_NOCLDSTOP), END,
 };
 
+#define AF_INET 2
+#define AF_INET6 10
+#define AF_NETLINK 16
+
 #define CLONE_FS 0x00000200
 #define CLONE_FILES 0x00000400
 #define CLONE_VFORK 0x00004000
@@ -120,6 +126,21 @@ static const struct name futex_operations[] = {
 	BIT(FUTEX_CLOCK_REALTIME), END,
 };
 
+static const struct name socket_domains[] = {
+	NUMBER(AF_UNSPEC), NUMBER(AF_UNIX), NUMBER(AF_INET), NUMBER(AF_INET6), NUMBER(AF_NETLINK),
+	END,
+};
+
+static const struct name socket_types[] = {
+	FIELD(SOCK_TYPE_MASK, SOCK_STREAM), FIELD(SOCK_TYPE_MASK, SOCK_DGRAM),
+	FIELD(SOCK_TYPE_MASK, SOCK_RAW), FIELD(SOCK_TYPE_MASK, SOCK_SEQPACKET), BIT(SOCK_NONBLOCK),
+	BIT(SOCK_CLOEXEC), END,
+};
+
+static const struct name epoll_commands[] = {
+	NUMBER(EPOLL_CTL_ADD), NUMBER(EPOLL_CTL_DEL), NUMBER(EPOLL_CTL_MOD), END,
+};
+
 #define ARCH_SET_GS 0x1001
 #define ARCH_SET_FS 0x1002
 #define ARCH_GET_FS 0x1003
@@ -135,6 +156,7 @@ static const struct name *const kinds[] = {
 	['M'] = mapping_flags,	  ['N'] = path_flags,	       ['O'] = open_flags,
 	['P'] = protections,	  ['R'] = remap_flags,	       ['c'] = clocks,
 	['h'] = mask_changes,	  ['w'] = seek_origins,	       ['K'] = action_flags,
+	['B'] = socket_domains,	  ['T'] = socket_types,	       ['H'] = epoll_commands,
 	['E'] = new_descriptor_flags, ['G'] = descriptor_flags, ['U'] = access_modes,
 };
 

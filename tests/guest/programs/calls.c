@@ -7,9 +7,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <stddef.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,10 +78,25 @@ static void others(void)
 	dup3(1, 30, O_CLOEXEC);
 }
 
+static void sockets(void)
+{
+	int pair[2], fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "nobody"};
+	connect(fd, (void *)&address, sizeof(address));
+	memcpy(address.sun_path, "\0calls", 6);
+	bind(fd, (void *)&address, offsetof(struct sockaddr_un, sun_path) + 6);
+	listen(fd, 5);
+	close(fd);
+	socketpair(AF_UNIX, SOCK_DGRAM, 0, pair);
+	sendto(pair[0], "message", 7, 0, NULL, 0);
+	pipe2(pair, O_NONBLOCK);
+}
+
 int main(void)
 {
 	files();
 	memory();
+	sockets();
 	others();
 	return 3;
 }
