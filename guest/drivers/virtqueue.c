@@ -56,6 +56,7 @@ struct virtqueue {
 	uint16_t submitted; /* what was made available; counts freely, as do the next two */
 	uint16_t notified;  /* of these, what the device was told of */
 	uint16_t collected; /* what was taken from the used ring */
+	bool keeps_interrupts;
 	struct virtq_descriptor *descriptors;
 	struct virtq_available *available;
 	struct virtq_used *used;
@@ -67,9 +68,10 @@ static bool has(const struct virtqueue *queue, uint64_t feature)
 	return (queue->device->features & feature) != 0;
 }
 
-/* Interrupts are asked for one by one. */
+/* Interrupts are asked for one by one, or for good. */
 static void set_used_event(struct virtqueue *queue, bool wanted)
 {
+	wanted = wanted || queue->keeps_interrupts;
 	queue->available->flags = wanted ? 0 : AVAILABLE_NO_INTERRUPT;
 	queue->available->ring[queue->size] = (uint16_t)(queue->collected - !wanted);
 }
@@ -240,7 +242,7 @@ static bool something_is_used(const struct virtqueue *queue)
 	return __atomic_load_n(&queue->used->index, __ATOMIC_ACQUIRE) != queue->collected;
 }
 
-bool virtqueue_collect(struct virtqueue *queue)
+static bool take_all(struct virtqueue *queue)
 {
 	bool any = false;
 	while (!queue->device->broken && something_is_used(queue)) {
@@ -252,10 +254,25 @@ bool virtqueue_collect(struct virtqueue *queue)
 			virtqueue_abandon(queue);
 		}
 	}
-	/* What was asked for has come. */
-	if (any)
-		set_used_event(queue, false);
 	return any;
+}
+
+bool virtqueue_collect(struct virtqueue *queue)
+{
+	bool any = false;
+	while (take_all(queue)) {
+		any = true;
+		/* What was asked for has come. */
+		set_used_event(queue, false);
+		arch_memory_barrier();
+	}
+	return any;
+}
+
+void virtqueue_keep_interrupts(struct virtqueue *queue)
+{
+	queue->keeps_interrupts = true;
+	set_used_event(queue, true);
 }
 
 bool virtqueue_want_interrupt(struct virtqueue *queue)

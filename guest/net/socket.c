@@ -4,6 +4,7 @@
 #include <calypso/user.h>
 #include <net/socket.h>
 #include <net/unix.h>
+#include <net/vsock.h>
 #include <process/signal.h>
 #include <uapi/termios.h>
 
@@ -12,6 +13,7 @@
 
 static const struct socket_family *const families[] = {
 	&unix_family,
+	&vsock_family,
 };
 
 static struct socket *of_file(struct file *file) { return container_of(file, struct socket, file); }

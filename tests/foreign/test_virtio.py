@@ -172,7 +172,7 @@ def test_linux_drives_our_devices(
 
 
 def speak(console: Console, host: socket.socket, directory: Path) -> None:
-    """Be the other side of what vsock.c does in the guest."""
+    """Be the other side of what vsock.c does in a guest that has ``directory``/vsock."""
     connection, _ = host.accept()
     with connection:
         connection.settimeout(30)
@@ -184,8 +184,8 @@ def speak(console: Console, host: socket.socket, directory: Path) -> None:
         caller.settimeout(30)
         caller.connect(str(directory / "vsock"))
         caller.sendall(b"CONNECT 5678\n")
-        answer = caller.makefile("rb")
-        assert answer.readline().startswith(b"OK ")
-        assert answer.readline() == b"welcome\n"
+        with caller.makefile("rb") as answer:
+            assert answer.readline().startswith(b"OK ")
+            assert answer.readline() == b"welcome\n"
         caller.sendall(b"good bye\n")
     console.expect(b"good bye", timeout=30)

@@ -1,19 +1,24 @@
-"""Our own kernel drives the virtio devices: disk, console, balloon, random numbers."""
+"""Our own kernel drives the virtio devices: disk, console, balloon, random numbers, sockets."""
 
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.foreign.test_virtio import speak
 from tests.guest.test_programs import build
 from vmm import Machine
 from vmm.devices.virtio.balloon import Balloon
 from vmm.devices.virtio.mmio import VirtioMmio
 
 PROGRAMS = Path(__file__).parent / "devices"
+VSOCK = Path(__file__).parents[1] / "foreign/vsock.c"
 
 LETTERS = bytes(range(ord("a"), ord("z") + 1))
 CONTENT = (LETTERS * 4096)[: 80 << 10]
@@ -134,3 +139,52 @@ def test_random_numbers_of_hardware(
         output = machine.console.output
     assert output.count(b"2+0 records") == 2
     assert len(set(output[:1000])) > 200
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[socket.socket]:
+    """What the guest reaches as port 1234 of the host."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "vsock_1234"))
+        listener.listen()
+        listener.settimeout(30)
+        yield listener
+
+
+def test_sockets(arch: str, backend: str, tmp_path: Path, host: socket.socket) -> None:
+    with Machine(
+        build(VSOCK, arch, "static"),
+        ["1234", "5678"],
+        backend=backend,
+        vsocks=[f"3={tmp_path / 'vsock'}"],
+        stdin=b"",
+    ) as machine:
+        machine.start()
+        speak(machine.console, host, tmp_path)
+        assert machine.wait(timeout=30) == 0
+
+
+def test_sockets_with_much_data(
+    arch: str, backend: str, tmp_path: Path, host: socket.socket
+) -> None:
+    """More than the buffers of either side hold, so that each has to wait for the other."""
+    content = os.urandom(300_000)
+    with Machine(
+        program("echo.c", arch), backend=backend, vsocks=[f"3={tmp_path / 'vsock'}"], stdin=b""
+    ) as machine:
+        machine.start()
+        connection, _ = host.accept()
+        with connection:
+            connection.settimeout(30)
+            sender = threading.Thread(target=send, args=(connection, content))
+            sender.start()
+            with connection.makefile("rb") as answer:
+                assert answer.read() == content
+            sender.join()
+        assert machine.wait(timeout=30) == 0
+        assert machine.console.output == b"refused: Connection reset by peer\n"
+
+
+def send(connection: socket.socket, content: bytes) -> None:
+    connection.sendall(content)
+    connection.shutdown(socket.SHUT_WR)

@@ -63,6 +63,9 @@ bool virtqueue_collect(struct virtqueue *queue);
  * done already. One that nobody asked for may come all the same. */
 bool virtqueue_want_interrupt(struct virtqueue *queue);
 
+/* Ask for interrupts at all requests that are done, from now on. */
+void virtqueue_keep_interrupts(struct virtqueue *queue);
+
 /* Wait on the spot: nothing else runs in between. Its error. */
 int virtqueue_wait(struct virtqueue *queue, struct virtio_request *request);
 
