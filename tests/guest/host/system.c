@@ -7,6 +7,7 @@
 #include <calypso/device.h>
 #include <calypso/fault.h>
 #include <calypso/host.h>
+#include <calypso/irq.h>
 #include <calypso/lib.h>
 #include <calypso/signal_frame.h>
 #include <calypso/stack.h>
@@ -208,11 +209,17 @@ int64_t console_read(void *buffer, size_t length)
 	return (int64_t)count;
 }
 
-/* No device is told of, so none is to be mapped. */
+/* No device is told of, so none is to be mapped, and none interrupts. */
 int device_map(physical_t address, uint64_t length)
 {
 	(void)address, (void)length;
 	return -EINVAL;
+}
+
+int irq_register(unsigned line, irq_handler *handler, void *argument)
+{
+	(void)line, (void)handler, (void)argument;
+	return -ENODEV;
 }
 
 struct console_status console_status(void)
