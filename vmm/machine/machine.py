@@ -280,7 +280,9 @@ class Machine:
             )
             self.vcpus: list[Vcpu] = []
             for index in range(config.cpus):
-                self.vcpus.append(vm.create_vcpu(index, self.bus))
+                recorder = self.recorder
+                handler = self.bus if recorder is None else recorder.accesses_of(index)
+                self.vcpus.append(vm.create_vcpu(index, handler))
                 self._resources.append(self.vcpus[index])
             self.vcpu = self.vcpus[0]
             self.board.connect(self.vcpus)

@@ -47,6 +47,7 @@ class Recorder:
 
     Attributes:
         bus: the bus that the machine must have.
+        current: the number of the vCPU that makes the access under way, or made the last one.
         failure: why the trace ends early, or "".
     """
 
@@ -68,6 +69,7 @@ class Recorder:
         self._format: Format = (Perfetto if form == PERFETTO else JsonLines)(self._file)
         self.failure = ""
         self.bus = TracingBus(self)
+        self.current = 0
         self.number = 0
         # What the host gives to the device that is being accessed, and in whose thread.
         self.given: list[list[object]] | None = None
@@ -92,7 +94,8 @@ class Recorder:
         )
         machine.clock.now = self._source("now", self._now)  # type: ignore[method-assign]
         machine.board.services.trace = self._guest
-        machine.vcpu.follow_program_counter()
+        for vcpu in machine.vcpus:
+            vcpu.follow_program_counter()
         for space in (self.bus.pio, self.bus.mmio):
             for mapping in space.mappings:
                 if not isinstance(mapping.region, LazyRegion):
@@ -110,6 +113,10 @@ class Recorder:
             self._file.close()
         except OSError as error:
             self._fail(error)
+
+    def accesses_of(self, index: int) -> VcpuAccesses:
+        """Return what vCPU ``index`` is to have in place of the bus."""
+        return VcpuAccesses(self, index)
 
     # ---- Records ----
 
@@ -134,7 +141,7 @@ class Recorder:
 
     def locate(self) -> tuple[int, int]:
         """Return the vCPU that accesses a device, and its program counter."""
-        vcpu = self._machine.vcpu
+        vcpu = self._machine.vcpus[self.current]
         place = vcpu.program_counter()
         if len(self._places) < MAX_SYMBOLS:
             self._places.add(place)
@@ -308,6 +315,36 @@ class TracingBus(Bus):
             self._recorder.watch(mapping.name, space.name, mapping.base, region)
         offset = address - mapping.base
         return _Target(mapping.name, getattr(region, "decode", None), offset, f"+{offset:#x}")
+
+
+class VcpuAccesses:
+    """What a vCPU has for a bus: the bus, and a word on whose access it is."""
+
+    def __init__(self, recorder: Recorder, index: int) -> None:
+        self._recorder = recorder
+        self._bus = recorder.bus
+        self._index = index
+        self.lock = recorder.bus.lock
+
+    def mmio_read(self, address: int, size: int) -> int:
+        with self.lock:
+            self._recorder.current = self._index
+            return self._bus.mmio_read(address, size)
+
+    def mmio_write(self, address: int, size: int, value: int) -> None:
+        with self.lock:
+            self._recorder.current = self._index
+            self._bus.mmio_write(address, size, value)
+
+    def port_read(self, port: int, size: int) -> int:
+        with self.lock:
+            self._recorder.current = self._index
+            return self._bus.port_read(port, size)
+
+    def port_write(self, port: int, size: int, value: int) -> None:
+        with self.lock:
+            self._recorder.current = self._index
+            self._bus.port_write(port, size, value)
 
 
 class _Target:

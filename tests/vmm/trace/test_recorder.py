@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.foreign.images import CODE, arm64_linked
+from tests.vmm.backends.assemble import assemble
 from tests.vmm.machine.dice import Dice
 from tests.vmm.machine.kernels import SPIN, request, text_offset, write_kernel
 from tests.vmm.trace.machines import BusGuest, traced_block_machine
@@ -217,3 +219,42 @@ def test_a_trace_that_was_cut_off_is_read_as_far_as_it_goes(file: str) -> None:
     trace = Trace(file)
     assert trace.cut
     assert len(trace.records) == 1
+
+
+# The first vCPU starts the second, which sends a character, tells the first, and waits.
+TWO = """
+    movz x0, #0xc400, lsl #16
+    movk x0, #3
+    mov x1, #1
+    adr x2, other
+    mov x3, #0
+    hvc #0
+    movz x9, #0x4020, lsl #16
+1:  yield
+    ldr w10, [x9]
+    cbz w10, 1b
+    movz x4, #0x0900, lsl #16
+    ldr w5, [x4, #0x18]
+    movz w0, #0x8400, lsl #16
+    movk w0, #8
+    hvc #0
+other:
+    movz x4, #0x0900, lsl #16
+    mov w5, #65
+    str w5, [x4]
+    movz x9, #0x4020, lsl #16
+    str w5, [x9]
+2:  yield
+    b 2b
+"""
+
+
+def test_each_access_is_told_with_its_processor(file: str, tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(arm64_linked(assemble("arm64", TWO, CODE["arm64-linked"]).code))
+    with Machine(kernel, backend="unicorn", cpus=2, trace=file) as machine:
+        assert machine.run(timeout=20) == 0
+    write, read = [r for r in Trace(file).records if r.get("device") == "pl011"]
+    assert (write["register"], write["vcpu"]) == ("TDR", 1)
+    assert (read["register"], read["vcpu"]) == ("FR", 0)
+    assert write["pc"] - read["pc"] == 24
