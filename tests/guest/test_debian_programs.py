@@ -7,6 +7,7 @@ architecture in a chroot of a copy; the guest runs both from a cpio archive of t
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -88,6 +89,11 @@ CASES = [
            "[t.start() for t in ts]; [t.join() for t in ts]; print(sorted(q.get() for _ in ts))"),
     python("from concurrent.futures import ThreadPoolExecutor as E; import hashlib\n"
            "print(hashlib.sha256(b'x').hexdigest(), sum(E(4).map(len, ['ab'] * 100)))"),
+    python("import signal\n"
+           "def out(s, f): raise TimeoutError('of a busy loop')\n"
+           "signal.signal(signal.SIGALRM, out)\n"
+           "try:\n    signal.setitimer(signal.ITIMER_REAL, 0.02)\n    while True: pass\n"
+           "except TimeoutError as e: print(e)"),
     python("import signal, time; signal.signal(signal.SIGALRM, lambda s, f: print('alarm', s))\n"
            "signal.setitimer(signal.ITIMER_REAL, 0.02); time.sleep(0.1); print('slept')"),
 ]  # fmt: skip
@@ -153,3 +159,22 @@ def test_like_on_the_host_with_kvm(
     case: Case, arch: str, host_roots: dict[str, Path], tmp_path: Path
 ) -> None:
     assert actual(case, arch, "kvm") == expected(case, host_roots, tmp_path)
+
+
+def test_openssl_measures_its_speed(arch: str, backend: str) -> None:
+    """It computes until a signal of alarm(2) comes, and counts how often."""
+    program = _available("openssl", arch) / "usr/bin/openssl"
+    words = ("speed", "-seconds", "1", "-bytes", "64", "sha256")
+    outcome = run_in_guest(
+        program,
+        Line(words),
+        arch=arch,
+        backend=backend,
+        initrd=make_initrd(["openssl"], arch),
+        memory="256M",
+    )
+    assert outcome.status == 0
+    counted = re.search(rb"on 64 size blocks: (\d+) sha256's in ([\d.]+)s", outcome.output)
+    assert counted is not None
+    assert int(counted[1]) > 1000
+    assert 0.9 < float(counted[2]) < 5
