@@ -15,6 +15,7 @@ struct process {
 	struct file_context files;
 	struct sigaction actions[SIGNAL_COUNT]; /* of signal n at n - 1 */
 	struct pending_signals pending;		/* for whichever thread takes them first */
+	uint64_t cpu_time;			/* of all threads that ever ran, until the last charge */
 	struct rlimit limits[RLIM_NLIMITS];
 	struct file *executable;
 	const char *path;	     /* of the executable, as /proc/self/exe tells it */

@@ -17,6 +17,8 @@ static struct thread_list waiting_for_input;
 static struct thread_list sleeping;
 static uint64_t slice_end; /* of the running thread; 0: nobody has been ready since it began */
 static bool woken;	   /* somebody has been woken since it began */
+static uint64_t turn_begin; /* when it began, or was charged last */
+static bool between_turns;  /* it is not known yet who runs next: nobody is charged */
 
 /* ---- Lists ---- */
 
@@ -153,17 +155,28 @@ static void set_alarm(uint64_t deadline)
 		time_set_alarm(deadline);
 }
 
-/* Somebody begins to run. */
-static void begin_turn(const struct thread *thread, uint64_t deadline)
+/* ---- Time on the processor ---- */
+
+uint64_t thread_charge(void)
 {
+	uint64_t now = time_monotonic();
+	uint64_t used = between_turns ? 0 : now - turn_begin;
+	current_thread->cpu_time += used;
+	process.cpu_time += used;
+	turn_begin = now;
+	return now;
+}
+
+/* ---- Turns ---- */
+
+/* Somebody begins to run. */
+static void begin_turn(const struct thread *thread, uint64_t now, uint64_t deadline)
+{
+	uint64_t period = look_period(thread);
+	turn_begin = now;
+	between_turns = false;
 	slice_end = 0;
 	woken = false;
-	uint64_t period = look_period(thread);
-	if (ready.first == NULL && period == TIME_FOREVER) {
-		set_alarm(deadline);
-		return;
-	}
-	uint64_t now = time_monotonic();
 	if (ready.first != NULL)
 		begin_slice(now);
 	set_alarm(period < deadline && now + period < deadline ? now + period : deadline);
@@ -172,17 +185,20 @@ static void begin_turn(const struct thread *thread, uint64_t deadline)
 /* Take the thread that runs next out of its list. */
 static struct thread *take_next(void)
 {
+	uint64_t now = thread_charge();
+	between_turns = true;
 	for (;;) {
 		uint64_t deadline = let_time_pass();
 		service_look();
 		struct thread *next = ready.first;
 		if (next == NULL) {
 			idle(deadline);
+			now = time_monotonic();
 			continue;
 		}
 		service_announce();
 		remove(next);
-		begin_turn(next, deadline);
+		begin_turn(next, now, deadline);
 		return next;
 	}
 }

@@ -130,6 +130,7 @@ void thread_exit(int status)
 	if (thread_first_with(is_another_of_program, (uint64_t)thread->id) == NULL)
 		process_exit(first_status);
 	futex_end_thread(thread);
+	thread_charge();
 	forget(thread);
 	/* Until the switch, another one stands for whom events are for. */
 	current_thread = all_threads;

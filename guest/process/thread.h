@@ -43,6 +43,8 @@ struct thread {
 
 	bool ending;  /* is to leave that call at once, and to end */
 
+	uint64_t cpu_time; /* on the processor until the last thread_charge, in ns */
+
 	/* While it does not run */
 	struct thread_list *list;
 	struct thread *previous, *next;
@@ -83,6 +85,9 @@ void thread_yield(void);
  * others run where the thread's time is over, or the interrupt has woken them. */
 void thread_check_time(void);
 void thread_interrupted(void);
+
+/* Charge the running thread, and the process, for the time since that was done last; now. */
+uint64_t thread_charge(void);
 
 /* Let the thread that the kernel has booted on be the program's first. */
 void thread_adopt_boot(void);

@@ -200,21 +200,23 @@ SYSCALL2(setrlimit, unsigned, resource, user_t, address)
 SYSCALL2(getrusage, int, who, user_t, address)
 {
 	struct rusage usage = {0};
+	uint64_t used = 0;
 	if (who != RUSAGE_SELF && who != RUSAGE_THREAD && who != RUSAGE_CHILDREN)
 		return -EINVAL;
-	if (who != RUSAGE_CHILDREN) {
-		uint64_t now = time_monotonic();
-		usage.ru_utime.tv_sec = (int64_t)(now / NANOSECONDS_PER_SECOND);
-		usage.ru_utime.tv_usec = (int64_t)(now % NANOSECONDS_PER_SECOND / 1000);
-	}
+	thread_charge();
+	if (who != RUSAGE_CHILDREN)
+		used = who == RUSAGE_SELF ? process.cpu_time : current_thread->cpu_time;
+	usage.ru_utime.tv_sec = (int64_t)(used / NANOSECONDS_PER_SECOND);
+	usage.ru_utime.tv_usec = (int64_t)(used % NANOSECONDS_PER_SECOND / NANOSECONDS_PER_MICROSECOND);
 	return user_put(address, &usage);
 }
 
 SYSCALL1(times, user_t, address)
 {
-	int64_t ticks = (int64_t)(time_monotonic() / (NANOSECONDS_PER_SECOND / CLOCKS_PER_SECOND));
-	struct tms times = {.tms_utime = ticks};
+	const uint64_t tick = NANOSECONDS_PER_SECOND / CLOCKS_PER_SECOND;
+	uint64_t now = thread_charge();
+	struct tms times = {.tms_utime = (int64_t)(process.cpu_time / tick)};
 	if (address != 0 && user_put(address, &times) != 0)
 		return -EFAULT;
-	return ticks;
+	return (int64_t)(now / tick);
 }

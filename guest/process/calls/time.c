@@ -1,6 +1,7 @@
 /* Calls on clocks, and sleeping. */
 #include <calypso/time.h>
 #include <process/calls/wait.h>
+#include <process/clock.h>
 #include <process/syscall.h>
 
 struct timespec wait_timespec(uint64_t time)
@@ -17,45 +18,19 @@ static int64_t put_time(user_t address, uint64_t time)
 	return user_put(address, &value);
 }
 
-/* The two clocks that all others are here. The process computes as long as it exists, so its time
- * on the CPU is the machine's. */
-enum base { REALTIME, MONOTONIC, UNKNOWN };
-
-static enum base base_of(int clock)
+SYSCALL2(clock_gettime, int, number, user_t, address)
 {
-	switch (clock) {
-	case CLOCK_REALTIME:
-	case CLOCK_REALTIME_COARSE:
-	case CLOCK_REALTIME_ALARM:
-	case CLOCK_TAI:
-		return REALTIME;
-	case CLOCK_MONOTONIC:
-	case CLOCK_MONOTONIC_RAW:
-	case CLOCK_MONOTONIC_COARSE:
-	case CLOCK_BOOTTIME:
-	case CLOCK_BOOTTIME_ALARM:
-	case CLOCK_PROCESS_CPUTIME_ID:
-	case CLOCK_THREAD_CPUTIME_ID:
-		return MONOTONIC;
-	default: {
-		/* CPU clocks by process: the id's complement, shifted by 3. */
-		int id = ~(clock >> 3);
-		return clock < 0 && (id == 0 || id == PROCESS_ID) ? MONOTONIC : UNKNOWN;
-	}
-	}
-}
-
-SYSCALL2(clock_gettime, int, clock, user_t, address)
-{
-	enum base base = base_of(clock);
-	if (base == UNKNOWN)
+	struct clock clock;
+	uint64_t now;
+	if (!clock_find(number, &clock) || !clock_read(&clock, &now))
 		return -EINVAL;
-	return put_time(address, base == REALTIME ? time_realtime() : time_monotonic());
+	return put_time(address, now);
 }
 
-SYSCALL2(clock_getres, int, clock, user_t, address)
+SYSCALL2(clock_getres, int, number, user_t, address)
 {
-	if (base_of(clock) == UNKNOWN)
+	struct clock clock;
+	if (!clock_find(number, &clock))
 		return -EINVAL;
 	return address == 0 ? 0 : put_time(address, time_resolution());
 }
@@ -130,51 +105,44 @@ int wait_with_mask(user_t address, uint64_t size)
 }
 
 /* 0, or -ERESTARTNOHAND where a signal has ended the sleep. */
-static int sleep_until(uint64_t deadline)
+static int sleep_until(const struct clock *clock, uint64_t until)
 {
-	while (time_monotonic() < deadline) {
-		if (thread_sleep(deadline) == -EINTR)
+	uint64_t now;
+	while (clock_read(clock, &now) && now < until) {
+		if (thread_sleep(time_monotonic() + (until - now)) == -EINTR)
 			return -ERESTARTNOHAND;
 	}
 	return 0;
 }
 
-static int64_t sleep_for(user_t request, user_t remaining)
+static int64_t sleep_on(const struct clock *clock, bool absolute, user_t request, user_t remaining)
 {
 	struct timespec time;
-	uint64_t duration;
-	if (user_get(&time, request) != 0)
-		return -EFAULT;
-	int error = wait_duration(&time, &duration);
-	if (error != 0)
-		return error;
-	uint64_t deadline = time_monotonic() + duration;
-	error = sleep_until(deadline);
-	if (error == 0 || remaining == 0)
-		return error;
-	uint64_t now = time_monotonic();
-	return put_time(remaining, now < deadline ? deadline - now : 0) != 0 ? -EFAULT : error;
-}
-
-SYSCALL2(nanosleep, user_t, request, user_t, remaining)
-{
-	return sleep_for(request, remaining);
-}
-
-SYSCALL4(clock_nanosleep, int, clock, int, flags, user_t, request, user_t, remaining)
-{
-	enum base base = base_of(clock);
-	if (base == UNKNOWN || clock == CLOCK_THREAD_CPUTIME_ID)
-		return -EINVAL;
-	if ((flags & TIMER_ABSTIME) == 0)
-		return sleep_for(request, remaining);
-	struct timespec time;
-	uint64_t until;
+	uint64_t until, now;
 	if (user_get(&time, request) != 0)
 		return -EFAULT;
 	int error = wait_duration(&time, &until);
 	if (error != 0)
 		return error;
-	uint64_t now = base == REALTIME ? time_realtime() : time_monotonic();
-	return until > now ? sleep_until(time_monotonic() + (until - now)) : 0;
+	if (!absolute && clock_read(clock, &now))
+		until += now;
+	error = sleep_until(clock, until);
+	if (error == 0 || absolute || remaining == 0)
+		return error;
+	clock_read(clock, &now);
+	return put_time(remaining, now < until ? until - now : 0) != 0 ? -EFAULT : error;
+}
+
+SYSCALL2(nanosleep, user_t, request, user_t, remaining)
+{
+	static const struct clock machine = {.kind = CLOCK_OF_MACHINE};
+	return sleep_on(&machine, false, request, remaining);
+}
+
+SYSCALL4(clock_nanosleep, int, number, int, flags, user_t, request, user_t, remaining)
+{
+	struct clock clock;
+	if (!clock_find(number, &clock) || clock.kind == CLOCK_OF_THREAD)
+		return -EINVAL;
+	return sleep_on(&clock, (flags & TIMER_ABSTIME) != 0, request, remaining);
 }

@@ -1,9 +1,8 @@
-/* Timers. The process computes as long as it exists, so those that count its time on the CPU run
- * like the others.
- */
+/* Timers that send signals. */
 #include <calypso/lib.h>
 #include <calypso/time.h>
 #include <process/calls/wait.h>
+#include <process/clock.h>
 #include <process/syscall.h>
 #include <process/timeout.h>
 #include <process/timer.h>
@@ -13,8 +12,8 @@
 
 struct timer {
 	bool exists;
-	bool realtime;	   /* absolute times are of CLOCK_REALTIME */
-	uint64_t expires;  /* monotonic; TIME_FOREVER while it does not run */
+	struct clock clock;
+	uint64_t expires;  /* what its clock shows then; TIME_FOREVER while it does not run */
 	uint64_t interval; /* 0: once */
 	uint64_t overrun;  /* expirations that the last signal does not tell */
 	struct sigevent event;
@@ -30,24 +29,48 @@ static struct timeout next_expiry = {.reached = expire_timers};
 static struct timer *all_timers(void)
 {
 	static const int signals[ITIMER_COUNT] = {SIGALRM, SIGVTALRM, SIGPROF};
+	static const enum clock_kind kinds[ITIMER_COUNT] = {
+		CLOCK_OF_MACHINE, CLOCK_OF_PROCESS, CLOCK_OF_PROCESS};
 	if (timers != NULL)
 		return timers;
 	timers = kcalloc(TIMERS, sizeof(*timers));
 	for (unsigned i = 0; timers != NULL && i < TIMERS; i++) {
 		timers[i].expires = TIME_FOREVER;
 		timers[i].exists = i < ITIMER_COUNT;
-		if (i < ITIMER_COUNT)
+		if (i < ITIMER_COUNT) {
 			timers[i].event.signal = signals[i];
+			timers[i].clock.kind = kinds[i];
+		}
 	}
 	return timers;
 }
 
+/* A clock of the processor may stand still: look again, but not more often than this. */
+#define CPU_CLOCK_GRAIN NANOSECONDS_PER_MILLISECOND
+
+/* When to look whether a timer has expired. */
+static uint64_t look_at(struct timer *timer, uint64_t now)
+{
+	uint64_t shown;
+	if (timer->expires == TIME_FOREVER)
+		return TIME_FOREVER;
+	if (!clock_read(&timer->clock, &shown)) {
+		timer->expires = TIME_FOREVER;
+		return TIME_FOREVER;
+	}
+	uint64_t left = timer->expires > shown ? timer->expires - shown : 0;
+	if (clock_is_of_cpu(&timer->clock) && left < CPU_CLOCK_GRAIN)
+		left = CPU_CLOCK_GRAIN;
+	return now + left;
+}
+
 static void update_next(void)
 {
-	uint64_t next = TIME_FOREVER;
+	uint64_t next = TIME_FOREVER, now = time_monotonic();
 	for (unsigned i = 0; i < TIMERS; i++) {
-		if (timers[i].expires < next)
-			next = timers[i].expires;
+		uint64_t look = look_at(&timers[i], now);
+		if (look < next)
+			next = look;
 	}
 	timeout_set(&next_expiry, next);
 }
@@ -84,10 +107,13 @@ static void expire(struct timer *timer, uint64_t now)
 
 static void expire_timers(struct timeout *timeout, uint64_t now)
 {
-	(void)timeout;
+	(void)timeout, (void)now;
 	for (unsigned i = 0; i < TIMERS; i++) {
-		if (timers[i].expires <= now)
-			expire(&timers[i], now);
+		struct timer *timer = &timers[i];
+		uint64_t shown;
+		if (timer->expires != TIME_FOREVER && clock_read(&timer->clock, &shown) &&
+		    timer->expires <= shown)
+			expire(timer, shown);
 	}
 	update_next();
 }
@@ -103,8 +129,8 @@ void timers_delete(void)
 /* What a timer has left until it expires. */
 static uint64_t remaining(const struct timer *timer)
 {
-	uint64_t now = time_monotonic();
-	if (timer->expires == TIME_FOREVER)
+	uint64_t now;
+	if (timer->expires == TIME_FOREVER || !clock_read(&timer->clock, &now))
 		return 0;
 	/* A timer that runs never has 0 left. */
 	return timer->expires > now ? timer->expires - now : 1;
@@ -130,7 +156,9 @@ static int from_timeval(const struct timeval *value, uint64_t *time)
 /* Let a timer expire after `duration`; 0 stops it. */
 static void start(struct timer *timer, uint64_t duration, uint64_t interval)
 {
-	timer->expires = duration == 0 ? TIME_FOREVER : time_monotonic() + duration;
+	uint64_t now;
+	bool runs = duration != 0 && clock_read(&timer->clock, &now);
+	timer->expires = runs ? now + duration : TIME_FOREVER;
 	timer->interval = interval;
 	timer->overrun = 0;
 	update_next();
@@ -206,10 +234,11 @@ static struct timer *find_unused(void)
 	return NULL;
 }
 
-SYSCALL3(timer_create, int, clock, user_t, event_address, user_t, id_address)
+SYSCALL3(timer_create, int, number, user_t, event_address, user_t, id_address)
 {
 	struct sigevent event = {.signal = SIGALRM};
-	if (clock < 0 || clock > CLOCK_TAI)
+	struct clock clock;
+	if (!clock_find(number, &clock))
 		return -EINVAL;
 	if (event_address != 0 && user_get(&event, event_address) != 0)
 		return -EFAULT;
@@ -223,9 +252,8 @@ SYSCALL3(timer_create, int, clock, user_t, event_address, user_t, id_address)
 		event.value = (uint64_t)id;
 	if (user_put(id_address, &id) != 0)
 		return -EFAULT;
-	bool realtime = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
 	*timer = (struct timer){
-		.exists = true, .realtime = realtime, .expires = TIME_FOREVER, .event = event};
+		.exists = true, .clock = clock, .expires = TIME_FOREVER, .event = event};
 	return 0;
 }
 
@@ -248,7 +276,8 @@ SYSCALL4(timer_settime, int, id, int, flags, user_t, new, user_t, old)
 	    wait_duration(&value.it_interval, &interval) != 0)
 		return -EINVAL;
 	if (time != 0 && (flags & TIMER_ABSTIME) != 0) {
-		uint64_t now = timer->realtime ? time_realtime() : time_monotonic();
+		uint64_t now = 0;
+		clock_read(&timer->clock, &now);
 		time = time > now ? time - now : 1;
 	}
 	int error = old == 0 ? 0 : put_timer(timer, old);
