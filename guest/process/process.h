@@ -5,6 +5,7 @@
 #include <file/context.h>
 #include <process/signal.h>
 #include <process/thread.h>
+#include <uapi/sched.h>
 #include <uapi/system.h>
 
 struct trap_frame;
@@ -17,6 +18,8 @@ struct process {
 	struct pending_signals pending;		/* for whichever thread takes them first */
 	uint64_t cpu_time;			/* of all threads that ever ran, until the last charge */
 	struct rlimit limits[RLIM_NLIMITS];
+	int policy, nice;			/* sched_setscheduler(2), setpriority(2) */
+	bool barriers_registered;		/* membarrier(2) */
 	struct file *executable;
 	const char *path;	     /* of the executable, as /proc/self/exe tells it */
 	char name[TASK_NAME_LENGTH]; /* prctl(PR_SET_NAME) */

@@ -246,7 +246,8 @@ void scheduler_leave(void)
 	__builtin_unreachable();
 }
 
-static void check_time(bool interrupted)
+/* Whether others have run. */
+static bool check_time(bool interrupted)
 {
 	/* The host waits: what it asks for goes first. */
 	if (service_look())
@@ -255,7 +256,7 @@ static void check_time(bool interrupted)
 	uint64_t period = look_period(current_thread);
 	if (likely(ready.first == NULL && timeouts_next() == TIME_FOREVER &&
 		   period == TIME_FOREVER))
-		return;
+		return false;
 	uint64_t now = time_monotonic();
 	uint64_t deadline = let_time_pass();
 	uint64_t look = period == TIME_FOREVER ? TIME_FOREVER : look_at_host(now, period);
@@ -264,15 +265,17 @@ static void check_time(bool interrupted)
 	if (ready.first != NULL && slice_end == 0)
 		begin_slice(now);
 	bool over = now >= slice_end || (interrupted && woken);
-	if (ready.first != NULL && over && (!interrupted || slice.interrupts))
-		thread_yield();
-	else
+	if (ready.first == NULL || !over || (interrupted && !slice.interrupts)) {
 		set_alarm(deadline);
+		return false;
+	}
+	thread_yield();
+	return true;
 }
 
 void thread_check_time(void) { check_time(false); }
 
-void thread_interrupted(void) { check_time(true); }
+bool thread_interrupted(void) { return check_time(true); }
 
 /* ---- Waiting ---- */
 

@@ -3,6 +3,7 @@
 #include <calypso/lib.h>
 #include <calypso/signal_frame.h>
 #include <process/process.h>
+#include <process/rseq.h>
 
 static const char *const names[] = {
 	[SIGHUP] = "SIGHUP",	   [SIGINT] = "SIGINT",	      [SIGQUIT] = "SIGQUIT",
@@ -239,6 +240,7 @@ static void enter_handler(struct trap_frame *frame, const struct siginfo *info)
 		.action = *action,
 		.mask = thread->has_mask_before ? thread->mask_before : thread->blocked,
 	};
+	rseq_interrupted(frame);
 	choose_stack(frame, &delivery);
 	if (arch_signal_enter(frame, &delivery) != 0)
 		process_kill(SIGSEGV, frame, "there is no room for a signal's frame",

@@ -6,6 +6,7 @@
 #include <process/signal.h>
 #include <uapi/epoll.h>
 #include <uapi/fcntl.h>
+#include <uapi/sched.h>
 #include <uapi/socket.h>
 #include <uapi/system.h>
 #include <uapi/termios.h>
@@ -102,12 +103,6 @@ static const struct name action_flags[] = {
 #define AF_INET 2
 #define AF_INET6 10
 #define AF_NETLINK 16
-
-#define CLONE_FS 0x00000200
-#define CLONE_FILES 0x00000400
-#define CLONE_VFORK 0x00004000
-#define CLONE_SYSVSEM 0x00040000
-#define CLONE_DETACHED 0x00400000
 
 static const struct name clone_flags[] = {
 	BIT(CLONE_VM), BIT(CLONE_FS), BIT(CLONE_FILES), BIT(CLONE_SIGHAND), BIT(CLONE_VFORK),

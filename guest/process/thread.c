@@ -160,5 +160,5 @@ void thread_end_others(void)
 		thread_yield();
 	current_thread->auxspcb->frame = NULL;
 	current_thread->id = PROCESS_ID;
-	current_thread->clear_id = current_thread->robust_list = 0;
+	current_thread->clear_id = current_thread->robust_list = current_thread->rseq = 0;
 }

@@ -37,6 +37,10 @@ struct thread {
 	user_t clear_id;
 	user_t robust_list;
 
+	/* Of rseq(2); 0: none */
+	user_t rseq;
+	uint32_t rseq_signature;
+
 	/* Of futex(2), while it waits */
 	user_t futex;
 	uint32_t futex_bits;
@@ -82,9 +86,9 @@ int thread_sleep(uint64_t deadline);
 void thread_yield(void);
 
 /* Before the return to the program, from a system call or from an interrupt: let timers expire, and
- * others run where the thread's time is over, or the interrupt has woken them. */
+ * others run where the thread's time is over, or the interrupt has woken them: whether some have. */
 void thread_check_time(void);
-void thread_interrupted(void);
+bool thread_interrupted(void);
 
 /* Charge the running thread, and the process, for the time since that was done last; now. */
 uint64_t thread_charge(void);

@@ -1,6 +1,7 @@
 /* open(2) and its kind. */
 #include <file/ramfs.h>
 #include <process/calls/at.h>
+#include <process/calls/structure.h>
 
 /* Walk to the file that is to be opened, and make it where O_CREAT allows. */
 static int find_or_create(struct path_walk *walk, unsigned flags, uint32_t mode, bool *created,
@@ -122,25 +123,6 @@ static const uint64_t flags_known =
 /* All is in memory as if it were cached. */
 #define RESOLVE_CACHED 0x20
 
-/* Read a structure that later versions may have made longer: what is not known must be 0. */
-static int get_how(struct open_how *how, user_t address, uint64_t size)
-{
-	if (size < sizeof(*how))
-		return -EINVAL;
-	if (size > PAGE_SIZE)
-		return -E2BIG;
-	if (user_get(how, address) != 0)
-		return -EFAULT;
-	for (uint64_t at = sizeof(*how); at < size; at++) {
-		uint8_t byte;
-		if (user_get(&byte, address + at) != 0)
-			return -EFAULT;
-		if (byte != 0)
-			return -E2BIG;
-	}
-	return 0;
-}
-
 static bool how_is_valid(const struct open_how *how)
 {
 	uint64_t flags = how->flags;
@@ -160,7 +142,9 @@ static bool how_is_valid(const struct open_how *how)
 SYSCALL4(openat2, int, directory, user_t, path, user_t, address, uint64_t, size)
 {
 	struct open_how how;
-	int error = get_how(&how, address, size);
+	if (size < sizeof(how))
+		return -EINVAL;
+	int error = structure_get(&how, sizeof(how), address, size);
 	if (error != 0)
 		return error;
 	if (!how_is_valid(&how))

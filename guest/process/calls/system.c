@@ -78,43 +78,6 @@ SYSCALL3(getrandom, user_t, buffer, uint64_t, length, unsigned, flags)
 	return before > io.remaining || error == 0 ? (int64_t)(before - io.remaining) : error;
 }
 
-/* ---- Processors: one ---- */
-
-SYSCALL0(sched_yield)
-{
-	thread_yield();
-	return 0;
-}
-
-SYSCALL3(sched_getaffinity, int, id, uint64_t, size, user_t, mask)
-{
-	static const uint64_t first = 1;
-	if (size < sizeof(first) || size % sizeof(first) != 0)
-		return -EINVAL;
-	if (id != 0 && id != PROCESS_ID)
-		return -ESRCH;
-	return user_put(mask, &first) != 0 ? -EFAULT : (int64_t)sizeof(first);
-}
-
-SYSCALL3(sched_setaffinity, int, id, uint64_t, size, user_t, mask)
-{
-	uint64_t wanted = 0;
-	if (id != 0 && id != PROCESS_ID)
-		return -ESRCH;
-	if (user_copy_in(&wanted, mask, size < sizeof(wanted) ? size : sizeof(wanted)) != 0)
-		return -EFAULT;
-	return (wanted & 1) != 0 ? 0 : -EINVAL;
-}
-
-SYSCALL3(getcpu, user_t, cpu, user_t, node, user_t, unused)
-{
-	static const uint32_t first;
-	(void)unused;
-	if (cpu != 0 && user_put(cpu, &first) != 0)
-		return -EFAULT;
-	return node != 0 ? user_put(node, &first) : 0;
-}
-
 /* ---- The process's names and flags ---- */
 
 static int64_t set_name(user_t address)

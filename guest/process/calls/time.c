@@ -142,7 +142,9 @@ SYSCALL2(nanosleep, user_t, request, user_t, remaining)
 SYSCALL4(clock_nanosleep, int, number, int, flags, user_t, request, user_t, remaining)
 {
 	struct clock clock;
-	if (!clock_find(number, &clock) || clock.kind == CLOCK_OF_THREAD)
+	if (!clock_find(number, &clock))
 		return -EINVAL;
+	if (clock.kind == CLOCK_OF_THREAD)
+		return -EOPNOTSUPP;
 	return sleep_on(&clock, (flags & TIMER_ABSTIME) != 0, request, remaining);
 }

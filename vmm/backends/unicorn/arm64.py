@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from time import monotonic_ns
-
 from vmm.backends.exits import Crashed
 from vmm.backends.unicorn import psci
 from vmm.backends.unicorn.arm64_native import NativeCore
 from vmm.backends.unicorn.arm64_registers import NOWHERE, Registers
 from vmm.backends.unicorn.arm64_timer import COUNTER_HZ, TICK_NS, GenericTimer
+from vmm.backends.unicorn.counter import SLACK_NS, clock_offset
 from vmm.backends.unicorn.engine import ARCH_ARM64, MODE_LITTLE_ENDIAN, Engine
 from vmm.backends.unicorn.vcpu import EngineVcpu
 
@@ -60,9 +59,6 @@ _MODEL_MAX: Final = 3
 # CNTx_TVAL_EL0, CNTx_CTL_EL0, CNTx_CVAL_EL0 are (3, 3, 14, CRm, 0 to 2).
 _CRM_PHYSICAL: Final = 2
 _CRM_VIRTUAL: Final = 3
-
-# The guest's counter follows its clock; a difference up to this is the time between two looks.
-_COUNTER_SLACK_NS: Final = 1_000_000
 
 
 class Arm64Vcpu(EngineVcpu):
@@ -219,9 +215,8 @@ class Arm64Vcpu(EngineVcpu):
 
     def _align_counter(self) -> None:
         """Set the virtual counter to the clock, if the clock stood still or was set."""
-        host = monotonic_ns()
-        offset = host - self._clock.now()
-        if abs(offset - self._counter_offset) > _COUNTER_SLACK_NS:
+        offset = -clock_offset(self._clock)
+        if abs(offset - self._counter_offset) > SLACK_NS:
             self._counter_offset = offset
             self._registers.set_counter_offset(offset // TICK_NS)
 

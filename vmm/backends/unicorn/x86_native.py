@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from time import monotonic_ns
-
+from vmm.backends.unicorn.counter import SLACK_NS, clock_offset
 from vmm.backends.unicorn.engine import HOOK_INSN, HOOK_INTR, PHYSICAL_END
 from vmm.backends.unicorn.internals import INTERRUPT_VIRTUAL, SWITCH
 from vmm.backends.unicorn.layout import (
@@ -54,9 +53,6 @@ _SYSENTER: Final = (0, 1 << 11)
 _CONTROL_BLOCK: Final = PHYSICAL_END
 _CONTROL_BLOCK_SIZE: Final = 4096
 _INTERRUPT_VECTOR: Final = 0x64  # APM volume 2, appendix B: part of V_INTR
-
-# A difference up to this between counter and clock is the time between two looks.
-_COUNTER_SLACK_NS: Final = 1_000_000
 
 _SEGMENT_PRESENT: Final = 1 << 15
 _EMPTY_TSS: Final = 0x8900
@@ -113,8 +109,8 @@ class NativeCore:
 
     def align_counter(self) -> None:
         """Set the time-stamp counter to the clock, if the clock stood still or was set."""
-        offset = self._clock.now() - monotonic_ns()
-        if abs(offset - self._counter_offset[0]) > _COUNTER_SLACK_NS:
+        offset = clock_offset(self._clock)
+        if abs(offset - self._counter_offset[0]) > SLACK_NS:
             self._counter_offset[0] = offset
 
     def program_counter(self) -> int:

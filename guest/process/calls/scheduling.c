@@ -1,0 +1,174 @@
+/* Calls on who runs when and where. There is one processor, and all threads take turns: policies and
+ * niceness are noted and have no effect, and real-time policies are refused as to a user without
+ * the privilege.
+ */
+#include <process/syscall.h>
+
+SYSCALL0(sched_yield)
+{
+	thread_yield();
+	return 0;
+}
+
+SYSCALL3(sched_getaffinity, int, id, uint64_t, size, user_t, mask)
+{
+	static const uint64_t first = 1;
+	if (size < sizeof(first) || size % sizeof(first) != 0)
+		return -EINVAL;
+	if (id != 0 && id != PROCESS_ID)
+		return -ESRCH;
+	return user_put(mask, &first) != 0 ? -EFAULT : (int64_t)sizeof(first);
+}
+
+SYSCALL3(sched_setaffinity, int, id, uint64_t, size, user_t, mask)
+{
+	uint64_t wanted = 0;
+	if (id != 0 && id != PROCESS_ID)
+		return -ESRCH;
+	if (user_copy_in(&wanted, mask, size < sizeof(wanted) ? size : sizeof(wanted)) != 0)
+		return -EFAULT;
+	return (wanted & 1) != 0 ? 0 : -EINVAL;
+}
+
+SYSCALL3(getcpu, user_t, cpu, user_t, node, user_t, unused)
+{
+	static const uint32_t first;
+	(void)unused;
+	if (cpu != 0 && user_put(cpu, &first) != 0)
+		return -EFAULT;
+	return node != 0 ? user_put(node, &first) : 0;
+}
+
+/* ---- Policies ---- */
+
+static bool policy_is_realtime(int policy)
+{
+	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+static bool policy_is_known(int policy)
+{
+	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE ||
+	       policy_is_realtime(policy);
+}
+
+/* The thread that a call names; 0 is the caller. -EINVAL or -ESRCH. */
+static int find(int id)
+{
+	if (id < 0)
+		return -EINVAL;
+	return id == 0 || thread_find(id) != NULL ? 0 : -ESRCH;
+}
+
+static int64_t set_policy(int id, int policy, user_t address)
+{
+	int32_t priority;
+	if (id < 0 || address == 0)
+		return -EINVAL;
+	if (user_get(&priority, address) != 0)
+		return -EFAULT;
+	int error = find(id);
+	if (error != 0)
+		return error;
+	if (!policy_is_known(policy))
+		return -EINVAL;
+	if (policy_is_realtime(policy))
+		return priority < 1 || priority > SCHED_PRIORITY_MAX ? -EINVAL : -EPERM;
+	if (priority != 0)
+		return -EINVAL;
+	process.policy = policy;
+	return 0;
+}
+
+SYSCALL3(sched_setscheduler, int, id, int, policy, user_t, parameters)
+{
+	return policy < 0 ? -EINVAL : set_policy(id, policy & ~SCHED_RESET_ON_FORK, parameters);
+}
+
+SYSCALL1(sched_getscheduler, int, id)
+{
+	int error = find(id);
+	return error != 0 ? error : process.policy;
+}
+
+SYSCALL2(sched_setparam, int, id, user_t, parameters)
+{
+	return set_policy(id, process.policy, parameters);
+}
+
+SYSCALL2(sched_getparam, int, id, user_t, parameters)
+{
+	static const int32_t priority;
+	int error = parameters == 0 ? -EINVAL : find(id);
+	return error != 0 ? error : user_put(parameters, &priority);
+}
+
+SYSCALL1(sched_get_priority_max, int, policy)
+{
+	if (policy_is_realtime(policy))
+		return SCHED_PRIORITY_MAX;
+	return policy_is_known(policy) || policy == SCHED_DEADLINE ? 0 : -EINVAL;
+}
+
+SYSCALL1(sched_get_priority_min, int, policy)
+{
+	if (policy_is_realtime(policy))
+		return 1;
+	return policy_is_known(policy) || policy == SCHED_DEADLINE ? 0 : -EINVAL;
+}
+
+/* ---- Niceness ---- */
+
+/* Of a thread, of the process group, or of all of the user's. */
+static int find_nice(int which, int who)
+{
+	if (which != PRIO_PROCESS && which != PRIO_PGRP && which != PRIO_USER)
+		return -EINVAL;
+	bool found = which == PRIO_PROCESS ? who == 0 || thread_find(who) != NULL
+		     : which == PRIO_PGRP  ? who == 0 || who == PROCESS_ID
+					   : who == 0;
+	return found ? 0 : -ESRCH;
+}
+
+SYSCALL2(getpriority, int, which, int, who)
+{
+	int error = find_nice(which, who);
+	return error != 0 ? error : NICE_MAX + 1 - process.nice;
+}
+
+SYSCALL3(setpriority, int, which, int, who, int, nice)
+{
+	int error = find_nice(which, who);
+	if (error != 0)
+		return error;
+	process.nice = nice < NICE_MIN ? NICE_MIN : nice > NICE_MAX ? NICE_MAX : nice;
+	return 0;
+}
+
+/* ---- Barriers ---- */
+
+/* Between threads that take turns each switch is one. */
+SYSCALL3(membarrier, int, command, unsigned, flags, int, cpu)
+{
+	const int known = MEMBARRIER_GLOBAL | MEMBARRIER_GLOBAL_EXPEDITED |
+			  MEMBARRIER_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_PRIVATE_EXPEDITED |
+			  MEMBARRIER_REGISTER_PRIVATE_EXPEDITED;
+	(void)cpu;
+	if (flags != 0)
+		return -EINVAL;
+	switch (command) {
+	case MEMBARRIER_QUERY:
+		return known;
+	case MEMBARRIER_PRIVATE_EXPEDITED:
+		return process.barriers_registered ? 0 : -EPERM;
+	case MEMBARRIER_REGISTER_PRIVATE_EXPEDITED:
+		process.barriers_registered = true;
+		return 0;
+	case MEMBARRIER_GLOBAL:
+	case MEMBARRIER_GLOBAL_EXPEDITED:
+	case MEMBARRIER_REGISTER_GLOBAL_EXPEDITED:
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
