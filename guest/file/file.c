@@ -1,7 +1,7 @@
 /* Files: references and times. */
 #include <calypso/bootinfo.h>
 #include <calypso/time.h>
-#include <file/file.h>
+#include <file/inotify.h>
 
 #define DAY (24 * 3600 * (int64_t)NANOSECONDS_PER_SECOND)
 
@@ -13,6 +13,8 @@ void file_put(struct file *file)
 	/* With a directory that nobody needs any more, the reference on its parent goes. */
 	while (file != NULL && --file->references == 0) {
 		struct file *parent = file->parent == file ? NULL : file->parent;
+		if (file->watches != NULL)
+			inotify_forget(file);
 		file->system->release(file);
 		file = parent;
 	}

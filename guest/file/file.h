@@ -21,6 +21,7 @@
 struct file;
 struct io;
 struct poll_state;
+struct inotify_watch;
 
 /* One component of a path: no slash, no NUL, not empty. Not terminated. */
 struct name {
@@ -163,6 +164,7 @@ struct file {
 	uint64_t device; /* st_rdev */
 	uint64_t size;	 /* bytes */
 	uint64_t blocks; /* of 512 bytes */
+	struct inotify_watch *watches; /* of inotify(7) */
 	struct poll_state *poll_state; /* who is told of events; NULL: they never change */
 	int64_t accessed, modified, changed, created; /* ns since 1970 */
 	struct file *parent;  /* of a directory: where ".." leads; itself at the root */

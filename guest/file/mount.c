@@ -91,6 +91,16 @@ static int64_t finish_path(struct name_finder *finder, struct file_context *cont
 	return length;
 }
 
+int path_name_in(struct file *directory, const struct file *file, char name[NAME_MAX + 1])
+{
+	char path[1 + NAME_MAX + 1];
+	struct name_finder finder = begin_path(path, sizeof(path));
+	int error = prepend_name(&finder, directory, file);
+	if (error != 0)
+		return error;
+	return (int)strlcpy(name, path + finder.start + 1, NAME_MAX + 1);
+}
+
 int64_t path_of(struct file_context *context, struct file *directory, char *buffer, size_t size)
 {
 	if (size < 2)

@@ -1,5 +1,6 @@
 /* Open files. */
 #include <file/epoll.h>
+#include <file/inotify.h>
 #include <file/lock.h>
 #include <file/open_file.h>
 #include <file/poll.h>
@@ -81,6 +82,7 @@ void open_file_put(struct open_file *open)
 {
 	if (open == NULL || --open->references > 0)
 		return;
+	inotify_open(open, open_file_writable(open) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 	if (open->watches != NULL)
 		epoll_forget(open);
 	if (open->lock != OPEN_FILE_UNLOCKED)
@@ -156,6 +158,8 @@ int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *of
 	int64_t result = transferred(before, io, error);
 	if (offset == NULL && result > 0)
 		open->position += (uint64_t)result;
+	if (result > 0)
+		inotify_open(open, IN_ACCESS);
 	return result;
 }
 
@@ -176,6 +180,8 @@ int64_t open_file_write(struct open_file *open, struct io *io, const uint64_t *o
 	int64_t result = transferred(before, io, error);
 	if (offset == NULL && result > 0)
 		open->position = at + (uint64_t)result;
+	if (result > 0)
+		inotify_open(open, IN_MODIFY);
 	return result;
 }
 

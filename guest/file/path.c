@@ -1,5 +1,6 @@
 /* Walks along paths. */
 #include <calypso/lib.h>
+#include <file/inotify.h>
 #include <file/path.h>
 
 /* Where absolute paths start, and ".." does not lead out of. */
@@ -250,7 +251,10 @@ int path_create(struct path_walk *walk, struct creation *what, struct file **mad
 		return S_ISREG(what->mode) ? -EACCES : -EPERM;
 	if (!S_ISLNK(what->mode))
 		what->mode &= ~(walk->context->umask & 0777);
-	return directory->operations->create(directory, walk->last, what, made);
+	int error = directory->operations->create(directory, walk->last, what, made);
+	if (error == 0)
+		inotify_entry(directory, walk->last, what->mode, IN_CREATE);
+	return error;
 }
 
 int path_find(struct file_context *context, struct file *start, const char *path, unsigned flags,

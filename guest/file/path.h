@@ -78,6 +78,9 @@ int64_t path_of(struct file_context *context, struct file *directory, char *buff
 int64_t path_of_entry(struct file_context *context, struct file *directory,
 		      const struct file *file, char *buffer, size_t size);
 
+/* The name that a file has in a directory: its length, and it ends with a NUL; -ENOENT. */
+int path_name_in(struct file *directory, const struct file *file, char name[NAME_MAX + 1]);
+
 /* Whether this is the root of a file system that covers a directory. */
 bool path_is_mounted(const struct file *file);
 

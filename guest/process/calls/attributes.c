@@ -1,171 +1,20 @@
-/* Calls that show and change what a file is: stat, permissions, owners, times, size. */
+/* Calls that change what a file is: permissions, owners, times, size; and statfs. */
 #include <calypso/lib.h>
 #include <calypso/time.h>
+#include <file/inotify.h>
 #include <process/calls/at.h>
-
-#define BLOCK_SIZE 4096 /* st_blksize */
-
-/* ---- stat ---- */
-
-static int64_t seconds(int64_t time)
-{
-	int64_t floor = time / (int64_t)NANOSECONDS_PER_SECOND;
-	return time % (int64_t)NANOSECONDS_PER_SECOND < 0 ? floor - 1 : floor;
-}
-
-static int64_t nanoseconds(int64_t time)
-{
-	return time - seconds(time) * (int64_t)NANOSECONDS_PER_SECOND;
-}
-
-static void refresh(struct file *file)
-{
-	if (file->operations->refresh != NULL)
-		file->operations->refresh(file);
-}
-
-static int64_t put_stat(struct file *file, user_t buffer)
-{
-	struct stat stat = {0};
-	refresh(file);
-	stat.st_dev = file->system->device;
-	stat.st_ino = file->number;
-	stat.st_nlink = file->links;
-	stat.st_mode = file->mode;
-	stat.st_uid = file->user;
-	stat.st_gid = file->group;
-	stat.st_rdev = file->device;
-	stat.st_size = (int64_t)file->size;
-	stat.st_blksize = BLOCK_SIZE;
-	stat.st_blocks = (int64_t)file->blocks;
-	stat.st_atime = seconds(file->accessed);
-	stat.st_atime_nsec = nanoseconds(file->accessed);
-	stat.st_mtime = seconds(file->modified);
-	stat.st_mtime_nsec = nanoseconds(file->modified);
-	stat.st_ctime = seconds(file->changed);
-	stat.st_ctime_nsec = nanoseconds(file->changed);
-	return user_put(buffer, &stat);
-}
-
-static int64_t stat_at(int directory, user_t path, user_t buffer, int flags)
-{
-	if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT)) != 0)
-		return -EINVAL;
-	struct file *file;
-	int64_t result = at_find(directory, path, flags, &file);
-	if (result != 0)
-		return result;
-	result = put_stat(file, buffer);
-	file_put(file);
-	return result;
-}
-
-SYSCALL4(newfstatat, int, directory, user_t, path, user_t, buffer, int, flags)
-{
-	return stat_at(directory, path, buffer, flags);
-}
-
-SYSCALL2(stat, user_t, path, user_t, buffer)
-{
-	return stat_at(AT_FDCWD, path, buffer, 0);
-}
-
-SYSCALL2(lstat, user_t, path, user_t, buffer)
-{
-	return stat_at(AT_FDCWD, path, buffer, AT_SYMLINK_NOFOLLOW);
-}
-
-SYSCALL2(fstat, int, number, user_t, buffer)
-{
-	struct open_file *open = descriptor_find(&file_context()->descriptors, number);
-	return open == NULL ? -EBADF : put_stat(open->file, buffer);
-}
-
-static struct statx_timestamp statx_time(int64_t time)
-{
-	return (struct statx_timestamp){seconds(time), (uint32_t)nanoseconds(time), 0};
-}
-
-static int64_t put_statx(struct file *file, user_t buffer)
-{
-	refresh(file);
-	struct statx statx = {
-		.stx_mask = STATX_BASIC_STATS | STATX_BTIME,
-		.stx_blksize = BLOCK_SIZE,
-		.stx_nlink = file->links,
-		.stx_uid = file->user,
-		.stx_gid = file->group,
-		.stx_mode = (uint16_t)file->mode,
-		.stx_ino = file->number,
-		.stx_size = file->size,
-		.stx_blocks = file->blocks,
-		.stx_atime = statx_time(file->accessed),
-		.stx_btime = statx_time(file->created),
-		.stx_ctime = statx_time(file->changed),
-		.stx_mtime = statx_time(file->modified),
-		.stx_rdev_major = device_major(file->device),
-		.stx_rdev_minor = device_minor(file->device),
-		.stx_dev_major = device_major(file->system->device),
-		.stx_dev_minor = device_minor(file->system->device),
-	};
-	return user_put(buffer, &statx);
-}
-
-SYSCALL5(statx, int, directory, user_t, path, int, flags, uint32_t, mask, user_t, buffer)
-{
-	const int known =
-		AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
-	if ((flags & ~known) != 0 || (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE ||
-	    (mask & STATX__RESERVED) != 0)
-		return -EINVAL;
-	struct file *file;
-	int64_t result = at_find(directory, path, flags, &file);
-	if (result != 0)
-		return result;
-	result = put_statx(file, buffer);
-	file_put(file);
-	return result;
-}
-
-/* ---- access ---- */
-
-static int64_t check_access(int directory, user_t path, int mode, int flags)
-{
-	if ((mode & ~(R_OK | W_OK | X_OK)) != 0 ||
-	    (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
-		return -EINVAL;
-	struct file *file;
-	int error = at_find(directory, path, flags, &file);
-	if (error != 0)
-		return error;
-	/* The superuser may do all but execute what nobody may. */
-	bool executable = S_ISDIR(file->mode) || (file->mode & S_IXUGO) != 0;
-	bool content = S_ISREG(file->mode) || S_ISDIR(file->mode) || S_ISLNK(file->mode);
-	bool read_only = content && file->system->read_only;
-	file_put(file);
-	if ((mode & W_OK) != 0 && read_only)
-		return -EROFS;
-	return (mode & X_OK) != 0 && !executable ? -EACCES : 0;
-}
-
-SYSCALL2(access, user_t, path, int, mode)
-{
-	return check_access(AT_FDCWD, path, mode, 0);
-}
-
-SYSCALL3(faccessat, int, directory, user_t, path, int, mode)
-{
-	return check_access(directory, path, mode, 0);
-}
-
-SYSCALL4(faccessat2, int, directory, user_t, path, int, mode, int, flags)
-{
-	return check_access(directory, path, mode, flags);
-}
 
 /* ---- Changes: each finds a file, changes it, and lets it go ---- */
 
 typedef int64_t change(struct file *file, const void *argument);
+
+static change change_size, put_statfs;
+
+/* What watches are told of a change. */
+static uint32_t event_of(change *change)
+{
+	return change == change_size ? IN_MODIFY : change == put_statfs ? 0 : IN_ATTRIB;
+}
 
 static int64_t change_at(int directory, user_t path, int flags, change *change,
 			 const void *argument)
@@ -175,6 +24,8 @@ static int64_t change_at(int directory, user_t path, int flags, change *change,
 	if (result != 0)
 		return result;
 	result = change(file, argument);
+	if (result == 0)
+		inotify_file(file, event_of(change));
 	file_put(file);
 	return result;
 }
@@ -182,7 +33,10 @@ static int64_t change_at(int directory, user_t path, int flags, change *change,
 static int64_t change_open(int number, change *change, const void *argument)
 {
 	struct open_file *open = at_open_file(number);
-	return open == NULL ? -EBADF : change(open->file, argument);
+	int64_t result = open == NULL ? -EBADF : change(open->file, argument);
+	if (result == 0)
+		inotify_open(open, event_of(change));
+	return result;
 }
 
 /* Tell the file system of a change before it is made. */
@@ -409,7 +263,10 @@ SYSCALL2(ftruncate, int, number, int64_t, size)
 		return -EBADF;
 	if (!S_ISREG(open->file->mode) || !open_file_writable(open))
 		return -EINVAL;
-	return file_resize(open->file, (uint64_t)size);
+	int error = file_resize(open->file, (uint64_t)size);
+	if (error == 0)
+		inotify_open(open, IN_MODIFY);
+	return error;
 }
 
 SYSCALL4(fallocate, int, number, int, mode, int64_t, offset, int64_t, length)

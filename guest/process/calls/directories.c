@@ -1,5 +1,6 @@
 /* Calls that read directories and change the working one. */
 #include <calypso/lib.h>
+#include <file/inotify.h>
 #include <process/calls/at.h>
 
 /* ---- getdents64 ---- */
@@ -82,6 +83,7 @@ SYSCALL3(getdents64, int, number, user_t, buffer, uint32_t, size)
 			directory, out.position - POSITION_OF_ENTRIES, &out.sink);
 	open->position = out.position;
 	file_accessed(directory);
+	inotify_open(open, IN_ACCESS);
 	if (out.room < size)
 		return size - out.room;
 	return error != 0 ? error : out.error;

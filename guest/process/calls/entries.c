@@ -1,5 +1,6 @@
 /* Calls that make, remove and rename the entries of directories. */
 #include <calypso/lib.h>
+#include <file/inotify.h>
 #include <process/calls/at.h>
 
 /* ---- Making ---- */
@@ -98,7 +99,12 @@ static int link_here(struct path_walk *walk, struct file *file)
 		return -EPERM;
 	if (file->links == 0 && !file->can_be_linked)
 		return -ENOENT;
-	return directory->operations->link(directory, walk->last, file);
+	error = directory->operations->link(directory, walk->last, file);
+	if (error == 0) {
+		inotify_file(file, IN_ATTRIB);
+		inotify_entry(directory, walk->last, file->mode, IN_CREATE);
+	}
+	return error;
 }
 
 static int64_t make_link(int from, user_t from_path, int to, user_t to_path, int flags)
@@ -201,7 +207,12 @@ static int64_t remove_entry(int directory, user_t path, bool is_directory)
 		error = check_removal(walk, file, is_directory);
 	if (error == 0)
 		error = walk->directory->operations->unlink(walk->directory, walk->last, file);
+	uint32_t mode = error == 0 ? file->mode : 0;
+	if (error == 0 && !is_directory)
+		inotify_file(file, IN_ATTRIB);
 	file_put(file);
+	if (error == 0)
+		inotify_entry(walk->directory, walk->last, mode, IN_DELETE);
 	at_end(&at);
 	return error;
 }
@@ -267,6 +278,20 @@ static int check_renaming(const struct renaming *renaming)
 	return renaming->from->directory->operations->rename == NULL ? -EPERM : 0;
 }
 
+static void tell_renaming(const struct renaming *renaming)
+{
+	const struct path_walk *from = renaming->from, *to = renaming->to;
+	struct file *file = renaming->file, *replaced = renaming->replaced;
+	inotify_renaming(from->directory, from->last, to->directory, to->last, file);
+	if (replaced != NULL && !renaming->exchange && !S_ISDIR(replaced->mode))
+		inotify_file(replaced, IN_ATTRIB);
+	inotify_file(file, IN_MOVE_SELF);
+	if (!renaming->exchange)
+		return;
+	inotify_renaming(to->directory, to->last, from->directory, from->last, replaced);
+	inotify_file(replaced, IN_MOVE_SELF);
+}
+
 static int rename_found(const struct renaming *renaming)
 {
 	struct file *from = renaming->from->directory;
@@ -274,8 +299,11 @@ static int rename_found(const struct renaming *renaming)
 	int error = check_renaming(renaming);
 	if (error != 0 || renaming->file == renaming->replaced)
 		return error;
-	return from->operations->rename(from, renaming->from->last, renaming->file, to,
-					renaming->to->last, renaming->replaced, renaming->exchange);
+	error = from->operations->rename(from, renaming->from->last, renaming->file, to,
+					 renaming->to->last, renaming->replaced, renaming->exchange);
+	if (error == 0)
+		tell_renaming(renaming);
+	return error;
 }
 
 static int rename_walked(struct path_walk *from, struct path_walk *to, unsigned flags)

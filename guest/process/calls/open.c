@@ -1,4 +1,5 @@
 /* open(2) and its kind. */
+#include <file/inotify.h>
 #include <file/ramfs.h>
 #include <process/calls/at.h>
 #include <process/calls/structure.h>
@@ -64,6 +65,10 @@ static int open_walked(struct path_walk *walk, unsigned flags, uint32_t mode,
 	error = open_file_make(file, flags, open);
 	if (error == 0 && !nameless)
 		(*open)->directory = file_get(walk->directory);
+	if (error == 0)
+		inotify_open(*open, IN_OPEN);
+	if (error == 0 && (flags & O_TRUNC) != 0 && S_ISREG(file->mode))
+		inotify_open(*open, IN_MODIFY);
 	file_put(file);
 	return error;
 }
