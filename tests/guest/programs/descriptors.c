@@ -138,13 +138,13 @@ static void timerfds(void)
 	SHOW(get(fd));
 	SHOW(events(fd));
 	SHOW(write(fd, &value, 8));
-	set = after(5, 0);
+	set = after(200, 0);
 	SHOW(timerfd_settime(fd, 0, &set, NULL));
 	SHOW(get(fd));
 	SHOW(timerfd_gettime(fd, &old));
-	SHOW(old.it_value.tv_sec == 0 && old.it_value.tv_nsec > 0 && old.it_value.tv_nsec <= 5000000);
+	SHOW(old.it_value.tv_sec == 0 && old.it_value.tv_nsec > 0 && old.it_value.tv_nsec <= 200000000);
 	struct pollfd entry = {fd, POLLIN, 0};
-	SHOW(poll(&entry, 1, 1000));
+	SHOW(poll(&entry, 1, 10000));
 	SHOW(read(fd, &value, 7));
 	SHOW(get(fd));
 	SHOW(value);
@@ -155,7 +155,7 @@ static void timerfds(void)
 	SHOW(timerfd_settime(fd, 0, &set, &old));
 	usleep(10000);
 	SHOW(get(fd));
-	SHOW(value >= 9 && value < 9000);
+	SHOW(value >= 9);
 	SHOW(timerfd_gettime(fd, &old));
 	SHOW(old.it_interval.tv_nsec);
 	SHOW(old.it_value.tv_nsec > 0 && old.it_value.tv_nsec <= 1000000);
