@@ -19,6 +19,7 @@ from tests.guest.test_programs import ARGUMENTS, ENVIRONMENT, STDIN, build
 from tests.guest.tree import make_directory
 from vmm import Machine
 from vmm.arch import X86_64, host_arch
+from vmm.devices.virtio.mmio import VirtioMmio
 from vmm.errors import UsageError
 
 FILES = Path(__file__).parent / "programs/files.c"
@@ -179,6 +180,22 @@ def test_nothing_outside_is_reached(tree: Path, arch: str, backend: str) -> None
     assert b"secret\n" not in result.output.replace(b"/secret", b"")
     assert result.output.count(b"No such file or directory") == 4
     assert b"The quick brown fox" in result.output
+
+
+def test_a_device_that_needs_a_reset_gives_errors(tree: Path, arch: str, backend: str) -> None:
+    script = "echo ready; while echo x > /file; do :; done; echo ended"
+    with Machine(
+        "/bin/busybox", ["sh", "-c", script], root=f"{tree}:rw", backend=backend, stdin=b""
+    ) as machine:
+        machine.console.expect(b"ready", timeout=30)
+        mapping = machine.bus.mmio.find(machine.board.places[0].base)
+        assert mapping is not None
+        assert isinstance(mapping.region, VirtioMmio)
+        with machine.bus.lock:
+            mapping.region.fail("broken by a test")
+        assert machine.wait(timeout=30) == 0
+        assert b"Input/output error" in machine.console.output
+        assert machine.console.output.endswith(b"ended\n")
 
 
 @pytest.mark.parametrize("arch", ["arm64", "x86_64"])
