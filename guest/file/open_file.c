@@ -152,7 +152,8 @@ int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *of
 	uint64_t at = offset != NULL ? *offset : open->position;
 	if (passes_end(at, io))
 		return -EINVAL;
-	if ((open->flags & O_NOATIME) == 0)
+	/* Sockets keep no access time, on Linux neither. */
+	if ((open->flags & O_NOATIME) == 0 && !S_ISSOCK(file->mode))
 		file_accessed(file);
 	int error = file->operations->read(file, io, at, open->flags);
 	int64_t result = transferred(before, io, error);

@@ -5,7 +5,7 @@
 #include <net/socket.h>
 
 /* Linux's net.core.wmem_max and rmem_max, and the least that a buffer is. */
-#define BUFFER_MAX 212992
+#define BUFFER_MAX (4 << 20)
 #define SEND_BUFFER_MIN 4608
 #define RECEIVE_BUFFER_MIN 2304
 

@@ -2,17 +2,19 @@
 #include <calypso/mm.h>
 #include <net/rights.h>
 
-struct rights *rights_make(unsigned room)
+struct rights *rights_extend(struct rights *rights, unsigned count)
 {
-	struct rights *rights = kmalloc(sizeof(*rights) + room * sizeof(rights->files[0]));
-	if (rights != NULL)
-		rights->count = 0;
-	return rights;
+	unsigned before = rights == NULL ? 0 : rights->count;
+	size_t size = sizeof(*rights) + (before + count) * sizeof(rights->files[0]);
+	struct rights *extended = krealloc(rights, size);
+	if (extended != NULL)
+		extended->count = before;
+	return extended;
 }
 
 struct rights *rights_copy(const struct rights *rights)
 {
-	struct rights *copy = rights_make(rights->count);
+	struct rights *copy = rights_extend(NULL, rights->count);
 	for (unsigned i = 0; copy != NULL && i < rights->count; i++)
 		copy->files[copy->count++] = open_file_get(rights->files[i]);
 	return copy;

@@ -10,8 +10,9 @@ struct rights {
 	struct open_file *files[]; /* references */
 };
 
-/* None yet, with room for so many, at most SCM_MAX_FD; or NULL without memory. */
-struct rights *rights_make(unsigned room);
+/* Make room for `count` more, in new ones where `rights` is NULL. NULL without memory, and `rights`
+ * is as it was. */
+struct rights *rights_extend(struct rights *rights, unsigned count);
 
 /* The same open files once more, or NULL without memory. */
 struct rights *rights_copy(const struct rights *rights);

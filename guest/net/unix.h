@@ -182,4 +182,9 @@ void unix_rights_taken(const struct rights *rights);
  * are to be freed. */
 struct unix_message *unix_find_garbage(void);
 
+/* Close what is to be closed, and find and free garbage. It is looked for when any socket is closed
+ * and, where garbage may be much of what is in flight, before more gets there. */
+void unix_collect_garbage(void);
+bool unix_garbage_is_due(void);
+
 #endif

@@ -8,8 +8,12 @@
 #include <calypso/lib.h>
 #include <net/unix.h>
 
-/* References of messages in queues to sockets' open files. */
+#define IN_FLIGHT_MIN 64
+
+/* References of messages in queues to sockets' open files; and how many there may be before garbage
+ * is looked for among them: a walk is then paid for by as many messages. */
 static unsigned all_in_flight;
+static unsigned most_in_flight = IN_FLIGHT_MIN;
 
 static struct unix_socket *unix_socket_of(const struct open_file *open)
 {
@@ -92,5 +96,8 @@ struct unix_message *unix_find_garbage(void)
 			garbage = message;
 		}
 	}
+	most_in_flight = 2 * all_in_flight + IN_FLIGHT_MIN;
 	return garbage;
 }
+
+bool unix_garbage_is_due(void) { return all_in_flight > most_in_flight; }

@@ -43,6 +43,8 @@ bool unix_is_full(const struct unix_socket *socket)
 int unix_make_message(struct unix_socket *sender, struct io *io, uint32_t length,
 		      struct ancillary *ancillary, struct unix_message **made)
 {
+	if (ancillary->rights != NULL && unix_garbage_is_due())
+		unix_collect_garbage();
 	struct unix_message *message = kmalloc(sizeof(*message) + length);
 	if (message == NULL)
 		return -ENOBUFS;

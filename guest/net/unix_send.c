@@ -123,7 +123,7 @@ static int deliver(struct unix_socket *self, const struct socket_address *addres
 		if (address != NULL)
 			error = unix_find(address, self->socket.type, &target);
 		else if (target == NULL)
-			error = -ECONNRESET;
+			error = -ENOTCONN;
 		else
 			socket_get(&target->socket);
 		if (error != 0)
@@ -171,8 +171,6 @@ int64_t unix_send_datagram(struct socket *socket, struct message *message)
 		return -EOPNOTSUPP;
 	if (message->address != NULL)
 		error = unix_check_address(message->address);
-	else if (self->peer == NULL)
-		error = -ENOTCONN;
 	if (error == 0)
 		error = unix_bind_for_credentials(self);
 	return error != 0 ? error : send_whole(self, message, message->address);

@@ -93,27 +93,37 @@ static void close_now(struct unix_socket *self)
 
 /* Messages hold open files, which may be sockets with messages in turn: to close them one after the
  * other, however deep that goes, needs no more stack than one. */
-static void close_socket(struct socket *socket)
+static void close_all(void)
+{
+	while (closing != NULL) {
+		struct unix_socket *next = closing;
+		closing = next->next_closing;
+		close_now(next);
+		socket_put(&next->socket);
+	}
+}
+
+void unix_collect_garbage(void)
 {
 	static bool is_closing;
-	close_soon(unix_of(socket_get(socket)));
 	if (is_closing)
 		return;
 	is_closing = true;
-	while (closing != NULL) {
-		while (closing != NULL) {
-			struct unix_socket *next = closing;
-			closing = next->next_closing;
-			close_now(next);
-			socket_put(&next->socket);
-		}
+	do {
+		close_all();
 		for (struct unix_message *garbage = unix_find_garbage(), *next; garbage != NULL;
 		     garbage = next) {
 			next = garbage->next;
 			unix_free_message(garbage);
 		}
-	}
+	} while (closing != NULL);
 	is_closing = false;
+}
+
+static void close_socket(struct socket *socket)
+{
+	close_soon(unix_of(socket_get(socket)));
+	unix_collect_garbage();
 }
 
 static void release(struct socket *socket)

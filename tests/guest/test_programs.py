@@ -38,7 +38,7 @@ CASES = [
 
 # Hundreds of threads, faults or interrupts, each of which costs a thousand instructions of the
 # kernel.
-LONG = {"threads", "ticks", "interrupted"}
+LONG = {"threads", "interrupted"}
 
 
 @cache

@@ -174,36 +174,3 @@ def test_socat_between_sockets(
         guest.close(far)
         with pytest.raises(GuestStopped, match="exited with status 0"):
             guest.sleep(PATIENCE)
-
-
-class Redis:
-    """The protocol of redis, over a socket of the guest."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._fd = connect(task, "/tmp/redis")
-
-    def ask(self, *words: bytes) -> bytes:
-        parts = [b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)]
-        self._task.send(self._fd, b"".join(parts))
-        return self._task.recv(self._fd, 65536)
-
-
-def test_redis_answers_clients_in_other_tasks(arch: str, backend: str) -> None:
-    program = Program("redis-server", "usr/bin/redis-server", arch, backend)
-    # It would test Linux's fork on arm64.
-    words = ("--port", "0", "--unixsocket", "/tmp/redis", "--save", "", "--ignore-warnings")
-    with program.machine(*words, "ARM64-COW-BUG", services=True) as machine:
-        guest = machine.guest
-        guest.timeout = PATIENCE
-        first, second = Redis(guest.task(share_files=False)), Redis(guest.task())
-        assert first.ask(b"PING") == b"+PONG\r\n"
-        for number in range(0, 200, 2):
-            assert first.ask(b"INCR", b"counter") == b":%d\r\n" % (number + 1)
-            assert second.ask(b"INCR", b"counter") == b":%d\r\n" % (number + 2)
-        assert second.ask(b"SET", b"key", b"v" * 10000) == b"+OK\r\n"
-        assert first.ask(b"STRLEN", b"key") == b":10000\r\n"
-        script = b"local s = 0 for i = 1, 100 do s = s + redis.call('incr', 'counter') end return s"
-        assert first.ask(b"EVAL", script, b"0") == b":25050\r\n"
-        with pytest.raises(GuestStopped, match="exited with status 0"):
-            second.ask(b"SHUTDOWN", b"NOSAVE")

@@ -27,6 +27,7 @@
 #define S_ISBLK(mode) (((mode) & S_IFMT) == S_IFBLK)
 #define S_ISSOCK(mode) (((mode) & S_IFMT) == S_IFSOCK)
 #define S_ISFIFO(mode) (((mode) & S_IFMT) == S_IFIFO)
+#define S_ISSOCK(mode) (((mode) & S_IFMT) == S_IFSOCK)
 
 /* d_type of a directory entry: the file type bits of the mode. */
 #define DT_OF_MODE(mode) ((uint8_t)(((mode) & S_IFMT) >> 12))

@@ -9,16 +9,15 @@
 
 static int add_rights(const int32_t *numbers, uint64_t count, struct ancillary *ancillary)
 {
-	struct rights *rights = ancillary->rights;
-	unsigned before = rights == NULL ? 0 : rights->count;
+	unsigned before = ancillary->rights == NULL ? 0 : ancillary->rights->count;
 	if (count == 0)
 		return 0;
 	if (before + count > SCM_MAX_FD)
 		return -EINVAL;
-	if (rights == NULL)
-		rights = ancillary->rights = rights_make(SCM_MAX_FD);
+	struct rights *rights = rights_extend(ancillary->rights, (unsigned)count);
 	if (rights == NULL)
 		return -ENOMEM;
+	ancillary->rights = rights;
 	for (uint64_t i = 0; i < count; i++) {
 		struct open_file *open =
 			descriptor_find(&file_context()->descriptors, numbers[i]);

@@ -406,7 +406,7 @@ static void unconnected(int type)
 	SHOW(shutdown(fd, SHUT_WR));
 	poll(&entry, 1, 0);
 	printf("events %x\n", entry.revents);
-	/* Linux 6.13 looks at the shutdown of a datagram socket first, 6.1 at its peer. */
+	/* Linux 6.18 looks at the shutdown of a datagram socket first, 6.1 at its peer. */
 	if (type != SOCK_DGRAM)
 		SHOW(send(fd, "a", 1, MSG_NOSIGNAL));
 	close(fd);
