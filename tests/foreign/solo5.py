@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 
 from tests.vmm.backends.assemble import assemble
-from tests.vmm.images.elf_maker import PT_LOAD, PT_NOTE, ElfMaker, Part, R, W, X, note
+from tests.vmm.images.elf_maker import PT_INTERP, PT_LOAD, PT_NOTE, ElfMaker, Part, R, W, X, note
 
 BASE = 0x10_0000
 TABLE = 0x10_1000  # of the calls to make, in the read-only segment
@@ -88,6 +88,7 @@ def unikernel(
         arch=arch,
         entry=BASE,
         parts=[
+            Part(PT_INTERP, R, BASE, b"/nonexistent/solo5/".ljust(24, b"\0"), alignment=8),
             Part(PT_LOAD, X, BASE, code),
             Part(PT_LOAD, R, TABLE, table.ljust(8, b"\0")),
             Part(PT_LOAD, R | W, DATA, data),

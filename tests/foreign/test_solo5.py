@@ -165,6 +165,7 @@ def test_inspection_shows_the_manifest(image: Path) -> None:
         facts = opened.describe()
     assert facts["kind"] == "solo5-unikernel"
     assert facts["abi"] == "hvt 2"
+    assert facts["interpreter"] == "/nonexistent/solo5/"
     assert facts["manifest"] == [
         {"name": "storage", "type": "block"},
         {"name": "net", "type": "network"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 from vmm.arch import X86_64
 from vmm.boards.serial import SerialWire
 from vmm.errors import UsageError
+from vmm.hypercall.services import Services
 from vmm.hypercall.solo5 import CALLS, Hypercalls
 from vmm.memory import Gpa
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from vmm.bus import Bus
     from vmm.console import Console
     from vmm.devices.lines import Clock
-    from vmm.hypercall.services import Services
     from vmm.images.solo5_notes import BlockProperties, NetworkProperties
     from vmm.memory import GuestMemory
 
@@ -60,6 +60,8 @@ class Solo5Board:
         self.arch: Arch = vm.arch
         self._vm = vm
         self.wire = SerialWire(console, bus)
+        # Without a doorbell nobody reaches them.
+        self.services = Services(memory, console, clock, host)
         self.calls = calls = Hypercalls(memory, clock, console, host)
         self.doorbell = PORTS if vm.arch == X86_64 else MMIO
         if vm.arch == X86_64:
@@ -95,11 +97,6 @@ class Solo5Board:
     def slots(self) -> Slots:
         """There is no place for other devices."""
         raise UsageError("a Solo5 unikernel has the devices of its manifest only")
-
-    @property
-    def services(self) -> Services:
-        """There is no doorbell of Calypso's."""
-        raise UsageError("a Solo5 unikernel has the hypercalls of its own ABI only")
 
     def connect(self, vcpus: Sequence[Any]) -> None:
         """There is nothing to connect: hvt has no interrupts."""

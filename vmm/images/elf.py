@@ -189,9 +189,11 @@ class Elf:
         if not 2 <= segment.file_size <= MAX_INTERPRETER:
             self._fail(f"PT_INTERP: p_filesz {segment.file_size} is not 2 to {MAX_INTERPRETER}")
         path = self.file.read(segment.offset, segment.file_size, "PT_INTERP")
-        if path.find(0) != len(path) - 1:
+        # Some linkers fill it up with further NULs.
+        name = path.rstrip(b"\0")
+        if not name or name == path or b"\0" in name:
             self._fail("PT_INTERP is not one NUL-terminated path")
-        return path[:-1].decode("utf-8", "surrogateescape")
+        return name.decode("utf-8", "surrogateescape")
 
     def notes(self) -> list[Note]:
         """Return the entries of all PT_NOTE segments.
