@@ -246,13 +246,19 @@ void scheduler_leave(void)
 	__builtin_unreachable();
 }
 
-/* Whether others have run. */
-static bool check_time(bool interrupted)
+/* The host waits: what it asks for goes first. */
+static void serve_host(void)
 {
-	/* The host waits: what it asks for goes first. */
 	if (service_look())
 		thread_yield();
 	service_announce();
+}
+
+/* Whether others have run. */
+static bool check_time(bool interrupted)
+{
+	if (unlikely(service_is_ready()))
+		serve_host();
 	uint64_t period = look_period(current_thread);
 	if (likely(ready.first == NULL && timeouts_next() == TIME_FOREVER &&
 		   period == TIME_FOREVER))
