@@ -132,6 +132,16 @@ bool page_table_map(physical_t root, uint64_t virtual, physical_t physical, uint
 	return true;
 }
 
+physical_t page_table_unmap(physical_t root, uint64_t virtual)
+{
+	pte_t *entry = entry_for(root, virtual, 0, false, false);
+	physical_t frame = pte_address(*entry);
+
+	*entry = 0;
+	arch_flush_page(virtual);
+	return frame;
+}
+
 bool page_table_is_mapped(physical_t root, uint64_t virtual)
 {
 	pte_t *table = table_at(root);

@@ -13,6 +13,9 @@ extern struct page_roots page_roots;
 bool page_table_map(physical_t root, uint64_t virtual, physical_t physical, uint64_t length,
 		    unsigned rights, bool device);
 
+/* Unmap one page of the kernel's half that is mapped by itself; its frame. */
+physical_t page_table_unmap(physical_t root, uint64_t virtual);
+
 /* Whether the page at `virtual` is mapped, by whatever level. */
 bool page_table_is_mapped(physical_t root, uint64_t virtual);
 

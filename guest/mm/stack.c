@@ -1,5 +1,6 @@
 /* Stacks: regions side by side from KERNEL_STACKS on, in a tree by address. A region stays what it is
- * once it exists: a stack that is given back is kept for the next of its shape. */
+ * once it exists: a stack that is given back is kept for the next of its shape, and the last few that
+ * were given back keep their frames. */
 #include "mm/page_table.h"
 
 #include <calypso/abi.h>
@@ -12,8 +13,11 @@
 /* More would only use up address space. */
 #define GUARDS_MAX 1024
 
+#define UNUSED_WITH_FRAMES_MAX 8
+
 static struct rank_tree stacks;
-static struct stack *unused;
+static struct stack *unused; /* the last one first */
+static unsigned unused_with_frames;
 static uint64_t next_region = KERNEL_STACKS;
 static struct stack_shape default_shape = {
 	STACK_LENGTH, STACK_PREMAPPED, STACK_GUARDS_BELOW, STACK_GUARDS_ABOVE,
@@ -81,6 +85,13 @@ static bool extend(struct stack *stack, uint64_t bottom)
 	return true;
 }
 
+/* Give all frames back. */
+static void shrink(struct stack *stack)
+{
+	for (; stack->mapped < stack->top; stack->mapped += PAGE_SIZE)
+		frame_free(page_table_unmap(page_roots.kernel, stack->mapped), 0);
+}
+
 bool stack_grow(uint64_t address)
 {
 	struct stack *stack = find(address);
@@ -99,15 +110,24 @@ static bool has_shape(const struct stack *stack, const struct stack_shape *wante
 	       stack->end - stack->top == wanted->guards_above * PAGE_SIZE;
 }
 
+/* Whoever ends gives back the stack that it is still on. */
+static bool is_current(const struct stack *stack)
+{
+	uint64_t here = (uintptr_t)__builtin_frame_address(0);
+
+	return here >= stack->bottom && here < stack->top;
+}
+
 /* A stack that somebody has given back. */
 static struct stack *take_unused(const struct stack_shape *wanted)
 {
 	for (struct stack **link = &unused; *link; link = &(*link)->next) {
 		struct stack *stack = *link;
 
-		if (!has_shape(stack, wanted))
+		if (!has_shape(stack, wanted) || is_current(stack))
 			continue;
 		*link = stack->next;
+		unused_with_frames -= stack->mapped < stack->top;
 		return stack;
 	}
 	return NULL;
@@ -172,6 +192,13 @@ void stack_free(struct stack *stack)
 	}
 	stack->next = unused;
 	unused = stack;
+	unused_with_frames += stack->mapped < stack->top;
+	if (unused_with_frames <= UNUSED_WITH_FRAMES_MAX)
+		return;
+	while (stack->mapped == stack->top || is_current(stack))
+		stack = stack->next;
+	shrink(stack);
+	unused_with_frames--;
 }
 
 /* ---- Boot ---- */

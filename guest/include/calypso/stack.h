@@ -50,7 +50,7 @@ struct stack *stack_from_heap(const char *owner, int id, size_t length);
 struct stack *stack_in_space(const char *owner, int id, const struct stack_shape *shape);
 struct stack *stack_allocate(const char *owner, int id);
 
-/* Give a stack back. What is on it lasts until the next is allocated. */
+/* Give a stack back, the running thread's own among them: that one lasts until another thread runs. */
 void stack_free(struct stack *stack);
 
 /* The stack of boot, on which the program's first thread goes on. */
