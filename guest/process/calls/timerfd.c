@@ -127,9 +127,9 @@ static int find(int number, struct timerfd **timer)
 
 static int put_value(struct timerfd *timer, user_t address)
 {
-	uint64_t now = time_monotonic();
-	timeouts_expire(now);
+	timeouts_expire(time_monotonic());
 	catch_up(timer);
+	uint64_t now = time_monotonic();
 	uint64_t left = 0;
 	if (timer->timeout.is_set)
 		left = timer->timeout.at > now ? timer->timeout.at - now : 1;

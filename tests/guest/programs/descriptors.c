@@ -171,6 +171,7 @@ static void timerfds(void)
 	SHOW(old.it_interval.tv_nsec);
 	set = (struct itimerspec){.it_value = {0, 1}};
 	SHOW(timerfd_settime(fd, TFD_TIMER_ABSTIME, &set, NULL));
+	usleep(2000);
 	SHOW(get(fd));
 	SHOW(value);
 	set.it_value.tv_nsec = 1000000000;
