@@ -27,8 +27,7 @@ enum unix_shutdown { UNIX_NO_RECEIVING = 1, UNIX_NO_SENDING = 2 };
 /* A name, shared by a listening socket and those that it accepts. */
 struct unix_name {
 	unsigned references;
-	uint32_t length; /* of the address; a path's with its NUL */
-	uint16_t family;
+	uint32_t length; /* of the address with its family; a path's with its NUL */
 	char path[UNIX_PATH_MAX + 1];
 };
 
@@ -103,7 +102,7 @@ static inline bool unix_has_connections(const struct unix_socket *socket)
 /* A new socket, or NULL. */
 struct unix_socket *unix_make(int type);
 
-/* This is the credentials of whom a socket may have as its peer. */
+/* Who the program is, as its peers are told. */
 struct ucred unix_own_credentials(void);
 
 /* Everything may have changed for those who wait for this socket. */

@@ -108,7 +108,6 @@ static struct unix_name *make_name(const char *path, size_t length)
 	if (name == NULL)
 		return NULL;
 	name->references = 1;
-	name->family = AF_UNIX;
 	name->length = (uint32_t)(PATH_OFFSET + length);
 	memcpy(name->path, path, length);
 	return name;
