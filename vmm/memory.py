@@ -185,8 +185,13 @@ class GuestMemory:
         try:
             self.mapping.close()
         except BufferError:
-            # A device or a caller still holds a view: the pages go when the last view does.
-            del self.mapping
+            pass  # a device or a caller still holds a view: the pages go when the last view does
+        del self.mapping
+
+    def __del__(self) -> None:
+        """Give back what was dropped without `close`."""
+        if hasattr(self, "mapping"):
+            self.close()
 
     def __enter__(self) -> GuestMemory:
         return self

@@ -79,6 +79,7 @@ class LinuxCaller:
             for number in range(3):
                 os.dup2(os.open("/dev/null", os.O_RDWR), number)
             os.closerange(3, CONTROL)
+            os.closerange(CONTROL + 1, os.sysconf("SC_OPEN_MAX"))
             os.chdir(self.directory)
             os.umask(0o022)
             syscall = ctypes.CDLL(None, use_errno=True).syscall

@@ -176,3 +176,11 @@ def test_more_ram_than_the_host_can_map_is_a_clear_error(size: int) -> None:
     with pytest.raises(UsageError, match="give it less memory"):
         GuestMemory([(Gpa(0), size)])
     assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_memory_that_is_dropped_leaves_no_file_open() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    memory = GuestMemory([(Gpa(0), 4096)])
+    assert len(os.listdir("/proc/self/fd")) > before
+    del memory
+    assert len(os.listdir("/proc/self/fd")) == before
