@@ -66,9 +66,9 @@ def recognise(file: ImageFile, elf: Elf | None, *, unpacked: bool = False) -> Im
         UsageError: if it is one, but malformed.
     """
     if elf is not None or _is_elf32(file):
-        from vmm.images import fixed_elf, linux_elf, multiboot, multiboot2, pvh, solo5
+        from vmm.images import fixed_elf, hermit, linux_elf, multiboot, multiboot2, pvh, solo5
 
-        modules = (solo5, multiboot, multiboot2, pvh, linux_elf, fixed_elf)
+        modules = (solo5, hermit, multiboot, multiboot2, pvh, linux_elf, fixed_elf)
         return _first([module.recognise for module in modules], file, elf)
     from vmm.images import bzimage, compressed, linux_arm64, multiboot, multiboot2
 

@@ -26,6 +26,7 @@ BZIMAGE: Final = "linux-bzimage"
 LINUX_ARM64: Final = "linux-arm64-image"
 FIXED_ELF: Final = "bare-metal-elf"
 SOLO5_HVT: Final = "solo5-unikernel"
+HERMIT: Final = "hermit-unikernel"
 
 
 class Image:

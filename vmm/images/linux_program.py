@@ -21,7 +21,7 @@ USER_END: Final = 1 << 47
 OS_ABIS: Final = (0, 3)
 
 # Notes of systems whose executables look like Linux's in all else.
-FOREIGN_NOTES: Final = frozenset({"FreeBSD", "NetBSD", "OpenBSD", "Solo5", "Xen"})
+FOREIGN_NOTES: Final = frozenset({"FreeBSD", "HERMIT", "NetBSD", "OpenBSD", "Solo5", "Xen"})
 
 # Where kernels are linked and linkers put no program: from 1 MiB on a PC, in RAM on arm64. (first
 # address, and the first behind them)

@@ -25,7 +25,7 @@ from vmm.console import Console
 from vmm.errors import GuestTimeout, UsageError, VmmError
 from vmm.hypercall import abi
 from vmm.images.bundled import find_image, kernel_path
-from vmm.images.image import SOLO5_HVT
+from vmm.images.image import HERMIT, SOLO5_HVT
 from vmm.images.recognise import open_image
 from vmm.machine import outcome
 from vmm.machine.clock import MachineClock
@@ -290,6 +290,8 @@ class Machine:
                 from vmm.machine.processors import Processors
 
                 self._processors = Processors(self.vcpus[1:], self._run_secondary)
+            if image.kind == HERMIT:
+                self._attach_hermit(config)
             if image.kind == SOLO5_HVT:
                 self._attach_solo5(config, image)
             elif config.attached:
@@ -339,6 +341,17 @@ class Machine:
         devices = Solo5Devices()
         self._resources.append(devices)
         devices.attach(config, image.devices, self.board.calls)
+
+    def _attach_hermit(self, config: MachineConfig) -> None:
+        from vmm.hypercall.hermit import HermitCalls
+
+        arguments = (config.image, *config.arguments)
+        environment = [f"{name}={content}" for name, content in config.environment]
+        HermitCalls(self.memory, self.console, self, arguments, environment).attach(self.bus)
+
+    def translate(self, address: int) -> int | None:
+        """Return the guest-physical address of a virtual one of vCPU 0; from its thread."""
+        return self.vcpu.translate(address)
 
     # ---- Life cycle ----
 

@@ -10,7 +10,7 @@ from vmm.errors import UsageError
 from vmm.hypercall import abi
 from vmm.images.bundled import kernel_path
 from vmm.images.file import ImageFile
-from vmm.images.image import CALYPSO_KERNEL, LINUX_PROGRAM, UNKNOWN
+from vmm.images.image import CALYPSO_KERNEL, HERMIT, LINUX_PROGRAM, UNKNOWN
 from vmm.images.recognise import open_image
 from vmm.memory import PAGE_SIZE
 
@@ -197,7 +197,7 @@ def _load_foreign(
     assert isinstance(image, ForeignKernel)
     if config.services:
         raise UsageError(f"{image.path}: only Calypso's own kernel takes service calls")
-    if config.environment:
+    if config.environment and image.kind != HERMIT:
         raise UsageError(f"{image.path}: --env is for programs, this is a kernel")
     if config.strace:
         raise UsageError(f"{image.path}: --strace is for programs, this is a kernel")

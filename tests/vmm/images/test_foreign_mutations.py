@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.foreign import images, solo5
+from tests.foreign import hermit, images, solo5
 from vmm.arch import ARCHITECTURES, X86_64
 from vmm.boot.placement import BootRequest, Placement
 from vmm.errors import UsageError
 from vmm.images.foreign import ForeignKernel
-from vmm.images.image import SOLO5_HVT
+from vmm.images.image import HERMIT, SOLO5_HVT
 from vmm.images.recognise import open_image
 from vmm.memory import Gpa, GuestMemory
 
@@ -28,6 +28,7 @@ GOOD |= {
     f"solo5-{arch}": solo5.unikernel(arch, [solo5.halt(0)], ("disk", solo5.BLOCK))
     for arch in ARCHITECTURES
 }
+GOOD["hermit"] = hermit.unikernel()
 GOOD["gzip"] = gzip.compress(GOOD["arm64-image"])
 
 TREE = b"\xd0\x0d\xfe\xed" + bytes(100)
@@ -66,7 +67,7 @@ def open_and_load(path: str, content: bytes, memories: dict[str, GuestMemory]) -
             if isinstance(image, ForeignKernel):
                 assert image.arch is not None
                 board: Any = BOARDS[image.arch]
-                solo = image.kind == SOLO5_HVT
+                solo = image.kind in (SOLO5_HVT, HERMIT)
                 request = BootRequest("kernel", "line", None if solo else path, board)
                 memory = memories[X86_64 if solo else image.arch]
                 registers = image.load(Placement(memory), request)
