@@ -15,6 +15,7 @@ from tests.foreign.test_virtio import speak
 from tests.guest.test_programs import build
 from vmm import Machine
 from vmm.devices.virtio.balloon import Balloon
+from vmm.devices.virtio.chain import Chain
 from vmm.devices.virtio.mmio import VirtioMmio
 
 PROGRAMS = Path(__file__).parent / "devices"
@@ -139,6 +140,36 @@ def test_random_numbers_of_hardware(
         output = machine.console.output
     assert output.count(b"2+0 records") == 2
     assert len(set(output[:1000])) > 200
+
+
+@pytest.mark.parametrize("head", [5, 64, 0xFFFF_FFFF])
+def test_a_device_that_breaks_the_rules_gives_errors(
+    arch: str, backend: str, head: int, busybox: Path
+) -> None:
+    """It gives back a buffer that it has not got."""
+    words = ["dd", "if=/dev/hwrng", "bs=8", "count=1"]
+    with Machine(busybox, words, backend=backend, devices=["rng"], stdin=b"") as machine:
+        queue = transport(machine, 0).device.queues[0]
+        give_back = queue.push
+
+        def push(chain: Chain, written: int) -> None:
+            chain.head = head
+            give_back(chain, written)
+
+        queue.push = push  # type: ignore[method-assign]
+        assert machine.run(timeout=30) == 1
+        assert b"Input/output error" in machine.console.output
+
+
+@pytest.mark.parametrize("arch", ["x86_64"])
+def test_a_device_that_claims_too_much_is_not_believed(arch: str, busybox: Path) -> None:
+    words = ["dd", "if=/dev/hwrng", "bs=64", "count=1"]
+    with Machine(busybox, words, backend="unicorn", devices=["rng"], stdin=b"") as machine:
+        queue = transport(machine, 0).device.queues[0]
+        give_back = queue.push
+        queue.push = lambda chain, _: give_back(chain, 1 << 31)  # type: ignore[method-assign]
+        assert machine.run(timeout=30) == 0
+        assert machine.console.output.endswith(b"1+0 records in\n1+0 records out\n")
 
 
 @pytest.fixture
