@@ -52,7 +52,7 @@ struct p9_file {
 	/* Of a regular file */
 	struct page_map pages;
 	struct page_source source;
-	uint64_t users; /* mappings, and transfers at work: no page may go */
+	uint64_t users; /* mappings, and copies at work: no page may go */
 	struct p9_file *filled_later, *filled_earlier; /* among those with pages */
 };
 

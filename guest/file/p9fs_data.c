@@ -153,18 +153,19 @@ static int get_page(struct p9_file *file, uint64_t index, uint64_t wanted, uint8
 		return 0;
 	uint64_t room = smaller(page_count(file->file.size) - index, P9_BUFFERS_MAX);
 	unsigned count = missing_pages(file, index, (unsigned)smaller(wanted, room));
-	file->users++;
+	/* That may be pages of this very file, as of a large one that is read from end to end. */
 	shrink(frame_statistics().total / MEMORY_PART);
 	int error = read_pages(file, index, count);
-	file->users--;
 	*page = page_map_find(&file->pages, index);
 	return error != 0 ? error : *page == NULL ? -ENOMEM : 0;
 }
 
 /* ---- Reading ---- */
 
-static int read_through(struct p9_file *file, struct io *io, uint64_t offset)
+static int regular_read(struct file *host_file, struct io *io, uint64_t offset, unsigned flags)
 {
+	struct p9_file *file = p9_file_of(host_file);
+	(void)flags;
 	while (offset < file->file.size && io->remaining > 0) {
 		uint64_t at = offset & PAGE_MASK;
 		uint64_t left = smaller(io->remaining, file->file.size - offset);
@@ -172,24 +173,18 @@ static int read_through(struct p9_file *file, struct io *io, uint64_t offset)
 		uint8_t *page;
 		int error = get_page(file, offset >> PAGE_SHIFT, wanted < AROUND ? AROUND : wanted,
 				     &page);
+		if (error != 0)
+			return error;
+		/* The copy may fault, and what is then read wants memory. */
 		uint64_t part = smaller(left, PAGE_SIZE - at);
-		if (error == 0)
-			error = io_put(io, page + at, part);
+		file->users++;
+		error = io_put(io, page + at, part);
+		file->users--;
 		if (error != 0)
 			return error;
 		offset += part;
 	}
 	return 0;
-}
-
-static int regular_read(struct file *file, struct io *io, uint64_t offset, unsigned flags)
-{
-	struct p9_file *own = p9_file_of(file);
-	(void)flags;
-	own->users++;
-	int error = read_through(own, io, offset);
-	own->users--;
-	return error;
 }
 
 /* ---- Writing ---- */
@@ -233,10 +228,21 @@ static int write_piece(struct p9_file *file, struct io *io, uint64_t *offset, ui
 	return fault;
 }
 
+/* A buffer for `length` bytes, or for as much as can be had in one piece. */
+static physical_t new_buffer(uint64_t length, unsigned *order)
+{
+	*order = length <= PAGE_SIZE ? 0 : WRITE_ORDER;
+	physical_t frames = frame_allocate(*order, 0);
+	if (frames != FRAME_NONE)
+		return frames;
+	*order = 0;
+	return new_frame();
+}
+
 static int write_through(struct p9_file *file, struct io *io, uint64_t offset)
 {
-	unsigned order = io->remaining <= PAGE_SIZE ? 0 : WRITE_ORDER;
-	physical_t frames = frame_allocate(order, 0);
+	unsigned order;
+	physical_t frames = new_buffer(io->remaining, &order);
 	if (frames == FRAME_NONE)
 		return -ENOMEM;
 	int error = 0;

@@ -182,6 +182,21 @@ def test_nothing_outside_is_reached(tree: Path, arch: str, backend: str) -> None
     assert b"The quick brown fox" in result.output
 
 
+def test_files_larger_than_the_memory(tree: Path, arch: str, backend: str) -> None:
+    content = os.urandom(1 << 20) * 20
+    (tree / "large").write_bytes(content)
+    with Machine(
+        "busybox",
+        ["cp", "/large", "/copy"],
+        memory="12M",
+        root=f"{tree}:rw",
+        backend=backend,
+        stdin=b"",
+    ) as machine:
+        assert machine.run(timeout=60) == 0
+    assert (tree / "copy").read_bytes() == content
+
+
 def test_a_device_that_needs_a_reset_gives_errors(tree: Path, arch: str, backend: str) -> None:
     script = "echo ready; while echo x > /file; do :; done; echo ended"
     with Machine(
