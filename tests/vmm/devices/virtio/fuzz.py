@@ -36,14 +36,14 @@ def word(dice: random.Random) -> int:
 def play(make: Make, seed: int) -> None:
     """Play one round; raises whatever the device raises."""
     dice = random.Random(seed)
-    memory = d.ram()
-    hostile = Hostile(Guest(make(memory), memory))
-    for _ in range(ROUND):
-        if dice.random() < 0.5:
-            scribble(dice, hostile.guest)
-        else:
-            hostile.act(dice.randrange(10), word(dice), word(dice), word(dice))
-    restart(hostile.guest)
+    with d.ram() as memory:
+        hostile = Hostile(Guest(make(memory), memory))
+        for _ in range(ROUND):
+            if dice.random() < 0.5:
+                scribble(dice, hostile.guest)
+            else:
+                hostile.act(dice.randrange(10), word(dice), word(dice), word(dice))
+        restart(hostile.guest)
 
 
 def main() -> None:
