@@ -59,6 +59,5 @@ def test_odd_lines_do_no_harm(text: bytes) -> None:
 def test_what_is_documented_is_asked_for() -> None:
     documented = re.findall(r"^\| `([a-z.]+)=", (GUEST / "README.md").read_text(), re.MULTILINE)
     sources = "".join(path.read_text() for path in GUEST.rglob("*.c"))
-    asked = set(re.findall(r'command_line_(?:number|is|find)\("([a-z.]+)"', sources))
     assert len(documented) >= 7
-    assert set(documented) <= asked
+    assert [word for word in documented if f'"{word}"' not in sources] == []
