@@ -246,6 +246,13 @@ void scheduler_leave(void)
 	__builtin_unreachable();
 }
 
+/* Nobody else wants to run, nothing is to happen at a time, and the host need not be looked at. */
+static bool nothing_is_due(void)
+{
+	return ready.first == NULL && timeouts_next() == TIME_FOREVER && !service_is_ready() &&
+	       !input_is_watched();
+}
+
 /* The host waits: what it asks for goes first. */
 static void serve_host(void)
 {
@@ -257,12 +264,9 @@ static void serve_host(void)
 /* Whether others have run. */
 static bool check_time(bool interrupted)
 {
-	if (unlikely(service_is_ready()))
+	if (service_is_ready())
 		serve_host();
 	uint64_t period = look_period(current_thread);
-	if (likely(ready.first == NULL && timeouts_next() == TIME_FOREVER &&
-		   period == TIME_FOREVER))
-		return false;
 	uint64_t now = time_monotonic();
 	uint64_t deadline = let_time_pass();
 	uint64_t look = period == TIME_FOREVER ? TIME_FOREVER : look_at_host(now, period);
@@ -279,9 +283,14 @@ static bool check_time(bool interrupted)
 	return true;
 }
 
-void thread_check_time(void) { check_time(false); }
+/* Each system call passes here. */
+void thread_check_time(void)
+{
+	if (unlikely(!nothing_is_due()))
+		check_time(false);
+}
 
-bool thread_interrupted(void) { return check_time(true); }
+bool thread_interrupted(void) { return !nothing_is_due() && check_time(true); }
 
 /* ---- Waiting ---- */
 
