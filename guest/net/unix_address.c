@@ -113,15 +113,16 @@ static struct unix_name *make_name(const char *path, size_t length)
 	return name;
 }
 
-static int make_node(struct unix_socket *socket, const char *path, struct file **node)
+static int make_node(const struct unix_socket *socket, const char *path, struct file **node)
 {
 	struct path_walk walk;
+	struct file *there;
 	int error = path_begin(&walk, file_context(), NULL, path);
 	if (error != 0)
 		return error;
-	error = path_last(&walk, PATH_ENTRY, node);
+	error = path_last(&walk, PATH_ENTRY, &there);
 	if (error == 0) {
-		file_put(*node);
+		file_put(there);
 		error = -EADDRINUSE;
 	} else if (walk.absent && !walk.trailing_slash) {
 		struct creation what = {.mode = socket->socket.file.mode};
@@ -135,15 +136,17 @@ static int bind_to_path(struct unix_socket *socket, const struct socket_address 
 {
 	char path[UNIX_PATH_MAX + 1];
 	size_t length = copy_path(address, path);
+	struct file *node;
 	struct unix_name *name = make_name(path, length + 1);
 	if (name == NULL)
 		return -ENOMEM;
-	int error = make_node(socket, path, &socket->node);
+	int error = make_node(socket, path, &node);
 	if (error != 0) {
 		kfree(name);
 		return error;
 	}
 	socket->name = name;
+	socket->node = node;
 	enter(socket, bucket_of_node(socket->node));
 	return 0;
 }

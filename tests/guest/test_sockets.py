@@ -130,6 +130,18 @@ def test_sockets_that_hold_each_other_are_freed() -> None:
         assert max(used[200:]) <= max(used[:200])
 
 
+def test_a_name_that_is_taken_is_not_held() -> None:
+    with system() as kernel:
+        kernel.mkdir("/taken")
+        kernel.put(struct.pack("<H", socket.AF_UNIX) + b"/taken\0", 8192)
+        for _ in range(10):
+            fd = kernel.call("socket", socket.AF_UNIX, socket.SOCK_STREAM, 0)
+            assert attempt(kernel, "bind", fd, ARENA + 8192, 9) == -errno.EADDRINUSE
+            kernel.close(fd)
+        kernel.close(kernel.open("/taken/file", os.O_CREAT))
+        assert kernel.listdir("/taken") == [".", "..", "file"]
+
+
 def test_without_memory_nothing_is_lost() -> None:
     with system(memory=200) as kernel:
         first, second = socketpair(kernel, socket.SOCK_STREAM)
