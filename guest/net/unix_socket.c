@@ -52,6 +52,13 @@ static int shut_down(struct socket *socket, int how)
 	return 0;
 }
 
+/* Whether something was not received. As on Linux, an empty packet at the front does not count. */
+static bool has_unread(const struct unix_socket *self)
+{
+	const struct unix_message *first = self->queue.first;
+	return first != NULL && (first->length > 0 || first->next != NULL);
+}
+
 /* Tell the other end of a connection. */
 static void leave_peer(struct unix_socket *self)
 {
@@ -59,7 +66,7 @@ static void leave_peer(struct unix_socket *self)
 	self->peer = NULL;
 	if (peer != NULL && unix_has_connections(self)) {
 		peer->shutdown = UNIX_NO_RECEIVING | UNIX_NO_SENDING;
-		if (self->queue.first != NULL || self->is_pending)
+		if (has_unread(self) || self->is_pending)
 			peer->socket.error = ECONNRESET;
 		unix_tell_all(peer);
 	}
