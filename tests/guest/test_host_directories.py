@@ -81,6 +81,7 @@ def _without(output: bytes, ends: list[bytes]) -> list[bytes]:
     ]
 
 
+@pytest.mark.parametrize("backend", ["unicorn"])
 def test_a_read_only_directory_stays_as_it_is(tree: Path, arch: str, backend: str) -> None:
     before = _describe(tree)
     for words in (
@@ -182,6 +183,7 @@ def test_nothing_outside_is_reached(tree: Path, arch: str, backend: str) -> None
     assert b"The quick brown fox" in result.output
 
 
+@pytest.mark.parametrize("backend", ["unicorn"])
 def test_files_larger_than_the_memory(tree: Path, arch: str, backend: str) -> None:
     content = os.urandom(1 << 20) * 20
     (tree / "large").write_bytes(content)
