@@ -40,6 +40,8 @@ def test_a_unikernel_prints_and_exits(image: Path, backend: str) -> None:
         assert (start, end, tree) == (0, 16 << 20, 0)
         assert port != 0
         first, last = struct.unpack("<QQ", machine.memory.read(BOOT_INFO + 32, 16))
+        kilohertz = machine.memory.read_u32(BOOT_INFO + 104)
+        assert kilohertz == machine.board.counter_hz // 1000
         assert (first, last) == (BASE + hermit.CODE, BASE + hermit.DATA + 0x6000)
 
 

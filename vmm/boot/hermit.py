@@ -39,7 +39,7 @@ _EFER: Final = 0xD00
 
 # struct RawBootInfo: RAM from and to, serial port, padding, device tree; kernel from and to, TLS:
 # start, size in the file and in memory, alignment; then the platform: a tag, padding, whether there
-# is PCI, padding, number of processors, counter's frequency in MHz, padding, time in ns (i128).
+# is PCI, padding, number of processors, counter's frequency in kHz, padding, time in ns (i128).
 _BOOT_INFO: Final = Struct("<QQH6xQ QQ QQQQ I4x ?7xQI4x16s")
 _UHYVE: Final = 1  # of the platforms on x86_64: Multiboot, Uhyve, LinuxBootParams, Fdt
 # Any number but 0: characters go to the hypercall of that port.
@@ -60,7 +60,7 @@ def prepare(
     content = _BOOT_INFO.pack(
         *(0, x86_start.low_ram_end(placement.memory), UART, 0),
         *(kernel.start, kernel.end, start, *sizes),
-        *(_UHYVE, False, request.cpus, request.board.counter_hz // 1_000_000),
+        *(_UHYVE, False, request.cpus, request.board.counter_hz // 1_000),
         time_ns().to_bytes(16, "little"),
     )
     placement.put(x86_start.INFORMATION, content, "boot information")
