@@ -405,7 +405,7 @@ static void *poll_one(void *argument)
 static pthread_t start(void *(*function)(void *), long argument)
 {
 	pthread_t thread;
-	struct timespec moment = {0, 5000000};
+	struct timespec moment = {0, 50000000};
 	pthread_create(&thread, NULL, function, (void *)argument);
 	nanosleep(&moment, NULL);
 	return thread;
