@@ -62,6 +62,8 @@ OPTIONS = st.sampled_from(
 )
 MESSAGE_FLAGS = st.sampled_from([0, 0, socket.MSG_PEEK, socket.MSG_TRUNC, socket.MSG_DONTWAIT])
 
+SPLICE_F_NONBLOCK = 2
+
 # Sending by a socket that is shut down and has no peer: Linux 6.14 looks at the former first.
 SENDING = ("write", "writev", "eventfd_write", "send", "sendmsg")
 ALIKE = dict.fromkeys(("ENOTCONN", "EPIPE"), "ENOTCONN or EPIPE")
@@ -91,6 +93,7 @@ class Kind(enum.Enum):
 
 KINDS = {stat.S_IFIFO: Kind.PIPE, stat.S_IFSOCK: Kind.SOCKET, stat.S_IFREG: Kind.FILE}
 ANONYMOUS = (Kind.EVENTFD, Kind.EPOLL)
+SPLICED = (Kind.PIPE, Kind.FILE)
 STREAMS = (Kind.PIPE, Kind.SOCKET, Kind.FILE)
 
 
@@ -333,6 +336,45 @@ class Lockstep(RuleBasedStateMachine):
     def ftruncate(self, choice: int, length: int) -> None:
         self.both("ftruncate", self.pick(choice, Kind.FILE), length)
 
+    @rule(choice=CHOICES, other=CHOICES, count=SIZES, offset=st.sampled_from([None, 0, 5]))
+    def sendfile(self, choice: int, other: int, count: int, offset: int | None) -> None:
+        source, target = self.pick(choice, Kind.FILE), self.pick(other, *SPLICED)
+        if self.open.get(source) == Kind.FILE and self.open.get(target) in SPLICED:
+            self.both("sendfile", target, source, offset, count)
+
+    @rule(choice=CHOICES, other=CHOICES, length=SIZES)
+    def splice(self, choice: int, other: int, length: int) -> None:
+        source, target = self.pick(choice, *SPLICED), self.pick(other, *SPLICED)
+        if {self.open.get(source), self.open.get(target)} <= {*SPLICED, None}:
+            self.both("syscall", "splice", source, 0, target, 0, length, SPLICE_F_NONBLOCK)
+
+    @rule(choice=CHOICES, other=CHOICES, length=SIZES)
+    def tee(self, choice: int, other: int, length: int) -> None:
+        source, target = self.pick(choice, Kind.PIPE), self.pick(other, Kind.PIPE)
+        self.both("syscall", "tee", source, target, length, SPLICE_F_NONBLOCK)
+
+    # ---- Names ----
+
+    @rule(name=NAMES)
+    def mkdir(self, name: str) -> None:
+        self.both("mkdir", name)
+
+    @rule(name=NAMES, method=st.sampled_from(["rmdir", "unlink", "readlink", "stat", "lstat"]))
+    def one_name(self, name: str, method: str) -> None:
+        self.both(method, name)
+
+    @rule(name=NAMES, other=NAMES, method=st.sampled_from(["rename", "link", "symlink"]))
+    def two_names(self, name: str, other: str, method: str) -> None:
+        self.both(method, name, other)
+
+    @rule(name=NAMES, length=st.sampled_from([0, 10, 5000, -1]))
+    def truncate(self, name: str, length: int) -> None:
+        self.both("truncate", name, length)
+
+    @rule(name=NAMES)
+    def listdir(self, name: str) -> None:
+        self.both("listdir", name)
+
     # ---- Sockets ----
 
     @rule(choice=CHOICES, name=SOCKET_NAMES)
@@ -440,11 +482,13 @@ def attempt(task: Task, method: str, arguments: tuple[Any, ...]) -> Any:
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0, "?")
         return Failure(ALIKE.get(name, name) if method in SENDING else name)
-    if method == "epoll_wait":
+    if method in ("epoll_wait", "listdir"):
         return sorted(result)
     if isinstance(result, os.stat_result):
-        regular = stat.S_ISREG(result.st_mode)
-        return (result.st_mode, result.st_nlink, result.st_size if regular else 0)
+        size = result.st_size if stat.S_ISREG(result.st_mode) else 0
+        # How many links a directory has is its file system's matter.
+        links = 0 if stat.S_ISDIR(result.st_mode) else result.st_nlink
+        return (result.st_mode, links, size)
     return () if result is None else result
 
 

@@ -94,6 +94,16 @@ def test_empty_vectors_never_get_to_a_file(both: Peers) -> None:
     assert compare(both, "writev", fd + 1, [b""]) == ("EBADF",)
 
 
+def test_splicing_from_an_ended_pipe_into_a_broken_one(both: Peers) -> None:
+    compare(both, "pipe2", os.O_NONBLOCK)
+    compare(both, "pipe2", os.O_NONBLOCK)
+    assert compare(both, "syscall", "splice", 3, 0, 6, 0, 100, 0) == ("EAGAIN",)
+    compare(both, "close", 4)
+    assert compare(both, "syscall", "splice", 3, 0, 6, 0, 100, 0) == 0
+    compare(both, "close", 5)
+    assert compare(both, "syscall", "splice", 3, 0, 6, 0, 100, 0) == ("EPIPE",)
+
+
 # ---- The peers themselves ----
 
 

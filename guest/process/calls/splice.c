@@ -55,6 +55,9 @@ static int64_t drain_pipe(struct end *in, struct end *out, uint64_t length, bool
 {
 	struct pipe_slot slot;
 	int error = pipe_take(in->pipe, waits, &slot);
+	/* That nobody will read counts more than that nobody has written. */
+	if (error == 0 && out->pipe != NULL && out->pipe->readers == 0)
+		return pipe_broken();
 	if (error <= 0)
 		return error;
 	uint64_t part = slot.length < length ? slot.length : length;
