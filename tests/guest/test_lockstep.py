@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import select
+import socket
+import stat
 from collections.abc import Iterator
 
 import pytest
@@ -92,6 +94,20 @@ def test_empty_vectors_never_get_to_a_file(both: Peers) -> None:
     assert compare(both, "write", fd, b"") == ("EINVAL",)
     compare(both, "pipe2", 0)
     assert compare(both, "writev", fd + 1, [b""]) == ("EBADF",)
+
+
+def test_a_name_that_is_taken_leaves_the_socket_its_own(both: Peers) -> None:
+    for name in ("first", "second"):
+        compare(both, "socket", socket.AF_UNIX, socket.SOCK_STREAM)
+        compare(both, "bind", 3 if name == "first" else 4, name)
+    compare(both, "listen", 3, 1)
+    assert compare(both, "bind", 3, "second") == ("EADDRINUSE",)
+    compare(both, "socket", socket.AF_UNIX, socket.SOCK_STREAM)
+    assert compare(both, "connect", 5, "first") == ()
+    for fd in (3, 4, 5):
+        compare(both, "close", fd)
+    assert compare(both, "listdir", ".") == ["first", "second"]
+    assert stat.S_ISSOCK(compare(both, "stat", "second")[0])  # type: ignore[index]
 
 
 def test_splicing_from_an_ended_pipe_into_a_broken_one(both: Peers) -> None:
