@@ -338,8 +338,9 @@ class Lockstep(RuleBasedStateMachine):
 
     @rule(choice=CHOICES, other=CHOICES, count=SIZES, offset=st.sampled_from([None, 0, 5]))
     def sendfile(self, choice: int, other: int, count: int, offset: int | None) -> None:
-        source, target = self.pick(choice, Kind.FILE), self.pick(other, *SPLICED)
-        if self.open.get(source) == Kind.FILE and self.open.get(target) in SPLICED:
+        source, target = self.pick(choice, Kind.FILE), self.pick(other, Kind.FILE)
+        # Where a pipe is full, the guest's kernel says so after it has read: DIFFERENCES.md.
+        if self.open.get(source) == self.open.get(target) == Kind.FILE:
             self.both("sendfile", target, source, offset, count)
 
     @rule(choice=CHOICES, other=CHOICES, length=SIZES)
