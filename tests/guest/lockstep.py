@@ -23,7 +23,7 @@ import time
 from typing import Any, NamedTuple
 
 import hypothesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -498,8 +498,12 @@ def short(outcome: object) -> str:
     return text if len(text) < 300 else f"{text[:200]}... ({len(text)} characters)"
 
 
-def run(peers: Peers, steps: int, seed: int) -> int:
-    """Run sequences until there were this many steps; return how many there were."""
+def run(peers: Peers, steps: int, seed: int, *, shrink: bool = False) -> int:
+    """Run sequences until there were this many steps; return how many there were.
+
+    With ``shrink``, a sequence that fails is made as short as it can be, which may take minutes.
+    """
+    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     _COUNTER["steps"] = 0
     number = random.Random(seed)
     machine = type("Sequence", (Lockstep,), {"peers": peers})
@@ -511,6 +515,7 @@ def run(peers: Peers, steps: int, seed: int) -> int:
             settings=settings(
                 max_examples=max(left // LENGTH, 1),
                 stateful_step_count=LENGTH,
+                phases=phases,
                 deadline=None,
                 database=None,
                 suppress_health_check=list(HealthCheck),
@@ -530,7 +535,7 @@ def main() -> int:
     started = time.monotonic()
     peers = Peers(options.arch, options.backend)
     try:
-        steps = run(peers, options.steps, options.seed)
+        steps = run(peers, options.steps, options.seed, shrink=True)
     finally:
         peers.close()
     seconds = time.monotonic() - started
