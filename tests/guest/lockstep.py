@@ -349,11 +349,6 @@ class Lockstep(RuleBasedStateMachine):
         if {self.open.get(source), self.open.get(target)} <= {*SPLICED, None}:
             self.both("syscall", "splice", source, 0, target, 0, length, SPLICE_F_NONBLOCK)
 
-    @rule(choice=CHOICES, other=CHOICES, length=SIZES)
-    def tee(self, choice: int, other: int, length: int) -> None:
-        source, target = self.pick(choice, Kind.PIPE), self.pick(other, Kind.PIPE)
-        self.both("syscall", "tee", source, target, length, SPLICE_F_NONBLOCK)
-
     # ---- Names ----
 
     @rule(name=NAMES)
