@@ -137,6 +137,17 @@ def test_a_task_waits_while_another_goes_on(g: Guest) -> None:
         assert pending.result() == b"now"
 
 
+def test_an_error_beside_a_waiting_call_is_not_covered(g: Guest) -> None:
+    r, w = g.pipe()
+    t = g.task()
+    waiting = t.begin(t.read, r, 1)
+    with pytest.raises(ZeroDivisionError), t:
+        raise ZeroDivisionError
+    g.write(w, b"x")
+    assert waiting.result() == b"x"
+    t.end()
+
+
 def test_threads_of_the_host_use_tasks_at_once(g: Guest) -> None:
     received: list[bytes] = []
     r, w = g.pipe()

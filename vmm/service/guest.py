@@ -69,7 +69,9 @@ class Task(FileCalls, EventCalls, SocketCalls, SystemCalls):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.end()
+        # What was raised tells more than EBUSY, for a call that still waits.
+        if error is None or not self._in_flight:
+            self.end()
 
 
 class Guest(Task):
