@@ -17,6 +17,7 @@ import pytest
 from scripts.debian import DebianError
 from scripts.root_file_system import make_initrd, root_file_system
 from tests.guest.comparison import Line, Outcome, run_in_guest, run_on_host
+from vmm import Machine
 from vmm.arch import X86_64, host_arch
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may chroot")
@@ -178,3 +179,20 @@ def test_openssl_measures_its_speed(arch: str, backend: str) -> None:
     assert counted is not None
     assert int(counted[1]) > 1000
     assert 0.9 < float(counted[2]) < 5
+
+
+def test_a_program_named_as_in_the_archive(arch: str) -> None:
+    _available("bash", arch)
+    initrd = make_initrd(["bash"], arch)
+    # The host has a file of that name too, and not for both architectures.
+    with Machine(
+        "/bin/bash",
+        ["-c", "echo $0 $HOSTTYPE"],
+        arch=arch,
+        backend="unicorn",
+        initrd=initrd,
+        memory="256M",
+    ) as machine:
+        assert machine.run(timeout=60) == 0
+    expected_type = {"x86_64": "x86_64", "arm64": "aarch64"}[arch]
+    assert machine.console.output.decode() == f"/bin/bash {expected_type}\n"

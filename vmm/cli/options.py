@@ -60,7 +60,12 @@ RUN_OPTIONS: Final = (
     Option("--memory", SIZE, "SIZE", "RAM of the machine, for example 64M or 2G [64M]."),
     Option("--cpus", NUMBER, "N", "Number of virtual processors [1]."),
     Option("--cmdline", TEXT, "TEXT", "Command line of the guest's kernel."),
-    Option("--initrd", FILE, "FILE", "Cpio archive (newc) that becomes the root file system."),
+    Option(
+        "--initrd",
+        FILE,
+        "FILE",
+        "Cpio archive (newc) that becomes the root file system; IMAGE can be a program in it.",
+    ),
     Option("--env", TEXT, "K=V", "Environment variable of the program.", repeated=True),
     Option(
         "--board",

@@ -30,11 +30,19 @@ def open_image(path: str) -> Image:
     Raises:
         UsageError: if it cannot be read, or is malformed.
     """
-    file = ImageFile(path)
+    return recognise(ImageFile(path))
+
+
+def recognise(file: ImageFile) -> Image:
+    """Find out what an open file is, as `open_image` does; it belongs to the image from now on.
+
+    Raises:
+        UsageError: if it is malformed.
+    """
     try:
         elf = _read_elf(file)
-        for recognise in RECOGNISERS:
-            image = recognise(file, elf)
+        for recogniser in RECOGNISERS:
+            image = recogniser(file, elf)
             if image is not None:
                 return image
         from vmm.images import foreign

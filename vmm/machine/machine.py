@@ -12,7 +12,7 @@ from vmm.console import Console
 from vmm.errors import GuestTimeout, UsageError, VmmError
 from vmm.images.bundled import find_image, kernel_path
 from vmm.images.image import HERMIT, SOLO5_HVT
-from vmm.images.recognise import open_image
+from vmm.images.recognise import open_image, recognise
 from vmm.machine.clock import MachineClock
 from vmm.machine.config import MachineConfig, parse_size
 from vmm.machine.execution import Execution
@@ -196,8 +196,8 @@ class Machine(Execution):
         self._attachments: Attachments | None = None
         self._guest: Guest | None = None
         try:
-            name, path = find_image(config.image, config.arch, config.root)
-            with open_image(path) as image:
+            name, image = _open(config)
+            with image:
                 vm = self._make_hardware(image)
                 self._attach(image, vm)
                 self._load(name, image, vm)
@@ -416,6 +416,18 @@ def _parse_arch(name: str | None) -> Arch | None:
     if arch is None:
         raise UsageError(f"architecture {name!r} is not one of {', '.join(ARCHITECTURES)}")
     return arch
+
+
+def _open(config: MachineConfig) -> tuple[str, Image]:
+    """Return what the image is called in its machine, and the image."""
+    if config.initrd is not None and config.image.startswith("/"):
+        from vmm.images.archived import open_archived
+
+        file = open_archived(config.initrd, config.image)
+        if file is not None:
+            return config.image, recognise(file)
+    name, path = find_image(config.image, config.arch, config.root)
+    return name, open_image(path)
 
 
 def _agree(config: MachineConfig, image_arch: Arch | None) -> Arch:
