@@ -6,7 +6,10 @@
 
 enum leaf { VENDOR = 0, VERSION = 1, EXTENDED_MAX = 0x80000000, BRAND = 0x80000002 };
 
-/* Features of leaf 1 under Linux's names, by the bit of EDX, and of ECX. */
+/*
+ * Features of leaf 1 under Linux's names, by the bit of EDX, and of ECX. As on a Linux with `noxsave`
+ * there is no AVX and nothing that builds on it: threads keep what FXSAVE stores.
+ */
 static const char *const in_edx[32] = {
 	"fpu", "vme",  "de",   "pse",  "tsc", "msr", "pae", "mce",  "cx8", "apic", NULL,
 	"sep", "mtrr", "pge",  "mca",  "cmov", "pat", "pse36", NULL, "clflush", NULL, NULL,
@@ -14,8 +17,8 @@ static const char *const in_edx[32] = {
 };
 static const char *const in_ecx[32] = {
 	"pni", "pclmulqdq", NULL, NULL, NULL, NULL, NULL, NULL, NULL, "ssse3", NULL,
-	NULL,  "fma", "cx16", NULL, NULL, NULL, "pcid", NULL, "sse4_1", "sse4_2", "x2apic",
-	"movbe", "popcnt", NULL, "aes", "xsave", NULL, "avx", "f16c", "rdrand", "hypervisor",
+	NULL,  NULL, "cx16", NULL, NULL, NULL, "pcid", NULL, "sse4_1", "sse4_2", "x2apic",
+	"movbe", "popcnt", NULL, "aes", NULL, NULL, NULL, NULL, "rdrand", "hypervisor",
 };
 
 static void add_features(struct text *text, uint32_t bits, const char *const names[32])
