@@ -22,7 +22,7 @@ static pthread_key_t key;
 static void *count(void *argument)
 {
 	local += (int)(long)argument;
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 20; i++) {
 		pthread_mutex_lock(&mutex);
 		int now = counter;
 		if (i % 10 == 0)
