@@ -174,20 +174,31 @@ static void registers(void)
 
 static void nothing(int signal) { (void)signal; }
 
+static void disarm(void)
+{
+	int error = errno;
+	setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+	errno = error;
+}
+
 static void interrupted_calls(void)
 {
 	struct sigaction action = {.sa_handler = nothing};
-	struct itimerval soon = {.it_value = {0, 20000}}, left;
+	/* Again and again: on a loaded host the first may come before the wait begins. */
+	struct itimerval soon = {.it_interval = {0, 20000}, .it_value = {0, 20000}}, left;
 	struct timespec rest;
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &soon, NULL);
 	int result = pause();
+	disarm();
 	printf("pause %d %s\n", result, strerror(errno));
 	setitimer(ITIMER_REAL, &soon, NULL);
 	result = nanosleep(&(struct timespec){5, 0}, &rest);
+	disarm();
 	printf("sleep %d %s, left %d\n", result, strerror(errno), rest.tv_sec == 4);
 	setitimer(ITIMER_REAL, &soon, NULL);
 	result = poll(NULL, 0, 5000);
+	disarm();
 	printf("poll %d %s\n", result, strerror(errno));
 	alarm(100);
 	printf("alarm left %u\n", alarm(0));
@@ -201,10 +212,16 @@ static void created_timer(void)
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
 	struct itimerspec soon = {.it_value = {0, 10000000}};
 	event.sigev_value.sival_int = 77;
+	sigset_t held, none;
+	sigemptyset(&none);
+	sigemptyset(&held);
+	sigaddset(&held, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &held, NULL);
 	install(SIGUSR2, tell_value, 0);
 	printf("create %d", timer_create(CLOCK_MONOTONIC, &event, &timer));
 	printf(" set %d\n", timer_settime(timer, 0, &soon, NULL));
-	pause();
+	sigsuspend(&none);
+	sigprocmask(SIG_UNBLOCK, &held, NULL);
 	printf("overrun %d, delete %d\n", timer_getoverrun(timer), timer_delete(timer));
 }
 
