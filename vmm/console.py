@@ -36,12 +36,14 @@ class Console:
         on_input: called after input arrived or ended; wakes the machine.
         on_wait: called when somebody starts to wait for output; starts the machine if need be.
         terminal: descriptor of the terminal whose keys come through `send`, or -1.
+        announced: the guest knows that there is input, and has not read since.
     """
 
     def __init__(self) -> None:
         self.on_input: Callable[[], None] = _nothing
         self.on_wait: Callable[[], None] = _nothing
         self.terminal = -1
+        self.announced = False
         self._lock = RLock()
         self._output = bytearray()
         self._log = bytearray()
@@ -78,12 +80,14 @@ class Console:
             if self._input_ended:
                 raise ValueError("the console's input has been closed")
             self._input += data
+            self.announced = False
         self.on_input()
 
     def close_input(self) -> None:
         """Let the guest see the end of input behind what was sent."""
         with self._lock:
             self._input_ended = True
+            self.announced = False
         self.on_input()
 
     def expect(self, pattern: bytes | Pattern[bytes], timeout: float = 10.0) -> Match[bytes]:
@@ -152,6 +156,7 @@ class Console:
     def read(self, length: int) -> bytes | None:
         """Take up to ``length`` bytes of input: b"" at its end, None if there is none yet."""
         with self._lock:
+            self.announced = False
             if self._input:
                 data = bytes(self._input[:length])
                 del self._input[:length]
@@ -172,6 +177,16 @@ class Console:
             if self._input or self._input_ended:
                 return True
             return self._input_fd >= 0 and _readable(self._input_fd, 0)
+
+    def announce(self) -> bool:
+        """Tell whether there is input, or its end, that the guest has not been told of.
+
+        Once until it reads or more is sent: a guest that leaves input alone is not told again.
+        """
+        if self.announced or not self.ready:
+            return False
+        self.announced = True
+        return True
 
     def take(self, length: int) -> bytes:
         """Read up to ``length`` bytes of what `send` gave; b"" if there is nothing."""

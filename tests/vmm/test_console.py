@@ -116,3 +116,18 @@ def test_pumped_input_arrives_and_ends() -> None:
     assert arrived.wait(5)
     assert console.read(1) == b""
     os.close(reader)
+
+
+def test_input_is_announced_once_until_it_is_read_or_more_comes() -> None:
+    console = Console()
+    assert not console.announce()
+    console.send(b"ab")
+    assert [console.announce(), console.announce()] == [True, False]
+    console.send(b"c")
+    assert [console.announce(), console.announce()] == [True, False]
+    assert console.read(1) == b"a"
+    assert [console.announce(), console.announce()] == [True, False]
+    console.read(10)
+    assert not console.announce()
+    console.close_input()
+    assert [console.announce(), console.announce()] == [True, False]

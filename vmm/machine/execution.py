@@ -340,7 +340,7 @@ class Execution:
         if self._caller is not None and self._caller.collect():
             self.vcpu.kick()
             return
-        if self.console.ready or self._interrupt_requested:
+        if self._interrupt_requested or self.console.announce():
             self._interrupt_requested = False
             return
         self._idle_deadline = deadline
@@ -387,10 +387,10 @@ class Execution:
 
         poller = poll()
         poller.register(self._wake_descriptor(), POLLIN)
-        if self.console.input_fd >= 0:
+        if self.console.input_fd >= 0 and not self.console.announced:
             poller.register(self.console.input_fd, POLLIN)
         ring = None if self._caller is None else self._caller.ring
-        while not (self._verdict or self.console.ready or self._interrupt_requested):
+        while not (self._verdict or self._interrupt_requested or self.console.announce()):
             if (ring is not None and ring.submitted) or (done is not None and done()):
                 break
             timeout = None

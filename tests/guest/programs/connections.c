@@ -450,9 +450,9 @@ static void waiting(void)
 	thread = start(receive, 0);
 	SHOW(shutdown(waiter[0], SHUT_RD));
 	finish("shut down", thread);
-	thread = start(poll_one, POLLRDHUP | POLLIN);
+	finish("events", start(poll_one, POLLRDHUP | POLLIN));
 	SHOW(close(waiter[1]));
-	finish("events", thread);
+	finish("events", start(poll_one, POLLRDHUP | POLLIN));
 	close(waiter[0]);
 
 	socketpair(AF_UNIX, SOCK_STREAM, 0, waiter);
