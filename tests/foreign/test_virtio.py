@@ -108,6 +108,8 @@ def test_linux_drives_our_devices(
     tap: str,
     host: socket.socket,
 ) -> None:
+    if backend == "kvm" and arch != host_arch():
+        pytest.skip(f"needs an {arch} host")
     hypervisor, reason = open_backend("auto" if backend == "kvm" else backend, arch)
     hypervisor.close()
     if hypervisor.name != backend:

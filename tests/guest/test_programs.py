@@ -40,6 +40,9 @@ CASES = [
 # kernel.
 LONG = {"threads", "interrupted"}
 
+# What compares clocks.
+STEADY = {"interrupted"}
+
 
 @cache
 def build(source: Path, arch: str, kind: str) -> Path:
@@ -89,6 +92,8 @@ def run_in_guest(program: Path, arch: str, backend: str) -> tuple[int, bytes]:
 def test_like_on_the_host(source: Path, kind: str, arch: str, backend: str) -> None:
     if backend == "kvm" and source.stem in LONG:
         need_sound_kvm()
+    if backend == "kvm" and source.stem in STEADY and "CALYPSO_LAB" in os.environ:
+        pytest.skip("needs a processor that is not emulated itself: its clocks jump")
     expected = run_on_host(build(source, host_arch() or X86_64, kind))
     status, output = run_in_guest(build(source, arch, kind), arch, backend)
     assert output.decode().splitlines() == expected[1].decode().splitlines()
