@@ -5,7 +5,7 @@
 #include <file/cpio.h>
 #include <file/initrd.h>
 #include <file/path.h>
-#include <file/ramfs.h>
+#include <file/ramfs/ramfs.h>
 
 /* A file with several names in the archive, remembered until the archive ends. */
 struct linked {

@@ -6,7 +6,7 @@
 #include <file/inotify.h>
 #include <file/io.h>
 #include <file/path.h>
-#include <file/ramfs.h>
+#include <file/ramfs/ramfs.h>
 #include <uapi/termios.h>
 
 /* What waits to be read, at most; Linux's fs.inotify.max_queued_events. */

@@ -3,12 +3,12 @@
 #include <calypso/bootinfo.h>
 #include <calypso/lib.h>
 #include <calypso/log.h>
-#include <file/device.h>
+#include <file/device/device.h>
 #include <file/initrd.h>
-#include <file/p9fs.h>
+#include <file/p9/p9fs.h>
 #include <file/path.h>
-#include <file/procfs.h>
-#include <file/ramfs.h>
+#include <file/procfs/procfs.h>
+#include <file/ramfs/ramfs.h>
 
 static struct file *root;
 

@@ -3,9 +3,9 @@
 #include <calypso/lib.h>
 #include <calypso/time.h>
 #include <calypso/user.h>
-#include <file/pseudo.h>
+#include <file/device/pseudo.h>
 #include <file/stream.h>
-#include <file/tty.h>
+#include <file/device/tty.h>
 #include <process/signal.h>
 
 /* One exit to the host moves at most this much. */

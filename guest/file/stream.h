@@ -7,7 +7,7 @@
 #include <file/poll.h>
 
 /* Open descriptors 0, 1 and 2 in an empty table: on the terminal each whose other side is one,
- * else on a pipe-like file; or on a pseudo file (pseudo.h) where the command line says so, by stdin=,
+ * else on a pipe-like file; or on a pseudo file (device/pseudo.h) where the command line says so, by stdin=,
  * stdout= or stderr=. 0 or -ENOMEM. */
 int stream_open_standard(struct descriptor_table *table);
 

@@ -3,8 +3,8 @@
 #include <calypso/time.h>
 #include <calypso/user.h>
 #include <net/socket.h>
-#include <net/unix.h>
-#include <net/vsock.h>
+#include <net/unix/unix.h>
+#include <net/vsock/vsock.h>
 #include <process/signal.h>
 #include <uapi/termios.h>
 

@@ -5,7 +5,7 @@
 #include <calypso/host.h>
 #include <calypso/lib.h>
 #include <process/process.h>
-#include <process/strace.h>
+#include <process/strace/strace.h>
 
 #define REPORT_SIZE 1024
 

@@ -3,7 +3,7 @@
 #include <calypso/errno.h>
 #include <calypso/virtio.h>
 #include <file/stream.h>
-#include <file/tty.h>
+#include <file/device/tty.h>
 #include <process/process.h>
 #include <process/scheduler.h>
 #include <service/service.h>

@@ -6,11 +6,11 @@
 #include <calypso/log.h>
 #include <calypso/text.h>
 #include <file/path.h>
-#include <file/ramfs.h>
+#include <file/ramfs/ramfs.h>
 #include <file/stream.h>
 #include <process/process.h>
 #include <process/program.h>
-#include <process/strace.h>
+#include <process/strace/strace.h>
 #include <service/service.h>
 
 #define REFUSAL_SIZE 512

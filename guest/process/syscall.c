@@ -2,7 +2,7 @@
 #include <arch/uapi.h>
 #include <calypso/arch.h>
 #include <calypso/log.h>
-#include <process/strace.h>
+#include <process/strace/strace.h>
 #include <process/syscall.h>
 
 #define SYSCALL(name, x86_64, arm64, arguments) \

@@ -1,6 +1,6 @@
 /* open(2) and its kind. */
 #include <file/inotify.h>
-#include <file/ramfs.h>
+#include <file/ramfs/ramfs.h>
 #include <process/calls/at.h>
 #include <process/calls/structure.h>
 

@@ -13,7 +13,7 @@
 #include <calypso/stack.h>
 #include <calypso/time.h>
 #include <calypso/user.h>
-#include <file/ramfs.h>
+#include <file/ramfs/ramfs.h>
 #include <mm/page_table.h>
 #include <process/elf.h>
 #include <process/syscall.h>
