@@ -6,6 +6,9 @@
 #include <calypso/lib.h>
 #include <calypso/log.h>
 
+/* What every VMM of this ABI version fills; features tell of what lies behind. */
+#define BOOTINFO_LEAST offsetof(struct calypso_bootinfo, generation)
+
 /* What the VMM reads to see that this is its kernel: an ELF note with the ABI version. */
 static const struct {
 	uint32_t name_size, descriptor_size, type;
@@ -40,9 +43,9 @@ void bootinfo_initialize(physical_t address)
 		arch_halt();
 	bootinfo = *given;
 	memset(given->seed, 0, sizeof(given->seed));
-	if (bootinfo.version != CALYPSO_ABI_VERSION || bootinfo.size < sizeof(bootinfo))
+	if (bootinfo.version != CALYPSO_ABI_VERSION || bootinfo.size < BOOTINFO_LEAST)
 		panic("bootinfo: version %u of %u bytes, this kernel speaks version %u of %zu",
-		      bootinfo.version, bootinfo.size, CALYPSO_ABI_VERSION, sizeof(bootinfo));
+		      bootinfo.version, bootinfo.size, CALYPSO_ABI_VERSION, BOOTINFO_LEAST);
 
 	bootinfo_regions = phys_to_virt(bootinfo.regions);
 	for (unsigned i = 0; i < bootinfo.region_count; i++) {

@@ -46,6 +46,8 @@ static void find_kept(void)
 	keep(bootinfo.regions, bootinfo.region_capacity * sizeof(struct calypso_region));
 	keep(bootinfo.command_line, bootinfo.command_line_length + 1);
 	keep(bootinfo.arguments, bootinfo.arguments_length);
+	if (bootinfo_has(CALYPSO_FEATURE_GENERATION))
+		keep(bootinfo.generation, sizeof(struct calypso_generation));
 }
 
 /* The part of a region that is mapped at once: all, but of free memory what the allocator starts

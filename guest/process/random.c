@@ -28,6 +28,7 @@ static struct {
 	bool forced; /* by random.seed */
 	bool trusted;
 	unsigned keys_left; /* until the sources are mixed in again */
+	uint64_t generation;
 	uint32_t key[CHACHA20_KEY_WORDS];
 } generator;
 
@@ -47,9 +48,21 @@ static bool is_forced(void)
 	return command_line_find("random.seed", &value) >= 0;
 }
 
+static struct calypso_generation *generation(void)
+{
+	return phys_to_virt(bootinfo.generation);
+}
+
+/* Whether the machine was restored or copied since the key was mixed: others have the same key. */
+static bool is_restored(void)
+{
+	return bootinfo_has(CALYPSO_FEATURE_GENERATION) &&
+	       __atomic_load_n(&generation()->number, __ATOMIC_ACQUIRE) != generator.generation;
+}
+
 void random_for_program(uint8_t bytes[RANDOM_FOR_PROGRAM])
 {
-	if (given_to_program || is_forced()) {
+	if (given_to_program || is_forced() || is_restored()) {
 		random_fill(bytes, RANDOM_FOR_PROGRAM);
 		return;
 	}
@@ -60,14 +73,26 @@ void random_for_program(uint8_t bytes[RANDOM_FOR_PROGRAM])
 
 /* ---- Sources: each fills a key's length, or says that it cannot ---- */
 
-static bool ask_vmm(uint64_t words[KEY_SIZE / 8])
+/* Each seed serves once. */
+static bool take_seed(uint64_t words[KEY_SIZE / 8], uint8_t seed[KEY_SIZE])
 {
 	uint64_t any = 0;
-	memcpy(words, bootinfo.seed, KEY_SIZE);
-	erase(bootinfo.seed, sizeof(bootinfo.seed));
+	memcpy(words, seed, KEY_SIZE);
+	erase(seed, KEY_SIZE);
 	for (unsigned i = 0; i < KEY_SIZE / 8; i++)
 		any |= words[i];
 	return any != 0;
+}
+
+static bool ask_vmm(uint64_t words[KEY_SIZE / 8])
+{
+	return take_seed(words, bootinfo.seed);
+}
+
+static bool ask_generation(uint64_t words[KEY_SIZE / 8])
+{
+	generator.generation = __atomic_load_n(&generation()->number, __ATOMIC_ACQUIRE);
+	return take_seed(words, generation()->seed);
 }
 
 static bool ask_processor(uint64_t words[KEY_SIZE / 8])
@@ -128,7 +153,7 @@ static void force_seed(void)
 }
 
 /* At first one source besides the VMM's seed will do, and the device, which is slow, waits for the
- * next time. */
+ * next time. A forced seed is kept to as long as the machine is the only one. */
 static void seed(void)
 {
 	bool first = !generator.seeded;
@@ -136,9 +161,10 @@ static void seed(void)
 	generator.keys_left = KEYS_PER_SEED;
 	if (first && is_forced())
 		force_seed();
+	bool found = is_restored() && mix(ask_generation);
 	if (generator.forced)
 		return;
-	bool found = first && mix(ask_vmm);
+	found |= first && mix(ask_vmm);
 	bool second = mix(ask_processor) || mix(ask_host);
 	if (!first || !second)
 		second |= mix(ask_device);
@@ -159,7 +185,7 @@ static void next_key(uint32_t key[CHACHA20_KEY_WORDS])
 {
 	uint32_t block[CHACHA20_BLOCK_WORDS];
 
-	if (generator.keys_left == 0)
+	if (generator.keys_left == 0 || is_restored())
 		seed();
 	generator.keys_left--;
 	chacha20_block(generator.key, 0, nonce, block);

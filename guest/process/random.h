@@ -1,9 +1,10 @@
 /* Random numbers for programs: ChaCha20 (RFC 8439) with fast key erasure.
  *
  * The key is mixed from all there is: the VMM's seed, the processor's generator, the host behind the
- * doorbell, the hardware generator on the bus; and again after every so much output. On the
- * kernel's command line, random.seed=NUMBER makes the numbers the same in each run, for tests; and
- * random.insecure=1 trusts what cannot be trusted.
+ * doorbell, the hardware generator on the bus; and again after every so much output, and at once when
+ * the machine has been restored from a snapshot (struct calypso_generation). On the kernel's command
+ * line, random.seed=NUMBER makes the numbers the same in each run, for tests; and random.insecure=1
+ * trusts what cannot be trusted.
  */
 #ifndef PROCESS_RANDOM_H
 #define PROCESS_RANDOM_H

@@ -32,6 +32,7 @@ class Bootinfo:
     wall_clock: int
     console: int
     seed: bytes
+    generation: int
 
     def pack(self) -> bytes:
         """Return the structure as the kernel reads it."""
@@ -56,6 +57,7 @@ class Bootinfo:
             self.wall_clock,
             self.console,
             self.seed,
+            self.generation,
         )
 
 

@@ -134,6 +134,7 @@ def load(
         entry = ram.place_firmware(_read_firmware() if firmware is None else firmware)
 
     bootinfo_gpa = ram.take(abi.BOOTINFO.size)
+    generation_gpa = ram.take(abi.GENERATION.size)
     capacity = len(ram.layout.regions()) + len(device_regions) + SPARE_REGIONS
     regions_gpa = ram.take(capacity * abi.REGION.size)
     line_gpa = ram.store(line)
@@ -162,6 +163,7 @@ def load(
         wall_clock=wall_clock,
         console=console,
         seed=seed,
+        generation=generation_gpa,
     )
     memory.write(regions_gpa, pack_regions(regions))
     memory.write(bootinfo_gpa, bootinfo.pack())

@@ -23,6 +23,7 @@ FEATURE_CONSOLE: Final = 1 << 1
 FEATURE_IDLE: Final = 1 << 2
 FEATURE_ZEROED_RAM: Final = 1 << 3
 FEATURE_SERVICES: Final = 1 << 4
+FEATURE_GENERATION: Final = 1 << 5
 
 REGION_FREE: Final = 1
 REGION_RESERVED: Final = 2
@@ -43,8 +44,12 @@ REGION: Final = Struct("<QQQII16s")
 REGION_NAME_LENGTH: Final = 16
 
 # struct calypso_bootinfo, in the order of `vmm.boot.bootinfo.Bootinfo`.
-BOOTINFO: Final = Struct("<QIIQQIIQQQQQQIIQQQQ32s")
+BOOTINFO: Final = Struct("<QIIQQIIQQQQQQIIQQQQ32sQ")
 SEED_LENGTH: Final = 32
+
+# struct calypso_generation: number, seed.
+GENERATION: Final = Struct("<Q32s")
+GENERATION_SEED_OFFSET: Final = 8
 
 # ---- Services ----
 

@@ -358,6 +358,22 @@ class Machine(Execution):
         with self.bus.lock:
             balloon.set_target(size)
 
+    def new_generation(self) -> None:
+        """Let the guest draw other random numbers than all machines with the same past.
+
+        Whoever restores RAM from a snapshot, or copies it from another machine, calls this before
+        the guest goes on: else it would give out once more what has been given out already, keys
+        and identifiers among them. It holds from the next request for random numbers on.
+
+        Raises:
+            UsageError: if the guest is not Calypso's kernel, which alone looks for it.
+        """
+        if not self.loaded.generation:
+            raise UsageError(f"{self.config.image}: only Calypso's own kernel has generations")
+        from vmm.hypercall.generation import renew
+
+        renew(self.memory, self.loaded.generation)
+
     def close(self) -> None:
         """Stop the machine if it runs, and give back everything it holds."""
         if not self._halt():

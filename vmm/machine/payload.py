@@ -46,7 +46,11 @@ SERVICE_LENGTH: Final = 4 << 20
 NEWC_MAGICS: Final = (b"070701", b"070702")
 
 FEATURES: Final = (
-    abi.FEATURE_DOORBELL | abi.FEATURE_CONSOLE | abi.FEATURE_IDLE | abi.FEATURE_ZEROED_RAM
+    abi.FEATURE_DOORBELL
+    | abi.FEATURE_CONSOLE
+    | abi.FEATURE_IDLE
+    | abi.FEATURE_ZEROED_RAM
+    | abi.FEATURE_GENERATION
 )
 
 
@@ -60,6 +64,7 @@ class Payload:
         foreign: the kernel is one that others built.
         halts_when_done: a halt with interrupts disabled is how this guest powers off.
         ring: where the ring of service calls is, or None.
+        generation: the gpa of ``struct calypso_generation``; 0 where the guest looks at none.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Payload:
         foreign: bool = False,
         halts_when_done: bool = False,
         ring: Place | None = None,
+        generation: int = 0,
     ) -> None:
         self.registers = registers
         self.paths = paths
@@ -78,6 +84,7 @@ class Payload:
         self.foreign = foreign
         self.halts_when_done = halts_when_done
         self.ring = ring
+        self.generation = generation
 
     def symbolize(self, address: int) -> str | None:
         """Return ``"name+0x12 (file)"`` for a virtual address of the guest, or None."""
@@ -180,7 +187,13 @@ def _load_calypso(
     )
     paths = (kernel.path,) if program is None else (kernel.path, program.path)
     ring = [region for region in loaded.regions if region.type == abi.REGION_SERVICE]
-    return Payload(loaded.registers, paths, loaded.regions, ring=ring[0] if ring else None)
+    return Payload(
+        loaded.registers,
+        paths,
+        loaded.regions,
+        ring=ring[0] if ring else None,
+        generation=loaded.bootinfo.generation,
+    )
 
 
 def _service_length(config: MachineConfig) -> int:

@@ -25,6 +25,7 @@ enum calypso_feature {
 	CALYPSO_FEATURE_IDLE = 1u << 2,	       /* IDLE */
 	CALYPSO_FEATURE_ZEROED_RAM = 1u << 3,  /* free RAM reads as zero at entry */
 	CALYPSO_FEATURE_SERVICES = 1u << 4,    /* the host makes calls: a SERVICE region, COMPLETED */
+	CALYPSO_FEATURE_GENERATION = 1u << 5,  /* bootinfo.generation is there */
 };
 
 enum calypso_region_type {
@@ -76,6 +77,15 @@ struct calypso_bootinfo {
 	uint64_t wall_clock;	/* CLOCK_REALTIME in ns when the machine was created */
 	uint64_t console;	/* early serial port: I/O port (x86_64) or gpa (arm64); 0: none */
 	uint8_t seed[32];	/* entropy for the random number generator; the kernel erases it */
+	uint64_t generation;	/* gpa of struct calypso_generation */
+};
+
+/* Which of those that have the same past a machine is. When RAM has been restored or copied, the host
+ * stores a fresh seed and then another number, and the guest, which compares the number whenever
+ * random numbers are asked for, mixes the seed in and erases it. At the start both are 0. */
+struct calypso_generation {
+	uint64_t number;
+	uint8_t seed[32];
 };
 
 /* ---- Services: the guest asks the host. ----
@@ -220,7 +230,10 @@ static_assert(offsetof(struct calypso_bootinfo, argc) == 88, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, doorbell) == 96, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, console) == 120, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, seed) == 128, "ABI");
-static_assert(sizeof(struct calypso_bootinfo) == 160, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, generation) == 160, "ABI");
+static_assert(sizeof(struct calypso_bootinfo) == 168, "ABI");
+static_assert(offsetof(struct calypso_generation, seed) == 8, "ABI");
+static_assert(sizeof(struct calypso_generation) == 40, "ABI");
 static_assert(offsetof(struct calypso_ring, submission_offset) == 16, "ABI");
 static_assert(offsetof(struct calypso_ring, window_address) == 40, "ABI");
 static_assert(offsetof(struct calypso_ring, submission_tail) == 56, "ABI");

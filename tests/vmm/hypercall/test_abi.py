@@ -27,6 +27,7 @@ STRUCTURES = {
 PYTHON_FIELDS = {
     "calypso_region": (abi.REGION, list(Region.__slots__)),
     "calypso_bootinfo": (abi.BOOTINFO, ["magic", "version", "size", *Bootinfo.__slots__]),
+    "calypso_generation": (abi.GENERATION, ["number", "seed"]),
     "calypso_request": (abi.REQUEST, ["service", "flags", "result", "arguments"]),
     "calypso_ring": (
         abi.RING,
