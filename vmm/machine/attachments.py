@@ -149,8 +149,8 @@ class Attachments:
         return Passt(self._events, option.ports)
 
     def _attach_share(self, option: ShareOption) -> None:
-        from vmm.devices.virtio.p9 import P9Device
-        from vmm.devices.virtio.share import Share
+        from vmm.devices.virtio.p9.device import P9Device
+        from vmm.devices.virtio.p9.share import Share
 
         share = Share(option.directory, writable=option.writable)
         self._held.append(share)
@@ -159,8 +159,8 @@ class Attachments:
         self._add(device)
 
     def _attach_vsock(self, option: VsockOption) -> None:
-        from vmm.devices.virtio.vsock import VsockDevice
-        from vmm.devices.virtio.vsock_host import VsockHost
+        from vmm.devices.virtio.vsock.device import VsockDevice
+        from vmm.devices.virtio.vsock.host import VsockHost
 
         host = VsockHost(option.path, self._events)
         self._held.append(host)

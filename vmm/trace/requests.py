@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from vmm.devices.virtio import block, p9_message, vsock_packet
+from vmm.devices.virtio import block
 from vmm.devices.virtio.block import Block
 from vmm.devices.virtio.disk import SECTOR
-from vmm.devices.virtio.p9 import P9Device
-from vmm.devices.virtio.vsock import VsockDevice
+from vmm.devices.virtio.p9 import message as p9_message
+from vmm.devices.virtio.p9.device import P9Device
+from vmm.devices.virtio.vsock import packet as vsock_packet
+from vmm.devices.virtio.vsock.device import VsockDevice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

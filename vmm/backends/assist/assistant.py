@@ -10,8 +10,8 @@ from __future__ import annotations
 from vmm.backends.assist.xsave import CannotExecute, ExtendedState
 from vmm.backends.exits import Crashed, InternalError
 from vmm.backends.unicorn.library import open_library
-from vmm.backends.unicorn.x86_burst import X86Burst
-from vmm.backends.unicorn.x86_fpu import FXSAVE_SIZE
+from vmm.backends.unicorn.x86.burst import X86Burst
+from vmm.backends.unicorn.x86.fpu import FXSAVE_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from struct import Struct
 
 from vmm.backends.registers import Segment
-from vmm.backends.unicorn.x86_paging import EFER_LMA, translate
+from vmm.backends.unicorn.x86.paging import EFER_LMA, translate
 from vmm.backends.x86_opcodes import XGETBV, XRSTOR, XSAVEOPT, decode, state_access
 
 TYPE_CHECKING = False

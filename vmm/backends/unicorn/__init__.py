@@ -6,8 +6,9 @@ Map of the package, from the bottom up:
 * `layout`, `internals`, `selftest`, `shim`: its private state and functions, where known for
   certain; `coherence`: where these are corrected;
 * `engine`: one emulated processor; `doorbell`: how other threads interrupt it;
-* `vcpu`, `arm64`, `x86_64`: processors as machines use them, each in two ways: with the engine's
-  inside open (``*_native``) and through its public interface alone (``*_public``);
+* `vcpu`: what processors of both architectures have in common; `x86`, `arm64`: a package each, in
+  two ways: with the engine's inside open (`native`) and through its public interface alone
+  (`public`);
 * `hypervisor`: the backend's face.
 
 The engine was made to analyse programs, not to run systems. What corrupts a guest silently if it
@@ -17,7 +18,7 @@ is used as its manual says, by number, and where that is dealt with:
    `EngineState.stop_only_between_blocks`, `Engine._stop_by_hook`.
 2. The address at which a run is to end is translated by the guest's page tables, which overwrites
    the state of an x86 fault: `Engine` ends runs at no address.
-3. arm64 resets with AArch32 below EL3, and the walker misreads page tables: `arm64_registers`.
+3. arm64 resets with AArch32 below EL3, and the walker misreads page tables: `arm64.registers`.
 4. An undefined x86 instruction never reaches the hook for exceptions:
    `EngineState.deliver_all_exceptions`.
 5. Atomic instructions are plain ones between engines in different threads: `EngineVcpu.turn`.

@@ -79,9 +79,9 @@ class UnicornMachine:
     def counter_hz(self) -> int:
         """Frequency of the guest's counter."""
         if self.arch == ARM64:
-            from vmm.backends.unicorn.arm64 import COUNTER_HZ
+            from vmm.backends.unicorn.arm64.vcpu import COUNTER_HZ
         else:
-            from vmm.backends.unicorn.x86_64 import COUNTER_HZ
+            from vmm.backends.unicorn.x86.vcpu import COUNTER_HZ
 
         return COUNTER_HZ
 
@@ -101,13 +101,13 @@ class UnicornMachine:
         hypervisor = self._hypervisor
         vcpu: EngineVcpu
         if self.arch == ARM64:
-            from vmm.backends.unicorn.arm64 import Arm64Vcpu
+            from vmm.backends.unicorn.arm64.vcpu import Arm64Vcpu
 
             vcpu = Arm64Vcpu(
                 hypervisor.library, hypervisor.internals, index, self._memory, handler, self._clock
             )
         else:
-            from vmm.backends.unicorn.x86_64 import X86Vcpu
+            from vmm.backends.unicorn.x86.vcpu import X86Vcpu
 
             vcpu = X86Vcpu(
                 hypervisor.library, hypervisor.internals, index, self._memory, handler, self._clock

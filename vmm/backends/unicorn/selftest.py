@@ -12,7 +12,7 @@ import os
 import sys
 from zlib import crc32
 
-from vmm.backends.unicorn.arm64_registers import Registers
+from vmm.backends.unicorn.arm64.registers import Registers
 from vmm.backends.unicorn.coherence import LIBRARY_SPAN, REDIRECTED
 from vmm.backends.unicorn.engine import (
     ARCH_ARM64,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from vmm.backends.exits import Crashed, InternalError, Interrupted
 from vmm.backends.unicorn.doorbell import Doorbell
 from vmm.backends.unicorn.engine import ERR_FETCH_PROT, ERR_FETCH_UNMAPPED
-from vmm.backends.unicorn.psci import OFF, ON, STARTING
 from vmm.backends.unicorn.turn import Turn
 from vmm.errors import VmmError
 
@@ -93,16 +92,19 @@ class EngineVcpu:
 
         Has no effect on one that is on.
         """
-        if self.parked or self._parking:
+        if self.is_off:
             self._start = registers
             self._bell.ring()
 
     @property
-    def power_state(self) -> int:
-        """Whether it is on, off or about to begin, as `psci` counts states."""
-        if self._start is not None:
-            return STARTING
-        return OFF if self.parked or self._parking else ON
+    def is_starting(self) -> bool:
+        """Whether it was off and is about to begin."""
+        return self._start is not None
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it is off, or about to be."""
+        return self.parked or self._parking
 
     def set_registers(self, registers: Registers) -> None:
         raise NotImplementedError

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.vmm.backends.unicorn.arm64_guest import Guest as Arm64Guest
-from tests.vmm.backends.unicorn.x86_guest import Guest
+from tests.vmm.backends.unicorn.arm64.guest import Guest as Arm64Guest
+from tests.vmm.backends.unicorn.x86.guest import Guest
 from vmm.backends.unicorn.internals import SWITCH, open_internals
 from vmm.backends.unicorn.library import open_library
 

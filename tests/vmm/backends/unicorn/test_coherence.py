@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.vmm.backends.assemble import assemble
-from tests.vmm.backends.unicorn import x86_guest as x86
-from tests.vmm.backends.unicorn.arm64_guest import DEVICE, Guest
+from tests.vmm.backends.unicorn.arm64.guest import DEVICE, Guest
+from tests.vmm.backends.unicorn.x86 import guest as x86
 from vmm.backends.exits import Shutdown
 from vmm.backends.unicorn import coherence
 

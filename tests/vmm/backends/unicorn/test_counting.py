@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from tests.vmm.backends.unicorn import x86_guest as x86
-from tests.vmm.backends.unicorn.arm64_guest import Guest
+from tests.vmm.backends.unicorn.arm64.guest import Guest
+from tests.vmm.backends.unicorn.x86 import guest as x86
 from vmm.backends.exits import Halted, Interrupted, Shutdown
 
 ROUNDS = 100_000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.vmm.backends.unicorn.arm64_guest import Guest
+from tests.vmm.backends.unicorn.arm64.guest import Guest
 from vmm.arch import ARCHITECTURES
 from vmm.backends.exits import Shutdown
 from vmm.backends.unicorn import open_unicorn

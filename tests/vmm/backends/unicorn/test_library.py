@@ -96,7 +96,7 @@ def test_only_light_modules_are_imported_to_run_a_guest() -> None:
         "import sys\n"
         f"sys.path[:] = {sys.path!r}\n"
         "from vmm.backends.unicorn import open_unicorn\n"
-        "import vmm.backends.unicorn.arm64, vmm.backends.unicorn.x86_64\n"
+        "import vmm.backends.unicorn.arm64.vcpu, vmm.backends.unicorn.x86.vcpu\n"
         "open_unicorn()\n"
         f"print(*sorted({set(heavy.split())!r} & set(sys.modules)))"
     )

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.vmm.backends.unicorn.arm64_guest import CODE, DEVICE, RAM_BASE, STACK, Guest
+from tests.vmm.backends.unicorn.arm64.guest import CODE, DEVICE, RAM_BASE, STACK, Guest
 from vmm.backends.exits import Interrupted, Shutdown
-from vmm.backends.unicorn.arm64_registers import Registers
+from vmm.backends.unicorn.arm64.registers import Registers
 from vmm.backends.unicorn.internals import EngineState
 from vmm.backends.unicorn.turn import Turn
 

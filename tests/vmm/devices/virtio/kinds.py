@@ -14,10 +14,10 @@ from vmm.devices.virtio.console import ConsoleDevice
 from vmm.devices.virtio.device import VirtioDevice
 from vmm.devices.virtio.disk import Disk
 from vmm.devices.virtio.net import OFFLOADS, NetDevice
-from vmm.devices.virtio.p9 import P9Device
+from vmm.devices.virtio.p9.device import P9Device
+from vmm.devices.virtio.p9.share import Share
 from vmm.devices.virtio.rng import Rng
-from vmm.devices.virtio.share import Share
-from vmm.devices.virtio.vsock import VsockDevice
+from vmm.devices.virtio.vsock.device import VsockDevice
 from vmm.machine.events import Watch
 from vmm.memory import GuestMemory
 
