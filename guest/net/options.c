@@ -1,4 +1,4 @@
-/* The options of SOL_SOCKET. */
+/* The options of sockets: those of SOL_SOCKET; others are the families'. */
 #include <calypso/lib.h>
 #include <calypso/time.h>
 #include <calypso/user.h>
@@ -119,11 +119,20 @@ static int get_value(struct socket *socket, int option, union option_value *valu
 	}
 }
 
-int socket_get_option(struct socket *socket, int option, user_t value, int *length)
+static int get_other(struct socket *socket, int level, int option, user_t value, int *length)
+{
+	if (socket->operations->get_option == NULL)
+		return -EOPNOTSUPP;
+	return socket->operations->get_option(socket, level, option, value, length);
+}
+
+int socket_get_option(struct socket *socket, int level, int option, user_t value, int *length)
 {
 	union option_value found = {.number = 0};
 	if (*length < 0)
 		return -EINVAL;
+	if (level != SOL_SOCKET)
+		return get_other(socket, level, option, value, length);
 	int size = get_value(socket, option, &found);
 	if (size < 0)
 		return size;
@@ -208,9 +217,20 @@ static int set_number(struct socket *socket, int option, int32_t value)
 	}
 }
 
-int socket_set_option(struct socket *socket, int option, user_t value, int length)
+static int set_other(struct socket *socket, int level, int option, user_t value, int length)
+{
+	if (socket->operations->set_option == NULL)
+		return -EOPNOTSUPP;
+	return socket->operations->set_option(socket, level, option, value, length);
+}
+
+int socket_set_option(struct socket *socket, int level, int option, user_t value, int length)
 {
 	int32_t number;
+	if (length < 0)
+		return -EINVAL;
+	if (level != SOL_SOCKET)
+		return set_other(socket, level, option, value, length);
 	if (length < (int)sizeof(number))
 		return -EINVAL;
 	if (user_get(&number, value) != 0)

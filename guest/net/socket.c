@@ -2,6 +2,8 @@
 #include <calypso/lib.h>
 #include <calypso/time.h>
 #include <calypso/user.h>
+#include <net/interface/interface.h>
+#include <net/packet/packet.h>
 #include <net/socket.h>
 #include <net/unix/unix.h>
 #include <net/vsock/vsock.h>
@@ -13,6 +15,7 @@
 
 static const struct socket_family *const families[] = {
 	&unix_family,
+	&packet_family,
 	&vsock_family,
 };
 
@@ -63,7 +66,7 @@ static int64_t file_control(struct file *file, unsigned request, user_t argument
 	else if (request == TIOCOUTQ)
 		count = socket->operations->bytes_out;
 	if (count == NULL)
-		return -ENOTTY;
+		return interface_control(request, argument);
 	int64_t bytes = count(socket);
 	int32_t value = (int32_t)bytes;
 	return bytes < 0 ? bytes : user_put(argument, &value);

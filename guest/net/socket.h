@@ -40,6 +40,10 @@ struct socket_operations {
 	int64_t (*bytes_in)(struct socket *socket);
 	int64_t (*bytes_out)(struct socket *socket);
 
+	/* Options of other levels than SOL_SOCKET; of a `length` that is not negative. */
+	int (*get_option)(struct socket *socket, int level, int option, user_t value, int *length);
+	int (*set_option)(struct socket *socket, int level, int option, user_t value, int length);
+
 	/* The last descriptor is gone: nobody makes a call on the socket any more. */
 	void (*close)(struct socket *socket);
 
@@ -123,8 +127,8 @@ uint64_t socket_deadline(uint64_t timeout, bool waits);
  * for a signal. */
 int socket_wait(struct poll_state *state, unsigned events, uint64_t deadline);
 
-/* The options of SOL_SOCKET. `length` is in and out; -ENOPROTOOPT for those that are not there. */
-int socket_get_option(struct socket *socket, int option, user_t value, int *length);
-int socket_set_option(struct socket *socket, int option, user_t value, int length);
+/* Options. `length` is in and out; -ENOPROTOOPT for those that are not there. */
+int socket_get_option(struct socket *socket, int level, int option, user_t value, int *length);
+int socket_set_option(struct socket *socket, int level, int option, user_t value, int length);
 
 #endif

@@ -59,6 +59,10 @@ static const char *root_text(char *buffer, size_t size)
 	.name = (title), .mode = S_IFLNK | 0777, .operations = &link_operations, \
 	.leads_to = (function), .link_text = (text)
 
+static struct node network_nodes[] = {
+	{TEXT("dev", procfs_show_interfaces)},
+};
+
 static struct node process_nodes[] = {
 	{TEXT("cmdline", procfs_show_arguments)},
 	{TEXT("comm", procfs_show_name)},
@@ -70,6 +74,7 @@ static struct node process_nodes[] = {
 	{TEXT("maps", procfs_show_mappings)},
 	{TEXT("mountinfo", procfs_show_mount_details)},
 	{TEXT("mounts", procfs_show_mounts)},
+	{DIRECTORY("net", network_nodes)},
 	{LINK_TO("root", lead_to_root, root_text)},
 	{TEXT("stat", procfs_show_process)},
 	{TEXT("statm", procfs_show_process_memory)},
@@ -108,6 +113,7 @@ static struct node root_nodes[] = {
 	{TEXT("loadavg", procfs_show_load)},
 	{TEXT("meminfo", procfs_show_memory)},
 	{LINK("mounts", "self/mounts")},
+	{LINK("net", "self/net")},
 	{LINK("self", "1")},
 	{TEXT("stat", procfs_show_machine)},
 	{DIRECTORY("sys", system_nodes)},

@@ -1,14 +1,17 @@
 /* The part of Linux's /proc that programs ask for.
  *
  *	/proc/self -> 1
- *	/proc/1/{cmdline,comm,cwd,environ,exe,fd/,limits,maps,mountinfo,mounts,root,stat,statm,status}
- *	/proc/{cmdline,cpuinfo,filesystems,loadavg,meminfo,mounts,stat,uptime,version}
+ *	/proc/1/{cmdline,comm,cwd,environ,exe,fd/,limits,maps,mountinfo,mounts,net/dev,root,stat,statm,
+ *		 status}
+ *	/proc/{cmdline,cpuinfo,filesystems,loadavg,meminfo,mounts,net,stat,uptime,version}
  *	/proc/sys/{kernel,vm}/
  *
  *   procfs.c       the tree
  *   descriptors.c  /proc/1/fd
  *   process.c      content of files on the process
  *   machine.c      content of files on the machine and the kernel
+ *
+ * The content of /proc/net/dev is written in net/interface/control.c.
  */
 #ifndef FILE_PROCFS_PROCFS_H
 #define FILE_PROCFS_PROCFS_H
@@ -58,5 +61,7 @@ procfs_show procfs_show_overcommit;
 procfs_show procfs_show_entropy;
 procfs_show procfs_show_uuid;
 procfs_show procfs_show_boot_id;
+
+procfs_show procfs_show_interfaces;
 
 #endif

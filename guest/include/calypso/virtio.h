@@ -14,6 +14,7 @@
 
 /* Section 5. */
 enum virtio_kind {
+	VIRTIO_NET = 1,
 	VIRTIO_BLOCK = 2,
 	VIRTIO_CONSOLE = 3,
 	VIRTIO_ENTROPY = 4,

@@ -238,22 +238,18 @@ SYSCALL5(setsockopt, int, number, int, level, int, option, user_t, value, int, l
 	int error = socket_call_begin(&call, number);
 	if (error != 0)
 		return error;
-	if (length < 0)
-		error = -EINVAL;
-	else if (level != SOL_SOCKET)
-		error = -EOPNOTSUPP;
-	else
-		error = socket_set_option(call.socket, option, value, length);
+	error = socket_set_option(call.socket, level, option, value, length);
 	socket_call_end(&call);
 	return error;
 }
 
-static int get_option(struct socket *socket, int option, user_t value, user_t length_address)
+static int get_option(struct socket *socket, int level, int option, user_t value,
+		      user_t length_address)
 {
 	int32_t length;
 	if (user_get(&length, length_address) != 0)
 		return -EFAULT;
-	int error = socket_get_option(socket, option, value, &length);
+	int error = socket_get_option(socket, level, option, value, &length);
 	return error != 0 ? error : user_put(length_address, &length);
 }
 
@@ -263,7 +259,7 @@ SYSCALL5(getsockopt, int, number, int, level, int, option, user_t, value, user_t
 	int error = socket_call_begin(&call, number);
 	if (error != 0)
 		return error;
-	error = level != SOL_SOCKET ? -EOPNOTSUPP : get_option(call.socket, option, value, length);
+	error = get_option(call.socket, level, option, value, length);
 	socket_call_end(&call);
 	return error;
 }

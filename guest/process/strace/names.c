@@ -6,6 +6,7 @@
 #include <process/signal.h>
 #include <uapi/epoll.h>
 #include <uapi/fcntl.h>
+#include <uapi/if_packet.h>
 #include <uapi/sched.h>
 #include <uapi/socket.h>
 #include <uapi/system.h>
@@ -103,6 +104,7 @@ static const struct name action_flags[] = {
 #define AF_INET 2
 #define AF_INET6 10
 #define AF_NETLINK 16
+#define AF_VSOCK 40
 
 static const struct name clone_flags[] = {
 	BIT(CLONE_VM), BIT(CLONE_FS), BIT(CLONE_FILES), BIT(CLONE_SIGHAND), BIT(CLONE_VFORK),
@@ -123,7 +125,7 @@ static const struct name futex_operations[] = {
 
 static const struct name socket_domains[] = {
 	NUMBER(AF_UNSPEC), NUMBER(AF_UNIX), NUMBER(AF_INET), NUMBER(AF_INET6), NUMBER(AF_NETLINK),
-	END,
+	NUMBER(AF_PACKET), NUMBER(AF_VSOCK), END,
 };
 
 static const struct name socket_types[] = {

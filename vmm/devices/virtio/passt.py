@@ -154,8 +154,18 @@ class Passt:
         except OSError:
             return 0
 
+    def _has_frame(self) -> bool:
+        """Tell whether a whole frame was received behind those taken."""
+        received = self._received
+        return (
+            len(received) >= LENGTH.size
+            and len(received) >= LENGTH.size + LENGTH.unpack_from(received)[0]
+        )
+
     def _arm(self) -> None:
-        self._watch.arm(read=self._waiting, write=bool(self._unsent))
+        # For a frame that is here already no more data may come: be called at once, then.
+        at_once = self._waiting and self._has_frame()
+        self._watch.arm(read=self._waiting, write=bool(self._unsent) or at_once)
 
     def _ready(self) -> None:
         if self._unsent:

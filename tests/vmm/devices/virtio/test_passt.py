@@ -118,6 +118,20 @@ def test_what_passt_does_not_take_is_lost_in_whole_frames(
     assert all(len(frame) == HEADER_SIZE + 10000 for frame in network.frames[:-1])
 
 
+def test_frames_that_came_together_are_all_received(echo: Network) -> None:
+    """Also where the device takes some only, and asks to be called for the rest."""
+
+    def receive_one() -> None:
+        echo.frames.append(echo.link.receive())
+        echo.link.wait()
+
+    echo.link.on_frame = receive_one
+    for number in range(100):
+        echo.send(b"frame %d" % number)
+    echo.wait_for(lambda: len(echo.frames) == 100)
+    assert echo.frames[-1] == HEADER + b"frame 99"
+
+
 @pytest.mark.parametrize("last", [b"end", b"lie"])
 def test_the_end_of_passt_is_the_end_of_the_network_only(echo: Network, last: bytes) -> None:
     echo.send(last)
