@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from vmm.devices.lines import Region
+    from vmm.lines import Region
 
 # Accesses kept for a crash report. Enough to see a driver's last dialogue with one device.
 RECENT_ACCESSES: Final = 16

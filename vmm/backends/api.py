@@ -29,7 +29,7 @@ from vmm.backends.exits import (
     Unsupported,
 )
 from vmm.backends.registers import DescriptorTable, Segment
-from vmm.devices.lines import Clock, InterruptLine, InterruptSource
+from vmm.lines import Clock, InterruptLine, InterruptSource
 from vmm.memory import GuestMemory
 
 Exit = Halted | Shutdown | Reset | Crashed | Interrupted | InternalError | Unsupported

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vmm.devices.gicv2 import GicV2
     from vmm.devices.gicv3 import GicV3
     from vmm.devices.gicv3_encodings import Encoding
-    from vmm.devices.lines import Clock, InterruptLine, Region
+    from vmm.lines import Clock, InterruptLine, Region
     from vmm.memory import GuestMemory
 
 

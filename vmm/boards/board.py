@@ -12,9 +12,9 @@ from vmm.boards.serial import SerialWire
 from vmm.boards.slots import Place, Slots
 from vmm.bus import Bus
 from vmm.console import Console
-from vmm.devices.lines import Clock
 from vmm.hypercall.services import Host as ServiceHost
 from vmm.hypercall.services import Services
+from vmm.lines import Clock
 from vmm.memory import Gpa, GuestMemory
 
 

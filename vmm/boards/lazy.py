@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vmm.devices.lines import Region
+    from vmm.lines import Region
 
 
 class LazyRegion:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from typing import Final
 
     from vmm.bus import Bus
-    from vmm.devices.lines import Clock, InterruptLine
     from vmm.devices.peripheral import Peripheral
     from vmm.devices.virtio.device import VirtioDevice
+    from vmm.lines import Clock, InterruptLine
     from vmm.memory import GuestMemory
 
 # Up to where a user can put a device: what guests map, and processors of x86_64 have at least.

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from vmm.boards.slots import Place, Slots
     from vmm.bus import Bus
     from vmm.console import Console
-    from vmm.devices.lines import Clock
-    from vmm.images.solo5_notes import BlockProperties, NetworkProperties
+    from vmm.hypercall.solo5 import Properties
+    from vmm.lines import Clock
     from vmm.memory import GuestMemory
 
 PORTS: Final = 0x500
@@ -87,7 +87,7 @@ class Solo5Board:
         return self._vm.find_counter_hz()
 
     @property
-    def properties(self) -> dict[int, BlockProperties | NetworkProperties]:
+    def properties(self) -> dict[int, Properties]:
         """Return what the guest is told of the attached devices, by handle."""
         disks = {handle: disk.properties for handle, disk in self.calls.disks.items()}
         networks = {handle: link.properties for handle, link in self.calls.networks.items()}

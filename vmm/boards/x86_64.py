@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vmm.console import Console
     from vmm.devices.i8042 import I8042
     from vmm.devices.i8254 import I8254
-    from vmm.devices.lines import Clock, Region
+    from vmm.lines import Clock, Region
     from vmm.memory import GuestMemory
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from vmm.bus import Bus
     from vmm.devices.i8259 import I8259Pair
     from vmm.devices.ioapic import IoApic
-    from vmm.devices.lines import Clock, InterruptLine, InterruptSource
     from vmm.devices.local_apic import LocalApics
+    from vmm.lines import Clock, InterruptLine, InterruptSource
 
 SPURIOUS: Final = 0xFF
 ALL_MASKED: Final = 0xFF

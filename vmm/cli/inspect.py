@@ -16,7 +16,7 @@ from vmm.images.recognise import open_image
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(image: str, as_json: bool) -> None:
     """Say what IMAGE is: kind, architecture, entry, segments, boot protocol, needs."""
-    with open_image(find_image(image, None)[1]) as opened:
+    with open_image(find_image(image, None)) as opened:
         facts = describe(opened)
     if as_json:
         click.echo(json.dumps(facts, indent=2))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from vmm.devices.lines import Clock
+    from vmm.lines import Clock
 
 # A guest may ask for an interrupt every nanosecond; the VMM must not do nothing else for ever.
 MIN_PERIOD_NS: Final = 100_000

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any, ClassVar, TypeVar
 
-    from vmm.devices.lines import InterruptLine
+    from vmm.lines import InterruptLine
 
     _T = TypeVar("_T")
 

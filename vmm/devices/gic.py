@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-    from vmm.devices.lines import InterruptLine
+    from vmm.lines import InterruptLine
 
 PRIVATE: Final = 32
 SGIS: Final = 16

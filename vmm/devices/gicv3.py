@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import ClassVar, Final
 
     from vmm.devices.device import Device
-    from vmm.devices.lines import InterruptLine
+    from vmm.lines import InterruptLine
 
 # Implementer Arm; the identification of GIC-500's distributor and redistributor.
 IIDR: Final = 0x0000_043B

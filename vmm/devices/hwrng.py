@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import ClassVar, Final
 
-    from vmm.devices.lines import InterruptLine
+    from vmm.lines import InterruptLine
 
 ID: Final = int.from_bytes(b"HRNG", "little")
 

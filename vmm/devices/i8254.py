@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from vmm.devices.lines import Clock, InterruptLine
+    from vmm.lines import Clock, InterruptLine
 
 HZ: Final = 1_193_182
 SECOND: Final = 1_000_000_000

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from vmm.devices.lines import InterruptLine
+    from vmm.lines import InterruptLine
 
 CASCADE: Final = 2
 SPURIOUS: Final = 7

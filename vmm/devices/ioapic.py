@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import ClassVar, Final
 
-    from vmm.devices.lines import InterruptLine, MessageSink
+    from vmm.lines import InterruptLine, MessageSink
 
 PINS: Final = 24
 

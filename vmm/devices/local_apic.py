@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import ClassVar, Final
 
-    from vmm.devices.lines import Clock, InterruptLine, InterruptSource
+    from vmm.lines import Clock, InterruptLine, InterruptSource
 
 # Version 0x14 (integrated APIC), six LVT entries.
 APIC_VERSION: Final = 0x05_0014

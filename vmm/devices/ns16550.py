@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import ClassVar, Final
 
-    from vmm.devices.lines import InterruptLine
+    from vmm.lines import InterruptLine
 
 FIFO_DEPTH: Final = 16
 TRIGGER_LEVELS: Final = (1, 4, 8, 14)

@@ -46,7 +46,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
-    from vmm.devices.lines import Clock, InterruptLine
+    from vmm.lines import Clock, InterruptLine
     from vmm.memory import GuestMemory
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import ClassVar, Final
 
-    from vmm.devices.lines import InterruptLine
+    from vmm.lines import InterruptLine
 
 # From revision r1p5 on; before, it was 16.
 FIFO_DEPTH: Final = 32

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import ClassVar, Final
 
-    from vmm.devices.lines import Clock, InterruptLine
+    from vmm.lines import Clock, InterruptLine
 
 # Part 0x031, designer 0x41 (Arm), revision 0; the PrimeCell's signature.
 PERIPHERAL_ID: Final = (0x31, 0x10, 0x04, 0x00)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import ClassVar, Final
 
-    from vmm.devices.lines import Clock, InterruptLine
+    from vmm.lines import Clock, InterruptLine
 
 SECOND_NS: Final = 1_000_000_000
 DAY: Final = 86_400

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from typing import Final, Protocol
 
     from vmm.console import Console
-    from vmm.devices.lines import Clock
     from vmm.hypercall.doorbell import Service
+    from vmm.lines import Clock
     from vmm.memory import GuestMemory
 
     class Host(Protocol):

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from typing import Final, Protocol
 
     from vmm.console import Console
-    from vmm.devices.lines import Clock
-    from vmm.images.solo5_notes import BlockProperties, NetworkProperties
+    from vmm.lines import Clock
     from vmm.memory import GuestMemory
 
     class Host(Protocol):
@@ -41,13 +40,20 @@ if TYPE_CHECKING:
             """Wait for a descriptor or until ``deadline``; return those that can be read."""
             ...
 
+    class Properties(Protocol):
+        """What a guest is told of a device before it starts."""
+
+        def pack(self) -> bytes:
+            """Return the structure that its manifest has for this type of device."""
+            ...
+
     class BlockDevice(Protocol):
         """A disk; its methods raise `OSError` for what the host's file does."""
 
         @property
         def capacity(self) -> int: ...
         @property
-        def properties(self) -> BlockProperties: ...
+        def properties(self) -> Properties: ...
         def read(self, views: Sequence[memoryview], offset: int) -> None: ...
         def write(self, views: Sequence[memoryview], offset: int) -> None: ...
 
@@ -55,7 +61,7 @@ if TYPE_CHECKING:
         """A network interface with a descriptor that can be read when there is a frame."""
 
         @property
-        def properties(self) -> NetworkProperties: ...
+        def properties(self) -> Properties: ...
         @property
         def descriptor(self) -> int: ...
         def receive(self, target: memoryview) -> int: ...

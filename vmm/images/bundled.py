@@ -26,33 +26,26 @@ def firmware_path(name: str) -> str:
     return artifact(name)
 
 
-def find_image(name: str, arch: Arch | None, root: str = "") -> tuple[str, str]:
-    """Return what the image is called in its machine, and the path of its file here.
+def find_image(name: str, arch: Arch | None) -> str:
+    """Return the path of the image's file.
 
     A name with a slash, or of a file that exists here, is a path; else a bundled program for
-    ``arch`` (by default the host's); else a program on PATH. In a machine that has the directory
-    ``root`` as its root, the image is there.
+    ``arch`` (by default the host's); else a program on PATH.
 
     Raises:
         UsageError: if there is none.
     """
-    if root:
-        from vmm.images.rooted import find_in_root
-
-        return find_in_root(root, name)
-    return name, _find(name, arch)
-
-
-def _find(name: str, arch: Arch | None) -> str:
-    if "/" in name or os.path.exists(name):
+    if "/" in name or os.path.isfile(name):
         return name
     bundled = os.path.join(ARTIFACTS, "programs", arch or host_arch() or X86_64, name)
-    if os.path.exists(bundled):
+    if os.path.isfile(bundled):
         return bundled
     for folder in os.get_exec_path():
         candidate = os.path.join(folder, name)
         if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             return candidate
+    if os.path.lexists(name):
+        return name
     known = ", ".join(bundled_programs()) or "none"
     raise UsageError(f"{name}: no such file, bundled program ({known}) or program on PATH")
 

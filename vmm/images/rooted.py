@@ -16,17 +16,14 @@ if TYPE_CHECKING:
 FOLDERS: Final = ("usr/local/bin", "usr/bin", "bin", "usr/local/sbin", "usr/sbin", "sbin")
 
 
-def find_in_root(root: str, name: str) -> tuple[str, str]:
-    """Return the absolute path of program ``name`` in ``root``, and its path on this host.
+def find_in_root(directory: str, name: str) -> tuple[str, str]:
+    """Return the absolute path of program ``name`` in ``directory``, and its path on this host.
 
-    Symbolic links lead where they would lead in the machine. ``root`` is as ``--root`` says it.
+    Symbolic links lead where they would lead in the machine.
 
     Raises:
         UsageError: if there is no such file.
     """
-    from vmm.machine.device_options import parse_root
-
-    directory = parse_root(root).directory
     paths = [name] if "/" in name else [f"{folder}/{name}" for folder in FOLDERS]
     try:
         top = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
 
+    from vmm.hypercall.solo5 import Properties
     from vmm.images.elf import Note
 
 NOTE_NAME: Final = "Solo5"
@@ -166,7 +167,7 @@ def _parse_entry(
 
 def pack_manifest(
     devices: list[DeviceRequest | None],
-    attached: Mapping[int, BlockProperties | NetworkProperties],
+    attached: Mapping[int, Properties],
 ) -> bytes:
     """Return struct mft for the guest, with the properties of what is attached by handle."""
     parts = [_MANIFEST.pack(MANIFEST_VERSION, len(devices))]

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from vmm.backends.api import VirtualMachine
     from vmm.boards.board import Board
-    from vmm.devices.lines import Clock
     from vmm.devices.peripheral import Peripheral
     from vmm.devices.virtio.balloon import Balloon
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.devices.virtio.passt import Passt
     from vmm.devices.virtio.tap import Tap
+    from vmm.lines import Clock
     from vmm.machine.config import MachineConfig
     from vmm.machine.device_options import DiskOption, NetOption, ShareOption, VsockOption
     from vmm.machine.events import EventLoop, Lock

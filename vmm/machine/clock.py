@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Final, Protocol
 
-    from vmm.devices.lines import Timer
+    from vmm.lines import Timer
 
     class Lock(Protocol):
         """A lock as a context manager."""

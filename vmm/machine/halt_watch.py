@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from vmm.backends.api import Vcpu
-    from vmm.devices.lines import Clock
+    from vmm.lines import Clock
     from vmm.memory import GuestMemory
 
 PERIOD_NS: Final = 500_000_000

@@ -442,8 +442,13 @@ def _open(config: MachineConfig) -> tuple[str, Image]:
         file = open_archived(config.initrd, config.image)
         if file is not None:
             return config.image, recognise(file)
-    name, path = find_image(config.image, config.arch, config.root)
-    return name, open_image(path)
+    if config.root:
+        from vmm.images.rooted import find_in_root
+        from vmm.machine.device_options import parse_root
+
+        name, path = find_in_root(parse_root(config.root).directory, config.image)
+        return name, open_image(path)
+    return config.image, open_image(find_image(config.image, config.arch))
 
 
 def _agree(config: MachineConfig, image_arch: Arch | None) -> Arch:

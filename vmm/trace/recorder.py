@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from vmm.bus import AddressSpace
-    from vmm.devices.lines import Region
     from vmm.devices.virtio.chain import Chain
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.devices.virtio.queue import Queue
+    from vmm.lines import Region
     from vmm.machine.machine import Machine
     from vmm.trace.formats import Format
 

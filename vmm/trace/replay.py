@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from vmm.devices.device import Device
-    from vmm.devices.lines import Region
+    from vmm.lines import Region
     from vmm.trace.reader import Record
 
 

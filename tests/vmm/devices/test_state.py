@@ -33,7 +33,7 @@ from vmm.devices.registers import RegisterDevice
 from vmm.devices.rtc_cmos import RtcCmos
 
 if TYPE_CHECKING:
-    from vmm.devices.lines import InterruptLine, Region
+    from vmm.lines import InterruptLine, Region
 
 # Bases and fixtures of bases, which are no devices by themselves.
 ABSTRACT = {"Device", "RegisterDevice", "Gic", "InterruptRegisters", "Peripheral"}
@@ -308,7 +308,7 @@ def with_parts(device: Device) -> Iterator[Device]:
 
 def test_all_devices_are_tested_here() -> None:
     for module in pkgutil.iter_modules(vmm.devices.__path__, "vmm.devices."):
-        if module.name != "vmm.devices.lines":
+        if module.name != "vmm.lines":
             import_module(module.name)
     classes = {Device}
     while more := {s for c in classes for s in c.__subclasses__()} - classes:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vmm.backends.kvm.abi import VcpuRequest
     from vmm.backends.kvm.descriptor import VmDescriptor
     from vmm.backends.kvm.foreign import CData
-    from vmm.devices.lines import InterruptLine
+    from vmm.lines import InterruptLine
 
 # Width of guest-physical addresses: what the host offers, up to what tables without LPA2 can hold.
 _MAX_IPA_BITS: Final = 48

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vmm.arch import Arch
     from vmm.backends.kvm.vm import Vm
-    from vmm.devices.lines import Clock
+    from vmm.lines import Clock
     from vmm.memory import GuestMemory
 
 PATH: Final = "/dev/kvm"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vmm.backends.api import AccessHandler, EndOfInterruptHandler
     from vmm.backends.kvm.hypervisor import Kvm
     from vmm.backends.kvm.vcpu import KvmVcpu
-    from vmm.devices.lines import InterruptLine
+    from vmm.lines import InterruptLine
     from vmm.memory import GuestMemory
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         RegisterValue,
     )
     from vmm.backends.kvm.foreign import CData
-    from vmm.devices.lines import InterruptLine, InterruptSource
+    from vmm.lines import InterruptLine, InterruptSource
 
 # Interrupts below this number are the pins of the I/O APIC (82093AA: 24 of them).
 IOAPIC_PINS: Final = 24

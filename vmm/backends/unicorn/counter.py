@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from vmm.devices.lines import Clock
+    from vmm.lines import Clock
 
 # A difference up to this is the time between two looks: the counter is left as it is.
 SLACK_NS: Final = 1_000_000

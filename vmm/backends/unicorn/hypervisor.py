@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vmm.backends.unicorn.internals import Internals
     from vmm.backends.unicorn.library import Library
     from vmm.backends.unicorn.vcpu import EngineVcpu
-    from vmm.devices.lines import Clock, InterruptLine
+    from vmm.lines import Clock, InterruptLine
     from vmm.memory import GuestMemory
 
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from typing import ClassVar, Final
 
     from vmm.devices.device import Device
-    from vmm.devices.lines import InterruptLine
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.devices.virtio.queue import Queue
+    from vmm.lines import InterruptLine
 
 MAGIC: Final = int.from_bytes(b"virt", "little")
 VENDOR: Final = int.from_bytes(b"CLPS", "little")

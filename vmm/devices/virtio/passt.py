@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Final
 
-    from vmm.machine.events import EventLoop
+    from vmm.lines import Descriptors
 
 PROGRAM: Final = "passt"
 
@@ -54,7 +54,7 @@ class Passt:
 
     offloads = net.F_MRG_RXBUF
 
-    def __init__(self, events: EventLoop, options: Sequence[str] = ()) -> None:
+    def __init__(self, events: Descriptors, options: Sequence[str] = ()) -> None:
         """Start passt with further command-line ``options``.
 
         Raises:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from vmm.machine.events import EventLoop
+    from vmm.lines import Descriptors
 
 DEVICE: Final = "/dev/net/tun"
 MAX_NAME: Final = 15
@@ -49,7 +49,7 @@ class Tap:
 
     offloads = net.OFFLOADS
 
-    def __init__(self, name: str, events: EventLoop) -> None:
+    def __init__(self, name: str, events: Descriptors) -> None:
         """Attach to the interface ``name``, which is made if need be.
 
         Raises:

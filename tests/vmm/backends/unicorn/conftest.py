@@ -13,7 +13,7 @@ from vmm.backends.unicorn.internals import SWITCH, open_internals
 from vmm.backends.unicorn.library import open_library
 
 if TYPE_CHECKING:
-    from vmm.devices.lines import Clock
+    from vmm.lines import Clock
 
 MakeGuest = Callable[..., Guest]
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vmm.backends.unicorn.doorbell import Doorbell
     from vmm.backends.unicorn.engine import Engine
     from vmm.backends.unicorn.library import CData
-    from vmm.devices.lines import Clock
+    from vmm.lines import Clock
 
     RegisterHandler = tuple[Callable[[CData, CData], int], Callable[[CData, CData, int], None]]
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from vmm.devices.lines import Clock, InterruptLine
+    from vmm.lines import Clock, InterruptLine
 
 # CNTFRQ_EL0 as the engine has it: one tick is 16 ns of the host's monotonic clock.
 COUNTER_HZ: Final = 62_500_000

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vmm.backends.unicorn.arm64.registers import Encoding
     from vmm.backends.unicorn.internals import Internals
     from vmm.backends.unicorn.library import CData, Library
-    from vmm.devices.lines import Clock, InterruptLine
+    from vmm.lines import Clock, InterruptLine
     from vmm.memory import GuestMemory
 
     class Core(Protocol):

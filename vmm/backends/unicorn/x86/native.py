@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vmm.backends.unicorn.engine import Engine
     from vmm.backends.unicorn.internals import EngineState
     from vmm.backends.unicorn.library import CData
-    from vmm.devices.lines import Clock
+    from vmm.lines import Clock
 
 # UC_X86_INS_*
 _IN: Final = 218

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from vmm.backends.unicorn.engine import Engine
     from vmm.backends.unicorn.library import CData
     from vmm.backends.unicorn.x86.state import X86State
-    from vmm.devices.lines import Clock
+    from vmm.lines import Clock
     from vmm.memory import GuestMemory
 
 _HOOK_INSN_INVALID: Final = 1 << 14

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vmm.backends.api import AccessHandler, Exit, Registers, RegisterValue
     from vmm.backends.unicorn.internals import Internals
     from vmm.backends.unicorn.library import CData, Library
-    from vmm.devices.lines import Clock, InterruptLine, InterruptSource
+    from vmm.lines import Clock, InterruptLine, InterruptSource
     from vmm.memory import GuestMemory
 
     class Core(Protocol):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vmm.devices.device import State
     from vmm.devices.virtio.chain import Chain
-    from vmm.machine.events import Watch
+    from vmm.lines import Watch
     from vmm.memory import GuestMemory
 
     class Host(Protocol):

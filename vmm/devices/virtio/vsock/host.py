@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from vmm.machine.events import EventLoop, Watch
+    from vmm.lines import Descriptors, Watch
 
 # A greeting is no longer: CONNECT, a space, ten digits, a newline.
 MAX_GREETING: Final = 19
@@ -37,7 +37,7 @@ class VsockHost:
         on_connect: called with a connected socket and the guest's port that it is for.
     """
 
-    def __init__(self, path: str, events: EventLoop) -> None:
+    def __init__(self, path: str, events: Descriptors) -> None:
         """Listen at ``path``.
 
         Raises:

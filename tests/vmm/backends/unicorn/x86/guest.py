@@ -28,7 +28,7 @@ from vmm.memory import Gpa, GuestMemory
 
 if TYPE_CHECKING:
     from vmm.backends.api import Exit, RegisterValue
-    from vmm.devices.lines import Clock
+    from vmm.lines import Clock
 
 RAM = 4 << 20
 PML4, PDPT, PD, PD_MMIO = 0x1000, 0x2000, 0x3000, 0x4000

@@ -1,7 +1,8 @@
-"""What a device is given: the few protocols through which it acts on the machine.
+"""What devices and processors are given: the few protocols through which they act on the machine.
 
 A device is pure state plus these injected objects. It has no thread and no clock of its own, and
-knows neither its address nor the backend. The board connects them.
+knows neither its address nor the backend. A backend knows none of the devices. The board connects
+them.
 """
 
 from __future__ import annotations
@@ -63,3 +64,24 @@ if TYPE_CHECKING:
 
         def now(self) -> int: ...
         def timer(self, callback: Callable[[], None]) -> Timer: ...
+
+    class Watch(Protocol):
+        """One descriptor of the host that a device waits for. For callers with the bus lock."""
+
+        def arm(self, *, read: bool = False, write: bool = False) -> None:
+            """Call back once, soon, when the descriptor can be read, or written, or has failed.
+
+            Replaces what was asked for before; without either, nothing is waited for.
+            """
+            ...
+
+        def close(self) -> None:
+            """Stop waiting, before the descriptor is closed; harmless when closed."""
+            ...
+
+    class Descriptors(Protocol):
+        """Waits for descriptors of the host. Callbacks run with the bus lock held."""
+
+        def watch(self, fd: int, callback: Callable[[], None], /) -> Watch:
+            """Return a watch on ``fd`` that waits for nothing yet."""
+            ...
