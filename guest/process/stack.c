@@ -101,6 +101,7 @@ static void add_auxiliary_vector(struct table *table, const struct elf *elf,
 	add_auxiliary(table, AT_SECURE, 0);
 	add_auxiliary(table, AT_RANDOM, areas->random);
 	add_auxiliary(table, AT_HWCAP2, arch_hwcap2());
+	add_auxiliary(table, AT_MINSIGSTKSZ, arch_signal_size());
 	add_auxiliary(table, AT_EXECFN, areas->strings);
 	add_auxiliary(table, AT_PLATFORM, areas->platform);
 	add_auxiliary(table, AT_NULL, 0);

@@ -46,7 +46,7 @@ struct thread *thread_find(int id) { return thread_first_with(has_id, (uint64_t)
 static void set_stack(struct thread *thread, struct stack *stack)
 {
 	thread->stack = stack;
-	thread->auxspcb = auxspcb_of(stack);
+	thread->auxspcb = auxspcb_make(stack);
 }
 
 void thread_adopt_boot(void)
@@ -72,7 +72,6 @@ static struct thread *make(struct file_context *files, uint64_t blocked)
 	thread->signal_stack.flags = SS_DISABLE;
 	set_stack(thread, stack);
 	execenv_store(&thread->auxspcb->execenv);
-	thread->auxspcb->frame = NULL;
 	thread->sibling = all_threads;
 	all_threads = thread;
 	return thread;

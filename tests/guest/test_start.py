@@ -27,6 +27,7 @@ AT = {
     "SECURE": 23,
     "RANDOM": 25,
     "HWCAP2": 26,
+    "MINSIGSTKSZ": 51,
     "EXECFN": 31,
 }
 USER_END = 0x7FFF_FFFF_F000
@@ -91,6 +92,7 @@ def test_auxiliary_vector() -> None:
         assert aux[AT["ENTRY"]] == 0x40_0078
         assert (aux[AT["BASE"]], aux[AT["SECURE"]]) == (0, 0)
         assert (aux[AT["HWCAP"]], aux[AT["HWCAP2"]]) == (0x1234, 0x5678)
+        assert aux[AT["MINSIGSTKSZ"]] == 0x9ABC
         assert stack.string(aux[AT["EXECFN"]]) == b"/bin/x"
         assert stack.string(aux[AT["PLATFORM"]]) == b"x86_64"
         assert kernel.get(aux[AT["RANDOM"]], 16) == bytes(range(16))

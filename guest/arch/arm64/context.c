@@ -1,4 +1,4 @@
-/* arm64: contexts of the kernel that do not run. */
+/* arm64: contexts that do not run. */
 #include <calypso/arch.h>
 
 /* What arch_switch finds on the stack of a thread that does not run. */
@@ -26,4 +26,11 @@ void *arch_make_kernel_context(struct auxspcb *auxspcb, void (*entry)(void))
 
 	*context = (struct context){.return_address = (uintptr_t)entry};
 	return context;
+}
+
+void arch_fp_reset(void)
+{
+	static const struct fp_state initial;
+
+	arch_fp_restore(&initial);
 }

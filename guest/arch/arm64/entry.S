@@ -9,7 +9,7 @@ _start:
 	msr	spsel, #1
 	adrp	x1, boot_stack_top
 	add	x1, x1, :lo12:boot_stack_top
-	sub	sp, x1, #AUXSPCB_SIZE
+	sub	sp, x1, #FP_STATE_MAX + AUXSPCB_SIZE
 	mov	x29, xzr		/* the end of every backtrace */
 	mov	x30, xzr
 	mov	x19, x0

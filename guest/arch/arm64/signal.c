@@ -129,4 +129,9 @@ int arch_signal_leave(struct trap_frame *frame, uint64_t *mask, struct sigaltsta
 	return error;
 }
 
+size_t arch_signal_size(void)
+{
+	return sizeof(struct signal_frame) + ALIGN_UP(sizeof(struct frame_record), 16) + 16;
+}
+
 user_t arch_signal_room(const struct trap_frame *frame) { return frame->sp; }

@@ -92,13 +92,12 @@ static void enable_syscalls(void)
 	write_msr(MSR_KERNEL_GS_BASE, (uintptr_t)&lcpu);
 }
 
-/* The program computes with x87 and SSE; AVX stays off, its state would not be kept. */
 static void enable_floating_point(void)
 {
 	uint64_t cr0 = CR0_PG | CR0_WP | CR0_NE | CR0_MP | CR0_PE;
-	uint64_t cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
-	__asm__ volatile("mov %0, %%cr0; mov %1, %%cr4; fninit" ::"r"(cr0), "r"(cr4));
+	__asm__ volatile("mov %0, %%cr0" ::"r"(cr0));
+	fp_initialize();
 }
 
 void arch_initialize(void)

@@ -14,7 +14,7 @@
 	.globl	_start
 	.type	_start, @function
 _start:
-	lea	boot_stack_top - AUXSPCB_SIZE(%rip), %rsp
+	lea	boot_stack_top - FP_STATE_MAX - AUXSPCB_SIZE(%rip), %rsp
 	xor	%ebp, %ebp		/* the end of every backtrace */
 	push	%rdi
 	call	arch_initialize

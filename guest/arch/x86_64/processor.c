@@ -4,12 +4,15 @@
 #include <calypso/lib.h>
 #include <calypso/text.h>
 
-enum leaf { VENDOR = 0, VERSION = 1, EXTENDED_MAX = 0x80000000, BRAND = 0x80000002 };
+enum leaf {
+	VENDOR = 0,
+	VERSION = 1,
+	STRUCTURED = 7,
+	EXTENDED_MAX = 0x80000000,
+	BRAND = 0x80000002,
+};
 
-/*
- * Features of leaf 1 under Linux's names, by the bit of EDX, and of ECX. As on a Linux with `noxsave`
- * there is no AVX and nothing that builds on it: threads keep what FXSAVE stores.
- */
+/* Features of leaf 1 under Linux's names, by the bit of EDX, and of ECX. */
 static const char *const in_edx[32] = {
 	"fpu", "vme",  "de",   "pse",  "tsc", "msr", "pae", "mce",  "cx8", "apic", NULL,
 	"sep", "mtrr", "pge",  "mca",  "cmov", "pat", "pse36", NULL, "clflush", NULL, NULL,
@@ -21,12 +24,36 @@ static const char *const in_ecx[32] = {
 	"movbe", "popcnt", NULL, "aes", NULL, NULL, NULL, NULL, "rdrand", "hypervisor",
 };
 
+/* Of leaves 1 and 7: those that work with the wide registers. As on a Linux with `noxsave` there are none
+ * where threads keep only what FXSAVE stores. */
+static const char *const wide_in_ecx[32] = {
+	[12] = "fma", [26] = "xsave", [28] = "avx", [29] = "f16c",
+};
+static const char *const wide_in_structured[32] = {
+	[5] = "avx2",
+};
+static const char *const widest_in_structured[32] = {
+	[16] = "avx512f",  [17] = "avx512dq", [21] = "avx512ifma",
+	[28] = "avx512cd", [30] = "avx512bw", [31] = "avx512vl",
+};
+
 static void add_features(struct text *text, uint32_t bits, const char *const names[32])
 {
 	for (unsigned i = 0; i < 32; i++) {
 		if ((bits >> i & 1) != 0 && names[i] != NULL)
 			text_add(text, " %s", names[i]);
 	}
+}
+
+static void add_wide_features(struct text *text, uint32_t version)
+{
+	uint32_t structured = read_cpuid(STRUCTURED, 0).ebx;
+	if ((fp_format.components & FP_AVX) != 0) {
+		add_features(text, version, wide_in_ecx);
+		add_features(text, structured, wide_in_structured);
+	}
+	if ((fp_format.components & FP_AVX512) != 0)
+		add_features(text, structured, widest_in_structured);
 }
 
 /* The brand string: 48 bytes in three leaves. */
@@ -60,5 +87,6 @@ void arch_describe_processor(struct text *text)
 	text_add(text, "stepping\t: %u\nflags\t\t:", version.eax & 0xf);
 	add_features(text, version.edx, in_edx);
 	add_features(text, version.ecx, in_ecx);
+	add_wide_features(text, version.ecx);
 	text_add(text, " syscall nx lm\n");
 }

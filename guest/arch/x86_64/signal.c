@@ -7,11 +7,10 @@
 
 #define RED_ZONE 128
 
-/* uc_flags: ss is stored, and counts. */
+/* uc_flags */
+#define UC_FP_XSTATE 1 /* fpstate is an area of XSAVE */
 #define UC_SIGCONTEXT_SS 2
-#define UC_STRICT_RESTORE_SS 4
-
-#define MXCSR_BITS 0xffbfu /* the others fault when they are set; 6 is kept off, as at reset */
+#define UC_STRICT_RESTORE_SS 4 /* ss counts */
 
 struct sigcontext {
 	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
@@ -59,25 +58,33 @@ static struct sigcontext context_of(const struct trap_frame *frame, user_t fpsta
 	return context;
 }
 
+/* Whether the frame would reach below the alternate stack that it is on. */
+static bool overflows(user_t at, const struct signal_delivery *delivery)
+{
+	const struct sigaltstack *stack = &delivery->stack;
+	bool on_it = (stack->flags & SS_ONSTACK) != 0 || delivery->sp == stack->sp + stack->size;
+
+	return on_it && at < stack->sp;
+}
+
 int arch_signal_enter(struct trap_frame *frame, const struct signal_delivery *delivery)
 {
-	struct fp_state fp;
-	user_t fpstate = ALIGN_DOWN(delivery->sp - sizeof(fp), 64);
+	user_t fpstate = ALIGN_DOWN(delivery->sp - fp_frame_size(), FP_STATE_ALIGNMENT);
 	/* As at the entry of a function: 8 bytes off a multiple of 16. */
 	user_t at = ALIGN_DOWN(fpstate - sizeof(struct signal_frame), 16) - 8;
 	struct signal_frame stored = {
 		.return_address = delivery->action.restorer,
-		.flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS,
+		.flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS |
+			 (fp_format.components != 0 ? UC_FP_XSTATE : 0),
 		.stack = delivery->stack,
 		.context = context_of(frame, fpstate, delivery->mask),
 		.mask = delivery->mask,
 		.info = delivery->info,
 	};
 
-	if ((delivery->action.flags & SA_RESTORER) == 0)
+	if ((delivery->action.flags & SA_RESTORER) == 0 || overflows(at, delivery))
 		return -EFAULT;
-	arch_fp_save(&fp);
-	if (user_put(fpstate, &fp) != 0 || user_put(at, &stored) != 0)
+	if (fp_store_frame(fpstate) != 0 || user_put(at, &stored) != 0)
 		return -EFAULT;
 	frame->rdi = (uint64_t)delivery->info.signal;
 	frame->rsi = at + offsetof(struct signal_frame, info);
@@ -89,22 +96,6 @@ int arch_signal_enter(struct trap_frame *frame, const struct signal_delivery *de
 	return 0;
 }
 
-static int restore_fp(user_t fpstate)
-{
-	struct fp_state fp;
-	uint32_t *mxcsr = (uint32_t *)(fp.bytes + FP_MXCSR);
-
-	if (fpstate == 0) {
-		__asm__ volatile("fninit");
-		return 0;
-	}
-	if (user_get(&fp, fpstate) != 0)
-		return -EFAULT;
-	*mxcsr &= MXCSR_BITS;
-	arch_fp_restore(&fp);
-	return 0;
-}
-
 int arch_signal_leave(struct trap_frame *frame, uint64_t *mask, struct sigaltstack *stack)
 {
 	struct signal_frame stored;
@@ -112,7 +103,7 @@ int arch_signal_leave(struct trap_frame *frame, uint64_t *mask, struct sigaltsta
 
 	/* The handler's return has taken the return address. */
 	if (user_get(&stored, frame->rsp - sizeof(stored.return_address)) != 0 ||
-	    restore_fp(context->fpstate) != 0)
+	    fp_load_frame(context->fpstate) != 0)
 		return -EFAULT;
 	frame->r8 = context->r8, frame->r9 = context->r9;
 	frame->r10 = context->r10, frame->r11 = context->r11;
@@ -128,6 +119,12 @@ int arch_signal_leave(struct trap_frame *frame, uint64_t *mask, struct sigaltsta
 	*mask = stored.mask;
 	*stack = stored.stack;
 	return 0;
+}
+
+size_t arch_signal_size(void)
+{
+	const size_t padding = FP_STATE_ALIGNMENT + 16 + 8;
+	return ALIGN_UP(sizeof(struct signal_frame) + fp_frame_size() + padding, 16);
 }
 
 user_t arch_signal_room(const struct trap_frame *frame) { return frame->rsp - RED_ZONE; }

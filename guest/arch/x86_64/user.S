@@ -68,3 +68,37 @@ arch_user_string:
 user_fault:
 	mov	$-EFAULT, %rax
 	ret
+
+/* int fp_store(user_t at, uint32_t components), fp_load: 0 or -EFAULT. XSAVE stores all of them, unlike
+ * XSAVEOPT; where there are none, FXSAVE does. */
+	.globl	fp_store
+	.type	fp_store, @function
+fp_store:
+	mov	%esi, %eax
+	xor	%edx, %edx
+	test	%eax, %eax
+	jz	2f
+1:	xsave64	(%rdi)
+	xor	%eax, %eax
+	ret
+2:	fxsave64 (%rdi)
+	ret
+	fixup	1b, user_fault
+	fixup	2b, user_fault
+	.size	fp_store, . - fp_store
+
+	.globl	fp_load
+	.type	fp_load, @function
+fp_load:
+	mov	%esi, %eax
+	xor	%edx, %edx
+	test	%eax, %eax
+	jz	2f
+1:	xrstor64 (%rdi)
+	xor	%eax, %eax
+	ret
+2:	fxrstor64 (%rdi)
+	ret
+	fixup	1b, user_fault
+	fixup	2b, user_fault
+	.size	fp_load, . - fp_load

@@ -4,6 +4,7 @@
  *   <arch/constants.h>  names and numbers: ARCH_MACHINE ("x86_64"), ARCH_ELF_MACHINE, ...
  *   <arch/layout.h>     the kernel's virtual memory map: DIRECT_MAP_BASE, USER_END, ...
  *   <arch/frame.h>      struct trap_frame and its accessors
+ *   <arch/context.h>    struct fp_state, and what saves and restores it
  *   <arch/cpu.h>        short inline instructions: counter, pause, doorbell
  *
  * The accessors of <arch/frame.h>:
@@ -48,6 +49,9 @@ void arch_switch(void **save, void *context);
 
 /* Below this address of the interrupted program's stack nothing is in use. */
 user_t arch_signal_room(const struct trap_frame *frame);
+
+/* Bytes that a signal's frame takes at most: AT_MINSIGSTKSZ. */
+size_t arch_signal_size(void);
 
 /* The program's thread pointer: FS base, TPIDR_EL0. */
 uint64_t arch_thread_pointer(void);

@@ -2,6 +2,8 @@
  * served. At the top is its control block, and in it the thread's execution environment:
  *
  *	stack->top	---------------------------
+ *			floating point and SIMD     as large as this processor's is
+ *			- - - - - - - - - - - - - -
  *			context, frame              struct auxspcb
  *			extended, sysctx            its execenv
  *	auxsp		- - - - - - - - - - - - - -
@@ -11,6 +13,9 @@
  *
  * Each entry from the program starts at `auxsp`. What interrupts the kernel itself only pushes another
  * frame, wherever the stack pointer is: entries nest as deep as there is stack.
+ *
+ * The kernel has no system-call context (sysctx) of its own to be kept here: the registers in it are
+ * the program's at all times.
  */
 #ifndef CALYPSO_AUXSP_H
 #define CALYPSO_AUXSP_H
@@ -23,14 +28,19 @@ struct auxspcb {
 	struct execenv execenv;
 	struct trap_frame *frame; /* of the system call that is being served, the innermost */
 	void *context;		  /* of the kernel, while another thread runs */
-};
+} __attribute__((aligned(STACK_ALIGNMENT)));
 
 static_assert(sizeof(struct auxspcb) == AUXSPCB_SIZE, "entry.S");
-static_assert(sizeof(struct auxspcb) % STACK_ALIGNMENT == 0, "so are stack pointers");
 
-static inline struct auxspcb *auxspcb_of(const struct stack *stack)
+/* Put the block of a thread that begins at the top of its stack. */
+static inline struct auxspcb *auxspcb_make(const struct stack *stack)
 {
-	return (struct auxspcb *)(uintptr_t)stack->top - 1;
+	struct auxspcb *auxspcb = (struct auxspcb *)(uintptr_t)(stack->top - arch_fp_size()) - 1;
+
+	auxspcb->frame = NULL;
+	auxspcb->execenv.extended = (struct fp_state *)(auxspcb + 1);
+	arch_fp_initialize(auxspcb->execenv.extended);
+	return auxspcb;
 }
 
 /* The stack pointer for entries from the program. */

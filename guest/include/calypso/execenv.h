@@ -11,7 +11,7 @@
 struct execenv {
 	struct trap_frame regs;
 	struct sysctx sysctx;
-	struct fp_state extended; /* floating point and SIMD */
+	struct fp_state *extended; /* floating point and SIMD */
 };
 
 static_assert(offsetof(struct execenv, regs) == 0, "entry pushes them below the rest");
@@ -20,12 +20,12 @@ static_assert(offsetof(struct execenv, regs) == 0, "entry pushes them below the 
 static inline void execenv_store(struct execenv *execenv)
 {
 	sysctx_store(&execenv->sysctx);
-	arch_fp_save(&execenv->extended);
+	arch_fp_save(execenv->extended);
 }
 
 static inline void execenv_load(const struct execenv *execenv)
 {
-	arch_fp_restore(&execenv->extended);
+	arch_fp_restore(execenv->extended);
 	sysctx_load(&execenv->sysctx);
 }
 

@@ -72,5 +72,6 @@ static_assert(sizeof(Elf64_Phdr) == 56, "ELF");
 #define AT_RANDOM 25
 #define AT_HWCAP2 26
 #define AT_EXECFN 31
+#define AT_MINSIGSTKSZ 51
 
 #endif

@@ -132,7 +132,6 @@ static_assert(sizeof(struct sigevent) == 64, "Linux");
 #define SS_ONSTACK 1
 #define SS_DISABLE 2
 #define SS_AUTODISARM 0x80000000u
-#define MINSIGSTKSZ 2048
 
 struct sigaltstack {
 	user_t sp;

@@ -262,6 +262,7 @@ static void renew_process(void)
 	space_unmap(USER_START, USER_END - USER_START);
 	service_map_window();
 	arch_set_thread_pointer(0);
+	arch_fp_reset();
 	descriptors_close_on_exec(&process.files.descriptors);
 	for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
 		if (process.actions[i].handler != SIG_IGN)

@@ -1,4 +1,5 @@
 /* Calls on signals. */
+#include <arch/uapi.h>
 #include <calypso/arch.h>
 #include <calypso/signal_frame.h>
 #include <process/calls/wait.h>

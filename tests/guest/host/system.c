@@ -117,6 +117,7 @@ int64_t user_string(char *to, user_t from, size_t size)
 
 uint64_t arch_hwcap(void) { return 0x1234; }
 uint64_t arch_hwcap2(void) { return 0x5678; }
+size_t arch_signal_size(void) { return 0x9abc; }
 int64_t arch_prctl(uint64_t code, uint64_t address)
 {
 	return code == 0 && address == 0 ? 0 : -EINVAL;
@@ -131,8 +132,13 @@ void arch_describe_processor(struct text *text) { (void)text; }
 void arch_describe(const struct trap_frame *frame, struct text *text) { (void)frame, (void)text; }
 
 /* The program has one thread, whose handlers do not run. */
-static struct auxspcb auxspcb;
-struct stack boot_stack = {.top = (uintptr_t)(&auxspcb + 1)};
+static struct {
+	struct auxspcb auxspcb;
+	uint8_t fp_state[FXSAVE_SIZE];
+} top __attribute__((aligned(16)));
+struct stack boot_stack = {.top = (uintptr_t)(&top + 1)};
+struct fp_format fp_format = {.size = FXSAVE_SIZE};
+void arch_fp_reset(void) {}
 struct stack *stack_allocate(const char *owner, int id)
 {
 	(void)owner, (void)id;

@@ -233,7 +233,7 @@ static void interrupt(void)
 
 static void enter_user_at(uint64_t pc)
 {
-	arch_enter_user(pc, 0x8000, auxsp_of(auxspcb_of(&boot_stack)));
+	arch_enter_user(pc, 0x8000, auxsp_of(auxspcb_make(&boot_stack)));
 }
 
 static void enter_nothing(void) { enter_user_at(0x400000); }

@@ -8,6 +8,7 @@
 /* What bootinfo's `console` is, at a physical address. */
 #define ARCH_CONSOLE_DRIVER pl011_driver
 
-#define AUXSPCB_SIZE 848 /* of struct auxspcb */
+#define AUXSPCB_SIZE 320 /* of struct auxspcb */
+#define FP_STATE_MAX 528 /* of the state above it */
 
 #endif

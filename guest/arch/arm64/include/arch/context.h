@@ -16,7 +16,14 @@ struct fp_state {
 static_assert(sizeof(struct fp_state) == 528, "Linux");
 static_assert(offsetof(struct fp_state, v) == 16, "context.S");
 
+static inline size_t arch_fp_size(void) { return sizeof(struct fp_state); }
+
+static inline void arch_fp_initialize(struct fp_state *state) { (void)state; }
+
 void arch_fp_save(struct fp_state *state);
 void arch_fp_restore(const struct fp_state *state);
+
+/* Put all registers into their initial state. */
+void arch_fp_reset(void);
 
 #endif

@@ -17,6 +17,8 @@
 #define ARCH_CLONE_CHILD 4 /* places of clone's arguments that differ */
 #define ARCH_CLONE_POINTER 3
 
+#define MINSIGSTKSZ 5120
+
 /* siginfo's code for an undefined instruction, and for a breakpoint. */
 #define ARCH_ILLEGAL_CODE 1 /* ILL_ILLOPC */
 #define ARCH_BREAKPOINT_CODE 1 /* TRAP_BRKPT */

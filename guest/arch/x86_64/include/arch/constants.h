@@ -8,6 +8,7 @@
 /* What bootinfo's `console` is, at an I/O port. */
 #define ARCH_CONSOLE_DRIVER ns16550_driver
 
-#define AUXSPCB_SIZE 720 /* of struct auxspcb */
+#define AUXSPCB_SIZE 224  /* of struct auxspcb */
+#define FP_STATE_MAX 2688 /* of the state above it: x87, SSE, AVX and AVX-512 */
 
 #endif

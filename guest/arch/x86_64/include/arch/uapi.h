@@ -17,6 +17,8 @@
 #define ARCH_CLONE_CHILD 3 /* places of clone's arguments that differ */
 #define ARCH_CLONE_POINTER 4
 
+#define MINSIGSTKSZ 2048
+
 /* siginfo's code for an undefined instruction, and for a breakpoint. */
 #define ARCH_ILLEGAL_CODE 2 /* ILL_ILLOPN */
 #define ARCH_BREAKPOINT_CODE 0x80 /* SI_KERNEL */

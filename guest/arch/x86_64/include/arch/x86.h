@@ -14,6 +14,7 @@
 #define CR4_PAE (1u << 5)
 #define CR4_OSFXSR (1u << 9)
 #define CR4_OSXMMEXCPT (1u << 10)
+#define CR4_OSXSAVE (1u << 18)
 
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081
