@@ -128,6 +128,8 @@ class Services:
 def _window(descriptors: tuple[int, ...]) -> tuple[int, int]:
     """Return rows and columns of the first terminal among ``descriptors``, else zeros."""
     for fd in descriptors:
+        if fd < 0:
+            continue
         try:
             size = os.get_terminal_size(fd)
         except (OSError, ValueError):

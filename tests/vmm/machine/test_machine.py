@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.descriptors import open_descriptors
 from tests.vmm.machine.kernels import CRASH, SPIN, WAIT, request, text_offset, write_kernel
 from vmm import Machine, UsageError, VmmError
 from vmm.errors import GuestTimeout
@@ -158,12 +159,12 @@ def test_nothing_is_left_behind(kernel: Path, arch: str, backend: str) -> None:
     write_kernel(kernel, arch, [request(abi.EXIT, 0, 0, 0, 0)], SPIN[arch])
     with Machine(kernel, backend=backend) as machine:  # what the first machine opens may stay
         machine.run(timeout=20)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(open_descriptors())
     for _ in range(5):
         with Machine(kernel, backend=backend) as machine:
             machine.run(timeout=20)
         Machine(kernel, backend=backend).close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(open_descriptors()) == before
 
 
 def test_closing_a_running_machine_stops_it(kernel: Path, arch: str, backend: str) -> None:

@@ -35,10 +35,18 @@ _Entry = tuple[int, int, int, int, int, int, int]
 
 # The answer is the same for all machines of a process, and asking takes a third of a millisecond.
 _supported: list[_Entry] = []
+_made: dict[int, CData] = {}
 
 
 def entries_for(kvm: Kvm, index: int) -> CData:
     """Return the ``struct kvm_cpuid2`` of vCPU ``index``."""
+    made = _made.get(index)
+    if made is None:
+        made = _made[index] = _make(kvm, index)
+    return made
+
+
+def _make(kvm: Kvm, index: int) -> CData:
     entries = _entries(kvm)
     packed = _HEADER.pack(len(entries), 0) + b"".join(
         [_ENTRY.pack(*_numbered(entry, index)) for entry in entries]

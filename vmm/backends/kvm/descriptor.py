@@ -72,6 +72,14 @@ class VmDescriptor(Descriptor):
 
     __slots__ = ()
 
+    def close(self) -> None:
+        """Give it up; the kernel's work of closing it is done by a thread (`disposal`)."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            from vmm.backends.kvm.disposal import disposal
+
+            disposal.close(fd)
+
     def call(self, request: VmRequest, subject: str, argument: CData = NULL) -> int:
         """Make a request, as in `SystemDescriptor.call`."""
         return self._call(request, subject, argument)

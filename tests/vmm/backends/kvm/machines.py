@@ -5,7 +5,6 @@ A guest ends its run by an access to the "stop" place: port 0x80 on x86_64, `STO
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -156,17 +155,6 @@ def long_mode(memory: GuestMemory) -> Mapping[str, Any]:
         "cr4": 0x20,
         "efer": 0x500,
     }
-
-
-def open_files() -> dict[str, str]:
-    """Return what this process's file descriptors refer to."""
-    found = {}
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            found[number] = os.readlink(f"/proc/self/fd/{number}")
-        except FileNotFoundError:
-            continue  # the one of the listing itself
-    return found
 
 
 def guest_mappings() -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vmm.backends.kvm.machines import open_files
+from tests.descriptors import open_descriptors
 from vmm.arch import ARM64, X86_64, host_arch
 from vmm.backends.kvm import hypervisor
 from vmm.backends.kvm.hypervisor import open_kvm
@@ -33,12 +33,12 @@ def test_a_forbidden_device_says_which_group(tmp_path: Path) -> None:
 @needs_bindings
 @pytest.mark.parametrize("path", ["/dev/null", __file__])
 def test_what_is_not_kvm_is_told_and_closed(path: str) -> None:
-    before = open_files()
+    before = open_descriptors()
     if not os.access(path, os.W_OK):
         pytest.skip(f"needs {path} to be writable")
     with pytest.raises(BackendUnavailable, match=r"KVM_GET_API_VERSION \(is this KVM\?\).*ENOTTY"):
         open_kvm(path)
-    assert open_files() == before
+    assert open_descriptors() == before
 
 
 def test_a_foreign_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,10 +62,10 @@ def test_guests_of_another_architecture_are_refused() -> None:
 @pytest.mark.kvm
 def test_opening_and_closing_leaves_nothing() -> None:
     open_kvm().close()
-    before = open_files()
+    before = open_descriptors()
     kvm = open_kvm()
     assert kvm.name == "kvm"
     assert kvm.run_size >= 4096
     kvm.close()
     kvm.close()
-    assert open_files() == before
+    assert open_descriptors() == before

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.descriptors import open_descriptors
 from tests.vmm.backends.kvm.machines import (
     ACCUMULATOR,
     DEVICE,
@@ -18,7 +19,6 @@ from tests.vmm.backends.kvm.machines import (
     Recorder,
     guest_mappings,
     machine,
-    open_files,
 )
 from vmm.arch import host_arch
 from vmm.backends.exits import Interrupted
@@ -46,14 +46,14 @@ def event() -> Iterator[int]:
 def test_nothing_is_left_of_a_machine() -> None:
     with machine():
         pass
-    files, mappings = open_files(), guest_mappings()
+    files, mappings = open_descriptors(), guest_mappings()
     for _ in range(3):
         with machine() as guest:
             guest.vm.create_vcpu(1, guest.bus)
             guest.run(STORE + STOP_CODE)
-            assert len(open_files()) > len(files)
+            assert len(open_descriptors()) > len(files)
             assert len(guest_mappings()) > len(mappings)
-    assert open_files() == files
+    assert open_descriptors() == files
     assert guest_mappings() == mappings
 
 
@@ -66,7 +66,7 @@ def test_closing_twice_is_harmless(guest: Machine) -> None:
 
 def test_all_files_close_on_exec(guest: Machine) -> None:
     # KVM's own, and the duplicate that the mapping of a vCPU holds.
-    names = {number: name for number, name in open_files().items() if "kvm" in name}
+    names = {number: name for number, name in open_descriptors().items() if "kvm" in name}
     assert len(names) >= 4
     assert [number for number in names if os.get_inheritable(int(number))] == []
 
@@ -89,7 +89,7 @@ def test_wherever_descriptors_run_out_nothing_is_left_behind() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     errors = []
     with GuestMemory([(RAM, RAM_SIZE)]) as memory:
-        before = open_files()
+        before = open_descriptors()
         next_free = os.dup(memory.fd)
         os.close(next_free)
         for allowed in range(256):
@@ -105,7 +105,7 @@ def test_wherever_descriptors_run_out_nothing_is_left_behind() -> None:
                 errors.append(str(error))
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            assert open_files() == before
+            assert open_descriptors() == before
     kvm.close()
     # The machine's, the vCPU's, and the one that its mapping holds. Where other open files lie
     # between the free numbers, one of them is missing more than once.
@@ -138,18 +138,18 @@ def test_ram_that_kvm_refuses_leaves_nothing_behind() -> None:
     assert arch is not None
     # More than any processor can address.
     with GuestMemory([(RAM, RAM_SIZE), (1 << 60, RAM_SIZE)]) as memory:
-        before = open_files()
+        before = open_descriptors()
         with pytest.raises(BackendUnavailable, match="0x1000000000"):
             kvm.create_vm(arch, memory)
-        assert open_files() == before
+        assert open_descriptors() == before
     kvm.close()
 
 
 def test_a_second_vcpu_of_one_index_is_refused_and_leaves_nothing_behind(guest: Machine) -> None:
-    before = open_files()
+    before = open_descriptors()
     with pytest.raises(KvmError, match=r"KVM_CREATE_VCPU \(vCPU 0\) failed: EEXIST"):
         guest.vm.create_vcpu(0, guest.bus)
-    assert open_files() == before
+    assert open_descriptors() == before
 
 
 def test_more_vcpus_than_the_host_allows_are_refused_by_number(guest: Machine) -> None:
