@@ -24,6 +24,9 @@ CLOCK_PHANDLE: Final = 2
 UART_CLOCK_HZ: Final = 24_000_000
 NS16550_CLOCK_HZ: Final = 1_843_200
 
+_MOST_KEPT: Final = 8
+_kept: dict[tuple[object, ...], bytes] = {}
+
 
 def build_tree(
     ram: Sequence[tuple[int, int]],
@@ -34,7 +37,7 @@ def build_tree(
     initrd: tuple[int, int] | None,
     added: Sequence[Place] = (),
 ) -> bytes:
-    """Return the flattened tree.
+    """Return the flattened tree; the last ones are kept, for machines come in rows of the same.
 
     Args:
         ram: (base, size) of RAM.
@@ -45,6 +48,26 @@ def build_tree(
         initrd: its first guest-physical address and the first behind it.
         added: the devices added to the board.
     """
+    where = tuple(vars(places).values())
+    key = (tuple(ram), cpus, gic_version, where, command_line, initrd, tuple(added))
+    tree = _kept.get(key)
+    if tree is None:
+        if len(_kept) == _MOST_KEPT:
+            _kept.clear()
+        root = _root(ram, cpus, gic_version, places, command_line, initrd, added)
+        tree = _kept[key] = flatten(root)
+    return tree
+
+
+def _root(
+    ram: Sequence[tuple[int, int]],
+    cpus: int,
+    gic_version: int,
+    places: at.Places,
+    command_line: str,
+    initrd: tuple[int, int] | None,
+    added: Sequence[Place],
+) -> Node:
     root = Node(
         "",
         {
@@ -71,7 +94,7 @@ def build_tree(
     _add_hwrng(root, places.hwrng)
     for place in added:
         _add_place(root, place)
-    return flatten(root)
+    return root
 
 
 def _add_chosen(root: Node, serial: int, command_line: str, initrd: tuple[int, int] | None) -> None:

@@ -119,22 +119,21 @@ void helper_check_iob_x86_64(void *env, uint32_t port);
 void helper_check_iow_x86_64(void *env, uint32_t port);
 void helper_check_iol_x86_64(void *env, uint32_t port);
 
-typedef uint64_t (*register_read_t)(void *env, const void *reginfo);
-typedef void (*register_write_t)(void *env, const void *reginfo, uint64_t value);
 
 /* struct ARMCPRegInfo (target/arm/cpu.h): one system register. */
 struct register_info {
     const char *name;
     uint8_t cp, crn, crm, opc0, opc1, opc2;
     int state, type, access, secure;
-    void *opaque;
+    uintptr_t opaque;
     uint64_t resetvalue;
     ptrdiff_t fieldoffset, bank_fieldoffsets[2];
     void *accessfn;
-    register_read_t readfn;
-    register_write_t writefn;
+    void *readfn, *writefn;
     void *raw_readfn, *raw_writefn, *resetfn, *orig_readfn, *orig_writefn;
 };
+typedef uint64_t (*register_read_t)(void *env, const struct register_info *info);
+typedef void (*register_write_t)(void *env, const struct register_info *info, uint64_t value);
 """
 
 # What machine code of ours calls of the C library, which the engine's depends on.

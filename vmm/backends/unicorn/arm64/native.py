@@ -58,6 +58,14 @@ class NativeCore:
         hook = engine.ffi.cast("uintptr_t", internals.shims.dispatch)
         engine.add_hook(HOOK_INTR, hook, dispatch)
         self._level_hooks = self._remove_level_hooks()
+        # System registers that are devices, by the number that their ``opaque`` holds. All have the
+        # same two callbacks: making one takes as long as all else about a register.
+        self._devices: list[tuple[Callable[[], int], Callable[[int], None]]] = []
+        self._device_name = engine.ffi.new("char[]", b"device")
+        reader = engine.callback("register_read_t", self._read_register, 0)
+        writer = engine.callback("register_write_t", self._write_register)
+        self._reader = engine.ffi.cast("void *", reader)
+        self._writer = engine.ffi.cast("void *", writer)
 
     def close(self) -> None:
         """Undo what would keep the engine from freeing all of its memory."""
@@ -96,35 +104,40 @@ class NativeCore:
         return True
 
     def define_register(
-        self,
-        encoding: Encoding,
-        read: Callable[[CData, CData], int],
-        write: Callable[[CData, CData, int], None],
+        self, encoding: Encoding, read: Callable[[], int], write: Callable[[int], None]
     ) -> None:
-        """Have the system register ``encoding`` read and written by callbacks.
+        """Have the system register ``encoding`` read and written by functions.
 
         One that the engine has keeps its access rights; a new one is EL1's.
         """
-        engine = self._engine
-        reader = engine.callback("register_read_t", read, 0)
-        writer = engine.callback("register_write_t", write)
         existing = self._find(encoding)
-        if existing is not None:
-            existing.readfn = reader
-            existing.writefn = writer
-            return
-        info = engine.ffi.new("struct register_info *")
-        # The engine copies the structure and the name.
-        name = engine.ffi.new("char[]", b"device")
-        info.name = name
+        info = self._new_register(encoding) if existing is None else existing
+        info.opaque = len(self._devices)
+        info.readfn = self._reader
+        info.writefn = self._writer
+        self._devices.append((read, write))
+        if existing is None:
+            # The engine copies the structure and the name.
+            engine = self._engine
+            define = engine.api.define_one_arm_cp_reg_with_opaque_aarch64
+            define(engine.ffi.cast("void *", self._state.cpu), info, engine.ffi.NULL)
+
+    def _new_register(self, encoding: Encoding) -> CData:
+        info = self._engine.ffi.new("struct register_info *")
+        info.name = self._device_name
         info.opc0, info.opc1, info.crn, info.crm, info.opc2 = encoding
         info.state = _STATE_AARCH64
         info.type = _TYPE_OVERRIDE_IO_NO_RAW
         info.access = _ACCESS_EL1
-        info.readfn = reader
-        info.writefn = writer
-        define = engine.api.define_one_arm_cp_reg_with_opaque_aarch64
-        define(engine.ffi.cast("void *", self._state.cpu), info, engine.ffi.NULL)
+        return info
+
+    def _read_register(self, _env: CData, info: CData) -> int:
+        read, _ = self._devices[int(info.opaque)]
+        return read()
+
+    def _write_register(self, _env: CData, info: CData, value: int) -> None:
+        _, write = self._devices[int(info.opaque)]
+        write(value)
 
     def announce_interrupt_controller(self) -> None:
         """Say in ID_AA64PFR0_EL1.GIC that the GICv3 system registers exist."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vmm.backends.unicorn.library import CData
     from vmm.lines import Clock
 
-    RegisterHandler = tuple[Callable[[CData, CData], int], Callable[[CData, CData, int], None]]
+    RegisterHandler = tuple[Callable[[], int], Callable[[int], None]]
 
 # EXCP_* (target/arm/cpu.h of the engine)
 _UNDEFINED: Final = 1
@@ -133,10 +133,7 @@ class PublicCore:
         return not level
 
     def define_register(
-        self,
-        encoding: Encoding,
-        read: Callable[[CData, CData], int],
-        write: Callable[[CData, CData, int], None],
+        self, encoding: Encoding, read: Callable[[], int], write: Callable[[int], None]
     ) -> None:
         known = encoding[:3] == _TIMERS
         (self._known if known else self._unknown)[encoding] = (read, write)
@@ -152,10 +149,10 @@ class PublicCore:
     def _identify(self, encoding: Encoding, features: int) -> None:
         """Let an identification register read as ``features``."""
 
-        def read(_env: CData, _info: CData) -> int:
+        def read() -> int:
             return features
 
-        def write(_env: CData, _info: CData, _value: int) -> None:
+        def write(_value: int) -> None:
             pass
 
         self._known[encoding] = (read, write)
@@ -234,14 +231,14 @@ class PublicCore:
         handler = self._handler(self._known, _encoding(register))
         if handler is None:
             return 0
-        self._engine.write_register(target, handler[0](None, None))
+        self._engine.write_register(target, handler[0]())
         return 1
 
     def _on_msr(self, _engine: CData, _source: int, register: CData, _user: CData) -> int:
         handler = self._handler(self._known, _encoding(register))
         if handler is None:
             return 0
-        handler[1](None, None, int(register.val))
+        handler[1](int(register.val))
         return 1
 
     def _emulate_access(self) -> bool:
@@ -256,11 +253,11 @@ class PublicCore:
             return False
         name = f"x{instruction & 31}"
         if instruction & _SYSTEM_READ:
-            value = handler[0](None, None)
+            value = handler[0]()
             if name != _ZERO:
                 self._registers.set({name: value})
         else:
-            handler[1](None, None, 0 if name == _ZERO else self._registers.get()[name])
+            handler[1](0 if name == _ZERO else self._registers.get()[name])
         engine.write_register(REG_PC, pc + 4)
         return True
 

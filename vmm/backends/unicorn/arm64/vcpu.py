@@ -42,10 +42,7 @@ if TYPE_CHECKING:
         def drive_interrupt(self, level: bool) -> None: ...
         def drive_interrupt_in_callback(self, level: bool) -> bool: ...
         def define_register(
-            self,
-            encoding: Encoding,
-            read: Callable[[CData, CData], int],
-            write: Callable[[CData, CData, int], None],
+            self, encoding: Encoding, read: Callable[[], int], write: Callable[[int], None]
         ) -> None: ...
         def announce_interrupt_controller(self) -> None: ...
         def hide_pointer_authentication(self) -> None: ...
@@ -258,7 +255,7 @@ class Arm64Vcpu(EngineVcpu):
         bell = self._bell
         lock = self._lock
 
-        def on_read(_env: CData, _info: CData) -> int:
+        def on_read() -> int:
             bell.native = False
             with lock:
                 value = read()
@@ -267,7 +264,7 @@ class Arm64Vcpu(EngineVcpu):
                 self._attend_in_callback()
             return value
 
-        def on_write(_env: CData, _info: CData, value: int) -> None:
+        def on_write(value: int) -> None:
             bell.native = False
             with lock:
                 write(value)
