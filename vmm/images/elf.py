@@ -292,11 +292,9 @@ class Elf:
             # A kernel goes by physical addresses; Linux has a segment at virtual address 0 besides.
             loads.sort(key=_physical)
             return tuple(loads)
+        # They should be in ascending order, but linkers of kernels put one for TLS at the end.
+        loads.sort(key=_virtual)
         for before, after in pairwise(loads):
-            if after.virtual < before.virtual:
-                self._fail(
-                    f"p_vaddr {after.virtual:#x}: PT_LOAD segments are not in ascending order"
-                )
             if after.virtual < before.end:
                 self._fail(
                     f"p_vaddr {after.virtual:#x}: this segment overlaps the one"
@@ -310,3 +308,7 @@ class Elf:
 
 def _physical(segment: Segment) -> int:
     return segment.physical
+
+
+def _virtual(segment: Segment) -> int:
+    return segment.virtual

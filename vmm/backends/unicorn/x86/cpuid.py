@@ -13,9 +13,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-# Frequencies of the time-stamp counter and, as `vmm.devices.local_apic` has it, of the local APIC's
-# timer, in Hz. Linux takes the crystal's for both.
-COUNTER_HZ: Final = 1_000_000_000
+# Frequency of the local APIC's timer, as `vmm.devices.local_apic` has it, which Linux takes the
+# crystal's for, and of the time-stamp counter, in Hz. There are kernels, Unikraft among them, that
+# keep nanoseconds by a tick as a fraction of 32 bits: at 1 GHz or less their time stands still.
+_CRYSTAL_HZ: Final = 1_000_000_000
+TICKS_PER_NS: Final = 2
+COUNTER_HZ: Final = _CRYSTAL_HZ * TICKS_PER_NS
+_CRYSTAL_KHZ: Final = _CRYSTAL_HZ // 1_000
 _KHZ: Final = COUNTER_HZ // 1_000
 _MHZ: Final = COUNTER_HZ // 1_000_000
 _BUS_MHZ: Final = 100
@@ -32,10 +36,10 @@ STRUCTURED_FEATURES: Final = 7
 LEAVES: Final = {
     0x0: (0x16, 0x756E_6547, 0x6C65_746E, 0x4965_6E69),  # GenuineIntel
     STRUCTURED_FEATURES: (0, 0x0018_0389 | _RDSEED, 0, 0),
-    0x15: (1, 1, COUNTER_HZ, 0),
+    0x15: (1, TICKS_PER_NS, _CRYSTAL_HZ, 0),
     0x16: (_MHZ, _MHZ, _BUS_MHZ, 0),
     0x4000_0000: (0x4000_0010, 0x5447_4354, 0x4354_4743, 0x4743_5447),  # TCGTCGTCGTCG
-    0x4000_0010: (_KHZ, _KHZ, 0, 0),
+    0x4000_0010: (_KHZ, _CRYSTAL_KHZ, 0, 0),
     # Without RDTSCP: kernels prefer it to RDTSC, which alone is sure of our clock (`native`).
     0x8000_0001: (0x0005_06E3, 0, 0x21, 0x2010_0800 | _PAGES_1G),
 }

@@ -26,7 +26,7 @@ from vmm.backends.unicorn.layout import (
     X86_LSTAR,
     X86_STAR,
 )
-from vmm.backends.unicorn.x86.cpuid import LEAVES, STRUCTURED_FEATURES
+from vmm.backends.unicorn.x86.cpuid import LEAVES, STRUCTURED_FEATURES, TICKS_PER_NS
 from vmm.backends.unicorn.x86.delivery import (
     UNDEFINED_OPCODE,
     Event,
@@ -261,9 +261,9 @@ class PublicCore:
         return self._engine.read_register(REG_RCX) & _LONG_WORD
 
     def _on_rdtsc(self, _engine: CData, _user: CData) -> int:
-        now = self._clock.now()
-        self._engine.write_register(REG_RAX, now & _LONG_WORD)
-        self._engine.write_register(REG_RDX, now >> 32)
+        ticks = self._clock.now() * TICKS_PER_NS
+        self._engine.write_register(REG_RAX, ticks & _LONG_WORD)
+        self._engine.write_register(REG_RDX, ticks >> 32)
         return 1
 
     def _on_rdtscp(self, engine: CData, user: CData) -> int:

@@ -21,8 +21,8 @@ engine adds the instruction's length to RIP afterwards and does not tell it, so 
 (0F 05 ends the instruction): a program could enter its kernel behind LSTAR otherwise. At the end
 the engine's hidden flags get CPL 0 and 64-bit code.
 
-``RDTSC`` and ``RDTSCP`` give nanoseconds of CLOCK_MONOTONIC plus the state's offset. Their answer 1
-keeps the engine from reading the host's own counter.
+``RDTSC`` and ``RDTSCP`` give nanoseconds of CLOCK_MONOTONIC plus the state's offset, times two: see
+`x86_cpuid`. Their answer 1 keeps the engine from reading the host's own counter.
 
 ``CPUID`` answers the leaves of a table, see `x86_cpuid`, and leaves others to the engine.
 

@@ -144,9 +144,9 @@ RDTSC: Final = """
     00 04 02 9b                       ; madd x0, x0, x2, x1
     61 c6 4a f9                       ; ldr x1, [x19, #{tsc_offset}]
     00 00 01 8b                       ; add x0, x0, x1
-    e1 03 00 2a                       ; mov w1, w0
+    01 78 1f 53                       ; lsl w1, w0, #1
     61 02 00 f9                       ; str x1, [x19, #{rax}]
-    00 fc 60 d3                       ; lsr x0, x0, #32
+    00 f8 5f d3                       ; ubfx x0, x0, #31, #32
     60 0a 00 f9                       ; str x0, [x19, #{rdx}]
     20 00 80 52                       ; mov w0, #1
     f3 0b 40 f9                       ; ldr x19, [sp, #16]

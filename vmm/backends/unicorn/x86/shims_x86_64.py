@@ -117,6 +117,7 @@ RDTSC: Final = """
     48 69 04 24 00 ca 9a 3b              ; imul rax, qword ptr [rsp], 1000000000
     48 03 44 24 08                       ; add rax, qword ptr [rsp + 8]
     48 03 83 {tsc_offset}                ; add rax, qword ptr [rbx + {tsc_offset}]
+    48 01 c0                             ; add rax, rax
     89 c1                                ; mov ecx, eax
     48 89 8b {rax}                       ; mov qword ptr [rbx + {rax}], rcx
     48 c1 e8 20                          ; shr rax, 32
