@@ -20,7 +20,7 @@ NOTHING_CAME_BACK = 125
 # The machine with KVM in it: SVM on x86_64, EL2 on arm64.
 _MACHINES = {
     "amd64": ["-M", "q35,hpet=off", "-cpu", "max,+svm,la57=off"],
-    "arm64": ["-M", "virt,virtualization=on,gic-version=3", "-cpu", "neoverse-n1"],
+    "arm64": ["-M", "virt,virtualization=on,gic-version={gic}", "-cpu", "neoverse-n1"],
 }
 
 _KERNEL_OPTIONS = (
@@ -43,6 +43,9 @@ class Settings:
         memory: in MiB.
         timeout: seconds after which the lab is killed.
         log: where the kernel's messages go, if anywhere.
+        gic: version of the arm64 machine's interrupt controller, which is that of its guests.
+        one_insn_per_tb: translate each instruction by itself. Slow; but else, in a guest of the
+            lab's KVM, a jump that an instruction just before it has changed goes where it went.
     """
 
     share: Path
@@ -50,6 +53,8 @@ class Settings:
     memory: int = 2048
     timeout: float = 600
     log: Path | None = None
+    gic: int = 3
+    one_insn_per_tb: bool = False
 
 
 def run(
@@ -67,7 +72,7 @@ def run(
         console = Path(scratch, "console")
         qemu = [
             *emulator.command(architecture),
-            *_MACHINES[architecture],
+            *(word.format(gic=settings.gic) for word in _MACHINES[architecture]),
             *_arguments(architecture, image, control, console, settings),
         ]
         ending = _execute(qemu, settings.timeout)
@@ -88,8 +93,10 @@ def _arguments(
         "host": f"{settings.share}",
         "cache": f"{cache_directory()},readonly=on",
     }
+    one_insn = "on" if settings.one_insn_per_tb else "off"
     arguments = [
-        *("-display", "none", "-nodefaults", "-no-reboot", "-accel", "tcg,thread=multi"),
+        *("-display", "none", "-nodefaults", "-no-reboot"),
+        *("-accel", f"tcg,thread=multi,one-insn-per-tb={one_insn}"),
         *("-smp", str(settings.cpus), "-m", str(settings.memory)),
         *("-kernel", str(image.kernel), "-initrd", str(image.ramdisk)),
         *("-append", f"{_KERNEL_OPTIONS} {_KERNEL_OPTIONS_OF[architecture]}"),

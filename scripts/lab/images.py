@@ -37,8 +37,8 @@ QEMU_SUITE = "trixie"
 QEMU_PACKAGES = ("qemu-system-x86", "qemu-system-arm")
 
 SYSTEM_PACKAGES = (
-    "base-files bash busybox-static coreutils findutils grep hostname iproute2 kmod libc-bin "
-    "mawk mount procps sed tar util-linux"
+    "base-files bash busybox-static coreutils findutils grep hostname iproute2 iputils-ping kmod "
+    "libc-bin mawk mount procps sed tar util-linux"
 ).split()
 # What the KVM backends' tests import.
 PYTHON_PACKAGES = (

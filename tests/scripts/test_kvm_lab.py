@@ -18,6 +18,7 @@ KVM_LAB = Path(__file__).resolve().parents[2] / "scripts/kvm-lab"
         (["build", "riscv64"], "unknown architecture: riscv64"),
         (["run", "riscv64", "true"], "invalid choice: 'riscv64'"),
         (["run", "amd64"], "which command?"),
+        (["run", "--gic", "4", "arm64", "true"], "invalid choice: 4"),
         (["run", "amd64", "--log", "x", "true"], "options stand before the architecture: --log"),
     ],
 )
