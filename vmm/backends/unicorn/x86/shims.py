@@ -22,9 +22,9 @@ engine adds the instruction's length to RIP afterwards and does not tell it, so 
 the engine's hidden flags get CPL 0 and 64-bit code.
 
 ``RDTSC`` and ``RDTSCP`` give nanoseconds of CLOCK_MONOTONIC plus the state's offset, times two: see
-`x86_cpuid`. Their answer 1 keeps the engine from reading the host's own counter.
+`cpuid`. Their answer 1 keeps the engine from reading the host's own counter.
 
-``CPUID`` answers the leaves of a table, see `x86_cpuid`, and leaves others to the engine.
+``CPUID`` answers the leaves of a table, see `cpuid`, and leaves others to the engine.
 
 ``READ_PORT`` and ``WRITE_PORT`` close ports to programs. The engine lets every ring access every
 port; where CPL is greater than IOPL, its own check is called first, which looks at the I/O
