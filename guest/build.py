@@ -60,6 +60,18 @@ KERNEL_FLAGS = (
     "-fno-omit-frame-pointer",
     "-momit-leaf-frame-pointer",
 )
+# A function with an array in its frame, or the address of something there, checks a guard behind it
+# before it returns (kernel/stack_guard.c).
+STACK_PROTECTOR = ("-fstack-protector-strong", "-mstack-protector-guard=global")
+# Not so what every boot, page fault, system call or switch of threads goes through. It handles no
+# bytes of others, and has few arrays; mostly it hands out the addresses of single variables.
+UNPROTECTED = tuple(
+    GUEST / name
+    for name in (
+        *("arch", "mm", "kernel/time.c"),
+        *("process/scheduler.c", "process/syscall.c", "process/thread.c", "process/timeout.c"),
+    )
+)
 # Pages below and above each stack that are never mapped.
 STACK_GUARDS = (1, 1)
 LINK_FLAGS = ("--build-id=none", "--gc-sections", "-z", "max-page-size=4096", "-z", "noexecstack")
@@ -170,6 +182,12 @@ def sources(directory: Path, *, deep: bool = True) -> list[Path]:
     return sorted(path for path in found if path.suffix in (".c", ".S"))
 
 
+def protector_of(source: Path) -> tuple[str, ...]:
+    """Return the flags by which a file of the kernel is protected from overruns of its arrays."""
+    unprotected = any(path == source or path in source.parents for path in UNPROTECTED)
+    return () if unprotected else STACK_PROTECTOR
+
+
 def kernel_steps(
     arch: Architecture,
     output: Path,
@@ -193,7 +211,7 @@ def kernel_steps(
         *("-I", f"guest/arch/{arch.name}/include"),
     )
     objects = [
-        compile_step(source, f"kernel-{arch.name}", arch.target, flags)
+        compile_step(source, f"kernel-{arch.name}", arch.target, (*flags, *protector_of(source)))
         for directory in (GUEST / "arch" / arch.name, *directories)
         for source in sources(directory)
     ]

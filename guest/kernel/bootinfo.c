@@ -5,6 +5,7 @@
 #include <calypso/errno.h>
 #include <calypso/lib.h>
 #include <calypso/log.h>
+#include <calypso/stack.h>
 
 /* What every VMM of this ABI version fills; features tell of what lies behind. */
 #define BOOTINFO_LEAST offsetof(struct calypso_bootinfo, generation)
@@ -43,6 +44,9 @@ void bootinfo_initialize(physical_t address)
 		arch_halt();
 	bootinfo = *given;
 	memset(given->seed, 0, sizeof(given->seed));
+	if (bootinfo_has(CALYPSO_FEATURE_STACK_GUARD))
+		stack_guard_initialize(bootinfo.stack_guard);
+	given->stack_guard = bootinfo.stack_guard = 0;
 	if (bootinfo.version != CALYPSO_ABI_VERSION || bootinfo.size < BOOTINFO_LEAST)
 		panic("bootinfo: version %u of %u bytes, this kernel speaks version %u of %zu",
 		      bootinfo.version, bootinfo.size, CALYPSO_ABI_VERSION, BOOTINFO_LEAST);

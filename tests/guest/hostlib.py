@@ -33,7 +33,7 @@ SOURCES = (
         "mm/remap.c",
     ),
     "mm/image_source.c",
-    *("kernel/bootinfo.c", "drivers/device_tree.c"),
+    *("kernel/bootinfo.c", "kernel/stack_guard.c", "drivers/device_tree.c"),
 )
 
 CDEF = """

@@ -11,6 +11,10 @@ from elftools.elf.elffile import ELFFile
 
 from guest.build import ARCHITECTURES, LOWER_HALF, build, kernel_steps
 from vmm import Machine
+from vmm.arch import parse_arch
+from vmm.boot.memory_map import MEMORY_MAPS
+from vmm.hypercall import abi
+from vmm.images.bundled import kernel_path
 
 SECONDS = 60
 
@@ -134,6 +138,37 @@ def test_a_stack_overflow_is_named(
 def test_a_stack_underflow_is_named(experiments: Experiments) -> None:
     message = experiments.panic("underflow-thread")
     assert message.startswith("stack underflow in thread test/7, guard at 0xffff")
+
+
+def test_who_smashes_the_stack_is_named(
+    experiments: Experiments, kernels: dict[str, Path], arch: str
+) -> None:
+    message = experiments.panic("smash-stack")
+    found = re.match(r"stack smashed by the function at 0x([0-9a-f]{16})\n", message)
+    assert found is not None, message
+    assert symbol(kernels[arch], int(found[1], 16)) == "smash_stack"
+
+
+def test_each_machine_has_a_stack_guard_of_its_own(arch: str) -> None:
+    guards = set()
+    for _ in range(2):
+        with Machine("hello", arch=arch, backend="unicorn") as machine:
+            machine.run(timeout=SECONDS)
+            guard = kernel_word(machine, "__stack_chk_guard")
+            assert kernel_word(machine, "bootinfo", abi.BOOTINFO.size - 8) == 0
+        assert guard & 0xFF == 0
+        guards.add(guard)
+    assert len(guards) == 2
+
+
+def kernel_word(machine: Machine, variable: str, offset: int = 0) -> int:
+    """Read 64 bits of a variable of the bundled kernel."""
+    arch = parse_arch(machine.arch)
+    assert arch is not None
+    with Path(kernel_path(arch)).open("rb") as file:
+        (symbol,) = ELFFile(file).get_section_by_name(".symtab").get_symbol_by_name(variable)
+        physical = symbol["st_value"] - MEMORY_MAPS[arch].direct_map
+    return machine.memory.read_u64(physical + offset)
 
 
 @pytest.mark.parametrize("name", ["stack-grows", "exhaust-stacks", "nest-faults"])

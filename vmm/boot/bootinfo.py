@@ -33,6 +33,7 @@ class Bootinfo:
     console: int
     seed: bytes
     generation: int
+    stack_guard: int
 
     def pack(self) -> bytes:
         """Return the structure as the kernel reads it."""
@@ -58,6 +59,7 @@ class Bootinfo:
             self.console,
             self.seed,
             self.generation,
+            self.stack_guard,
         )
 
 

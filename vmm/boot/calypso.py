@@ -92,6 +92,7 @@ def load(
     counter_hz: int = 0,
     wall_clock: int = 0,
     seed: bytes = bytes(abi.SEED_LENGTH),
+    stack_guard: int = 0,
     features: int = 0,
     service_length: int = 0,
     firmware: bytes | None = None,
@@ -114,6 +115,7 @@ def load(
         counter_hz: frequency of the TSC or CNTVCT_EL0, 0 where unknown.
         wall_clock: CLOCK_REALTIME in ns.
         seed: 32 bytes of entropy.
+        stack_guard: 64 bits of entropy.
         features: ``abi.FEATURE_*``.
         service_length: bytes for the service ring and its window, a region that stays zero.
         firmware: code that arm64 starts in; by default the one that came with the VMM.
@@ -164,6 +166,7 @@ def load(
         console=console,
         seed=seed,
         generation=generation_gpa,
+        stack_guard=stack_guard,
     )
     memory.write(regions_gpa, pack_regions(regions))
     memory.write(bootinfo_gpa, bootinfo.pack())

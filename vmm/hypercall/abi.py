@@ -24,6 +24,7 @@ FEATURE_IDLE: Final = 1 << 2
 FEATURE_ZEROED_RAM: Final = 1 << 3
 FEATURE_SERVICES: Final = 1 << 4
 FEATURE_GENERATION: Final = 1 << 5
+FEATURE_STACK_GUARD: Final = 1 << 6
 
 REGION_FREE: Final = 1
 REGION_RESERVED: Final = 2
@@ -44,7 +45,7 @@ REGION: Final = Struct("<QQQII16s")
 REGION_NAME_LENGTH: Final = 16
 
 # struct calypso_bootinfo, in the order of `vmm.boot.bootinfo.Bootinfo`.
-BOOTINFO: Final = Struct("<QIIQQIIQQQQQQIIQQQQ32sQ")
+BOOTINFO: Final = Struct("<QIIQQIIQQQQQQIIQQQQ32sQQ")
 SEED_LENGTH: Final = 32
 
 # struct calypso_generation: number, seed.

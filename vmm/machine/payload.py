@@ -51,6 +51,7 @@ FEATURES: Final = (
     | abi.FEATURE_IDLE
     | abi.FEATURE_ZEROED_RAM
     | abi.FEATURE_GENERATION
+    | abi.FEATURE_STACK_GUARD
 )
 
 
@@ -182,6 +183,7 @@ def _load_calypso(
         counter_hz=board.counter_hz,
         wall_clock=time_ns(),
         seed=os.urandom(abi.SEED_LENGTH),
+        stack_guard=int.from_bytes(os.urandom(8), "little"),
         features=FEATURES | (abi.FEATURE_SERVICES if config.services else 0),
         service_length=_service_length(config) if config.services else 0,
     )

@@ -26,6 +26,7 @@ enum calypso_feature {
 	CALYPSO_FEATURE_ZEROED_RAM = 1u << 3,  /* free RAM reads as zero at entry */
 	CALYPSO_FEATURE_SERVICES = 1u << 4,    /* the host makes calls: a SERVICE region, COMPLETED */
 	CALYPSO_FEATURE_GENERATION = 1u << 5,  /* bootinfo.generation is there */
+	CALYPSO_FEATURE_STACK_GUARD = 1u << 6, /* bootinfo.stack_guard is there */
 };
 
 enum calypso_region_type {
@@ -78,6 +79,7 @@ struct calypso_bootinfo {
 	uint64_t console;	/* early serial port: I/O port (x86_64) or gpa (arm64); 0: none */
 	uint8_t seed[32];	/* entropy for the random number generator; the kernel erases it */
 	uint64_t generation;	/* gpa of struct calypso_generation */
+	uint64_t stack_guard;	/* entropy for the kernel's stack protector; the kernel erases it */
 };
 
 /* Which of those that have the same past a machine is. When RAM has been restored or copied, the host
@@ -231,7 +233,8 @@ static_assert(offsetof(struct calypso_bootinfo, doorbell) == 96, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, console) == 120, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, seed) == 128, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, generation) == 160, "ABI");
-static_assert(sizeof(struct calypso_bootinfo) == 168, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, stack_guard) == 168, "ABI");
+static_assert(sizeof(struct calypso_bootinfo) == 176, "ABI");
 static_assert(offsetof(struct calypso_generation, seed) == 8, "ABI");
 static_assert(sizeof(struct calypso_generation) == 40, "ABI");
 static_assert(offsetof(struct calypso_ring, submission_offset) == 16, "ABI");

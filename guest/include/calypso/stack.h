@@ -45,6 +45,10 @@ struct stack_shape {
 /* Know the stacks of the image, and what the command line asks for. */
 void stacks_initialize(void);
 
+/* Choose the guard that functions with arrays check before they return. None of them may be running.
+ * A function that finds another one there ends the kernel, and the report names it. */
+void stack_guard_initialize(uint64_t random);
+
 /* A stack, or NULL where there is no memory. `owner` must last as long as the stack. */
 struct stack *stack_from_heap(const char *owner, int id, size_t length);
 struct stack *stack_in_space(const char *owner, int id, const struct stack_shape *shape);

@@ -14,6 +14,7 @@ void stack_grows(void);
 void stack_modes(void);
 void overflow_thread(void);
 void underflow_thread(void);
+void smash_stack(void);
 void exhaust_stacks(void);
 void nest_faults(void);
 

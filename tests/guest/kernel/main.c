@@ -268,6 +268,7 @@ static const struct {
 	{"stack-modes", stack_modes},
 	{"overflow-thread", overflow_thread},
 	{"underflow-thread", underflow_thread},
+	{"smash-stack", smash_stack},
 	{"exhaust-stacks", exhaust_stacks},
 	{"nest-faults", nest_faults},
 };

@@ -96,6 +96,17 @@ void overflow_thread(void) { run_on(allocate(), recurse_on_stack, INT32_MAX); }
 
 void underflow_thread(void) { *(volatile char *)(uintptr_t)allocate()->top = 1; }
 
+/* Write over the end of an array, as far as the return address and beyond. */
+void smash_stack(void)
+{
+	char array[16];
+	volatile char *at = array;
+
+	__asm__("" : "+r"(at)); /* not for the compiler to see */
+	for (unsigned i = 0; i < 2 * sizeof(array) + 32; i++)
+		at[i] = 'A';
+}
+
 /* Without memory there is no stack; with memory again, there is. */
 void exhaust_stacks(void)
 {

@@ -39,7 +39,7 @@ int main(void)
 	for (size_t i = 0; i < sizeof(info.seed); i++)
 		printf("%02x", info.seed[i]);
 	printf("\n");
-	SHOW(generation);
+	SHOW(generation); SHOW(stack_guard);
 	while (fread(&region, sizeof(region), 1, stdin) == 1)
 		printf("region %llx %llx %llx %x %x %.16s\n",
 			(unsigned long long)region.physical, (unsigned long long)region.virtual,
@@ -92,7 +92,7 @@ def test_round_trip(info: Bootinfo, regions: list[Region]) -> None:
 def test_foreign_bootinfo_is_refused(offset: int, problem: str) -> None:
     blob = bytearray(abi.BOOTINFO.size)
     abi.BOOTINFO.pack_into(
-        blob, 0, abi.BOOTINFO_MAGIC, abi.ABI_VERSION, abi.BOOTINFO.size, *[0] * 16, bytes(32), 0
+        blob, 0, abi.BOOTINFO_MAGIC, abi.ABI_VERSION, abi.BOOTINFO.size, *[0] * 16, bytes(32), 0, 0
     )
     unpack_bootinfo(bytes(blob))
     blob[offset] ^= 0x80
