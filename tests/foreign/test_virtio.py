@@ -48,6 +48,12 @@ dd if=/dev/zero of=/dev/vdb bs=4k count=1 conv=fsync 2>/dev/null || echo read-on
 exec 3<>/dev/hvc0
 echo on the console >&3
 read line <&3 && echo heard $line
+port=$(basename $(dirname $(grep -l -x control /sys/class/virtio-ports/*/name)))
+echo port $port
+exec 4<>/dev/$port
+echo by the port >&4
+read line <&4 && echo the port says $line
+exec 4>&-
 mkdir /mnt
 mount -t 9p -o trans=virtio,version=9p2000.L shared /mnt
 cat /mnt/file && mkdir -p /mnt/a/b && mv /mnt/file /mnt/a/b/moved && echo more >> /mnt/a/b/moved
@@ -134,6 +140,7 @@ def test_linux_drives_our_devices(
         nets=[f"tap={tap},mac=02:00:00:c0:ff:ee{ADDRESS}"] if tap else [],
         shares=[f"{shared}:shared:rw"],
         vsocks=[f"3={tmp_path / 'vsock'}"],
+        ports=[f"other={tmp_path / 'other port'}", f"control={tmp_path / 'port'}"],
         devices=["rng", "console", "balloon"],
     ) as machine:
         if tap and not ADDRESS:
@@ -156,6 +163,7 @@ def test_linux_drives_our_devices(
         machine.set_balloon(0)
         console.send(b"the host\n")
         console.expect(b"heard the host", timeout=30)
+        speak_by_port(console, tmp_path / "port")
         console.expect(b"in the shared directory", timeout=30)
         console.expect(b"unmounted", timeout=30)
         speak(console, host, tmp_path)
@@ -171,6 +179,17 @@ def test_linux_drives_our_devices(
     assert after[3 << 20 :] == content[3 << 20 :]
     assert disk.stat().st_blocks * 512 <= 3 << 20
     assert (shared / "a/b/moved").read_bytes() == b"in the shared directory\nmore\n"
+
+
+def speak_by_port(console: Console, path: Path) -> None:
+    """Be the program of the host at a port."""
+    with socket.socket(socket.AF_UNIX) as program:
+        program.settimeout(30)
+        program.connect(str(path))
+        with program.makefile("rb") as lines:
+            assert lines.readline() == b"by the port\n"
+            program.sendall(b"good morning\n")
+            console.expect(b"the port says good morning", timeout=30)
 
 
 def speak(console: Console, host: socket.socket, directory: Path) -> None:

@@ -114,6 +114,14 @@ RUN_OPTIONS: Final = (
         repeated=True,
     ),
     Option(
+        "--port",
+        TEXT,
+        "NAME=PATH",
+        "Port of the virtio console, /dev/virtio-ports/NAME to the guest, at a UNIX socket that the"
+        " VMM makes at PATH; file:PATH appends to a file, fd:N is a descriptor.",
+        repeated=True,
+    ),
+    Option(
         "--device",
         TEXT,
         "NAME",

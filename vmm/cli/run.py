@@ -122,6 +122,7 @@ def _configure(
         root=str(get("root") or ""),
         shares=_texts(get("share")),
         vsocks=_texts(get("vsock")),
+        ports=_texts(get("port")),
         devices=_texts(get("device")),
         trace=str(get("trace") or ""),
         trace_format=str(get("trace_format") or "jsonl"),

@@ -11,6 +11,7 @@ from vmm.errors import UsageError
 from vmm.machine.device_options import (
     parse_disk,
     parse_net,
+    parse_port,
     parse_root,
     parse_share,
     parse_vsock,
@@ -18,18 +19,27 @@ from vmm.machine.device_options import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Final, Protocol
 
     from vmm.backends.api import VirtualMachine
     from vmm.boards.board import Board
     from vmm.devices.peripheral import Peripheral
     from vmm.devices.virtio.balloon import Balloon
+    from vmm.devices.virtio.console.host import LineEnd, SocketEnd
+    from vmm.devices.virtio.console.port import Port
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.devices.virtio.passt import Passt
     from vmm.devices.virtio.tap import Tap
     from vmm.lines import Clock
     from vmm.machine.config import MachineConfig
-    from vmm.machine.device_options import DiskOption, NetOption, ShareOption, VsockOption
+    from vmm.machine.device_options import (
+        DiskOption,
+        NetOption,
+        PortOption,
+        ShareOption,
+        VsockOption,
+    )
     from vmm.machine.events import EventLoop, Lock
     from vmm.memory import GuestMemory
 
@@ -95,8 +105,15 @@ class Attachments:
             self._attach_share(share)
         for text in config.vsocks:
             self._attach_vsock(parse_vsock(text))
+        ports = config.ports
+        if ports and CONSOLE not in config.devices:
+            self._attach_console(ports, console=False)
         for device in config.devices:
-            self._attach_device(device)
+            if device == CONSOLE:
+                self._attach_console(ports, console=True)
+                ports = ()
+            else:
+                self._attach_device(device)
 
     def close(self) -> None:
         """Give back what the devices used; the guest no longer runs."""
@@ -192,8 +209,6 @@ class Attachments:
             from vmm.devices.virtio.rng import Rng
 
             self._add(Rng(self._memory, source=os.urandom))
-        elif name == CONSOLE:
-            self._attach_console()
         elif name == BALLOON:
             from vmm.devices.virtio.balloon import Balloon
 
@@ -205,14 +220,41 @@ class Attachments:
                 f"--device {name}: no such device; there are {known}, and your own as MODULE:CLASS"
             )
 
-    def _attach_console(self) -> None:
-        from vmm.devices.virtio.console import ConsoleDevice
+    def _attach_console(self, ports: Sequence[str], *, console: bool) -> None:
+        """Attach a console, named ports, or both as one device."""
+        from vmm.devices.virtio.console.device import MAX_PORTS, ConsoleDevice
 
-        wire = self._board.wire
-        device = ConsoleDevice(
-            self._memory,
-            sink=wire.sink,
-            on_room=wire.feed,
-            on_start=lambda: wire.connect(device),
-        )
-        self._add(device)
+        options = [parse_port(text) for text in ports]
+        if len({option.name for option in options}) < len(options):
+            raise UsageError("two ports have the same name")
+        if len(options) >= MAX_PORTS:
+            raise UsageError(f"a console has no more than {MAX_PORTS - 1} named ports")
+        first = self._make_console() if console else None
+        self._add(ConsoleDevice(self._memory, [first, *map(self._open_port, options)]))
+
+    def _make_console(self) -> Port:
+        from vmm.devices.virtio.console.host import ConsoleEnd
+        from vmm.devices.virtio.console.port import Port
+
+        end = ConsoleEnd(self._board.wire)
+        port = Port(end)
+        end.attach(port)
+        return port
+
+    def _open_port(self, option: PortOption) -> Port:
+        from vmm.devices.virtio.console.host import FileEnd, SocketEnd, open_descriptor
+        from vmm.devices.virtio.console.port import Port
+
+        if option.kind == "file":
+            file = FileEnd(option.path)
+            self._held.append(file)
+            return Port(file, option.name)
+        end: LineEnd | SocketEnd
+        if option.kind == "fd":
+            end = open_descriptor(option.fd, self._events)
+        else:
+            end = SocketEnd(option.path, self._events)
+        self._held.append(end)
+        port = Port(end, option.name)
+        end.attach(port)
+        return port

@@ -46,6 +46,7 @@ class MachineConfig:
         shares: directories for the guest to mount by 9P, each as ``--share`` says it.
         vsocks: UNIX sockets for connections with the guest, each as ``--vsock`` says it.
         nets: virtio network interfaces, each as ``--net`` says it.
+        ports: named ports of the virtio console, each as ``--port`` says it.
         devices: further devices, each as ``--device`` says it, or an object.
         trace: where a trace goes, as ``--trace`` says it; "" for none.
         trace_format: ``jsonl`` or ``perfetto``.
@@ -69,6 +70,7 @@ class MachineConfig:
     root: str = ""
     shares: tuple[str, ...] = ()
     vsocks: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
     devices: tuple[str | Peripheral, ...] = ()
     trace: str = ""
     trace_format: str = "jsonl"
@@ -79,7 +81,8 @@ class MachineConfig:
     @property
     def attached(self) -> bool:
         """Tell whether any device is added to the board."""
-        return any((self.disks, self.nets, self.root, self.shares, self.vsocks, self.devices))
+        several = (self.disks, self.nets, self.shares, self.vsocks, self.ports, self.devices)
+        return any((self.root, *several))
 
     def check(self) -> MachineConfig:
         """Return the same value.
@@ -113,7 +116,8 @@ class MachineConfig:
                     " the kernel's command line or a trace's name"
                 )
         named = [device for device in self.devices if isinstance(device, str)]
-        for text in (*self.disks, *self.nets, self.root, *self.shares, *self.vsocks, *named):
+        several = (*self.disks, *self.nets, *self.shares, *self.vsocks, *self.ports)
+        for text in (*several, self.root, *named):
             if "\0" in text:
                 raise UsageError(f"a NUL character cannot be in a device's option: {text!r}")
 
@@ -213,6 +217,7 @@ _FROM_TOML: Final = {
     "root": _text,
     "shares": _texts,
     "vsocks": _texts,
+    "ports": _texts,
     "devices": _texts,
     "trace": _text,
     "trace_format": _text,

@@ -1,4 +1,4 @@
-"""What the options of devices say: ``--disk``, ``--net``, ``--share``, ``--root``, ``--vsock``."""
+"""What the options of devices say: ``--disk``, ``--net``, ``--share``, ``--port`` and so on."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ ROOT_WORDS: Final = f"rootfstype=9p root={ROOT_TAG}"
 
 # Longer tags do not fit the configuration space; guests take no longer ones than this.
 MAX_TAG: Final = 31
+
+# A port's name is that of a file of the guest's.
+MAX_PORT_NAME: Final = 63
 
 
 @value
@@ -76,6 +79,42 @@ def parse_vsock(text: str) -> VsockOption:
     if not path or not MIN_CID <= cid < MAX_CID:
         raise UsageError(f"--vsock {text}: write CID=PATH, with a number from {MIN_CID} on")
     return VsockOption(cid, path)
+
+
+@value
+class PortOption:
+    """What ``--port`` says: ``NAME=PATH``, ``NAME=file:PATH`` or ``NAME=fd:N``.
+
+    Attributes:
+        name: of the port.
+        kind: ``socket``, ``file`` or ``fd``.
+        path: of the socket or file.
+        fd: the descriptor, or -1.
+    """
+
+    name: str
+    kind: str
+    path: str = ""
+    fd: int = -1
+
+
+def parse_port(text: str) -> PortOption:
+    """Return what ``text`` means.
+
+    Raises:
+        UsageError: if it has no name that a file can have, or leads nowhere.
+    """
+    name, _, target = text.partition("=")
+    kind, colon, rest = target.partition(":")
+    if name in ("", ".", "..") or "/" in name or len(name.encode()) > MAX_PORT_NAME or not target:
+        raise UsageError(f"--port {text}: write NAME=PATH, NAME=file:PATH or NAME=fd:N")
+    if colon and kind == "file" and rest:
+        return PortOption(name, "file", rest)
+    if colon and kind == "fd":
+        if not rest.isascii() or not rest.isdigit():
+            raise UsageError(f"--port {text}: {rest!r} is not the number of a descriptor")
+        return PortOption(name, "fd", fd=int(rest))
+    return PortOption(name, "socket", target)
 
 
 @value

@@ -83,9 +83,17 @@ class EventLoop:
         self._ended = allocate_lock()
 
     def watch(self, fd: int, callback: Callable[[], None]) -> Watch:
-        """Return a watch on ``fd`` that waits for nothing yet."""
+        """Return a watch on ``fd`` that waits for nothing yet.
+
+        Raises:
+            OSError: if nobody can wait for it, as for a regular file (`PermissionError`).
+        """
         watch = self._watches[fd] = Watch(self, fd, callback)
-        self._epoll.register(fd, select.EPOLLONESHOT)
+        try:
+            self._epoll.register(fd, select.EPOLLONESHOT)
+        except OSError:
+            del self._watches[fd]
+            raise
         if not self._running:
             self._running = True
             self._ended.acquire()

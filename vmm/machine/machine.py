@@ -80,6 +80,7 @@ class Machine(Execution):
         root: str | os.PathLike[str] = "",
         shares: Sequence[str] = (),
         vsocks: Sequence[str] = (),
+        ports: Sequence[str] = (),
         devices: Sequence[str | Peripheral] = (),
         trace: str | os.PathLike[str] = "",
         trace_format: str = "jsonl",
@@ -108,6 +109,8 @@ class Machine(Execution):
                 program in it.
             shares: directories for the guest to mount by 9P: ``DIR:TAG[:rw]``.
             vsocks: UNIX sockets for connections with the guest: ``CID=PATH``.
+            ports: named ports of the virtio console: ``NAME=PATH`` for a UNIX socket,
+                ``NAME=file:PATH``, or ``NAME=fd:N``.
             devices: further devices: ``"rng"``, ``"console"`` or ``"balloon"`` for the virtio
                 ones; your own as ``"MODULE:CLASS,OPTION=VALUE"`` or as objects (`Peripheral`).
             trace: file for a trace of all device accesses: ``FILE[,FILTER]``, see `vmm.trace`.
@@ -135,6 +138,7 @@ class Machine(Execution):
             root=os.fspath(root),
             shares=tuple(shares),
             vsocks=tuple(vsocks),
+            ports=tuple(ports),
             devices=tuple(devices),
             trace=os.fspath(trace),
             trace_format=trace_format,

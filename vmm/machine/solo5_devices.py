@@ -119,7 +119,7 @@ class Solo5Devices:
         Raises:
             UsageError: if one was not given, or more was given than is asked for.
         """
-        if config.shares or config.vsocks or config.devices:
+        if config.shares or config.vsocks or config.ports or config.devices:
             raise UsageError("a Solo5 unikernel has --disk and --net only")
         given = {
             BLOCK: _by_name(BLOCK, config.disks, devices),

@@ -243,7 +243,7 @@ class Recorder:
                     queue=index,
                     head=chain.head,
                     descriptors=queue.describe(chain.head),
-                    summary=summarize(device, chain),
+                    summary=summarize(device, index, chain),
                 )
             return chain
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vmm.devices.virtio import block
 from vmm.devices.virtio.block import Block
+from vmm.devices.virtio.console import control as console_control
+from vmm.devices.virtio.console.device import CONTROL_RECEIVE, CONTROL_TRANSMIT, ConsoleDevice
 from vmm.devices.virtio.disk import SECTOR
 from vmm.devices.virtio.p9 import message as p9_message
 from vmm.devices.virtio.p9.device import P9Device
@@ -30,17 +32,20 @@ def _names(module: ModuleType, prefix: str) -> dict[int, str]:
 
 _BLOCK: Final = _names(block, "T_")
 _P9: Final = {number: f"T{name}" for number, name in _names(p9_message, "T").items()}
+_CONSOLE: Final = _names(console_control, "EVENT_")
 _VSOCK: Final = _names(vsock_packet, "OP_")
 
 
-def summarize(device: VirtioDevice, chain: Chain) -> str:
-    """Say what ``chain``, of which the device has taken nothing yet, asks ``device`` for."""
+def summarize(device: VirtioDevice, queue: int, chain: Chain) -> str:
+    """Say what ``chain`` of ``queue``, of which nothing was taken yet, asks ``device`` for."""
     if isinstance(device, Block):
         return _summarize_block(chain)
     if isinstance(device, P9Device):
         return _summarize_p9(chain)
     if isinstance(device, VsockDevice):
         return _summarize_vsock(chain)
+    if isinstance(device, ConsoleDevice):
+        return _summarize_console(queue, chain)
     return f"{chain.readable.length} bytes out, room for {chain.writable.length}"
 
 
@@ -70,6 +75,19 @@ def _summarize_vsock(chain: Chain) -> str:
         return f"room for {chain.writable.length}"
     name = _VSOCK.get(packet.op, f"op {packet.op}")
     return f"{name} {packet.src_port} to {packet.dst_cid}:{packet.dst_port}, {packet.length} bytes"
+
+
+def _summarize_console(queue: int, chain: Chain) -> str:
+    if queue == CONTROL_TRANSMIT:
+        message = _front(chain, console_control.MESSAGE.size)
+        if len(message) < console_control.MESSAGE.size:
+            return "malformed"
+        port, event, value = console_control.MESSAGE.unpack(message)
+        return f"{_CONSOLE.get(event, f'event {event}')} {value}, port {port}"
+    if queue % 2:
+        return f"{chain.readable.length} bytes out"
+    kind = "a message" if queue == CONTROL_RECEIVE else "input"
+    return f"room for {kind} of {chain.writable.length} bytes"
 
 
 def _front(chain: Chain, length: int) -> bytes:

@@ -13,10 +13,12 @@ from vmm.errors import UsageError
 from vmm.machine.device_options import (
     DiskOption,
     NetOption,
+    PortOption,
     ShareOption,
     VsockOption,
     parse_disk,
     parse_net,
+    parse_port,
     parse_share,
     parse_vsock,
 )
@@ -75,6 +77,27 @@ def test_vsocks_that_cannot_be(text: str) -> None:
         parse_vsock(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("control=/run/a=b", PortOption("control", "socket", "/run/a=b")),
+        ("org.example.0=run:x", PortOption("org.example.0", "socket", "run:x")),
+        ("log=file:/tmp/log", PortOption("log", "file", "/tmp/log")),
+        ("x=fd:7", PortOption("x", "fd", fd=7)),
+    ],
+)
+def test_ports(text: str, option: PortOption) -> None:
+    assert parse_port(text) == option
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "x=", "=/run/x", "..=x", "a/b=x", 64 * "x" + "=x", "x=fd:y"]
+)
+def test_ports_that_cannot_be(text: str) -> None:
+    with pytest.raises(UsageError, match="--port"):
+        parse_port(text)
+
+
 def test_networks() -> None:
     mac = bytes.fromhex("0200deadbeef")
     option = parse_net("tap=t0,mac=02:00:de:ad:be:ef,address=192.0.2.1/24,bridge=br0")
@@ -119,6 +142,11 @@ def test_networks_that_cannot_be(text: str) -> None:
         ({"disks": ["a\0b"]}, "NUL"),
         ({"shares": ["/nowhere:x"]}, "share /nowhere: No such file"),
         ({"shares": ["/dev/null:x"]}, "share /dev/null: Not a directory"),
+        ({"ports": ["x=/nowhere/x"]}, "port at /nowhere/x: No such file"),
+        ({"ports": ["x=file:/nowhere/x"]}, "port to the file /nowhere/x: No such file"),
+        ({"ports": ["x=fd:999"]}, "port at descriptor 999: Bad file"),
+        ({"ports": ["x=file:/dev/null"] * 2}, "two ports have the same name"),
+        ({"ports": [f"{n}=file:/dev/null" for n in range(31)]}, "no more than 30 named ports"),
         ({"devices": ["toaster"]}, "no such device; there are rng"),
     ],
 )

@@ -16,7 +16,7 @@ from tests.foreign.images import CODE, arm64_linked
 from tests.vmm.backends.assemble import assemble
 from tests.vmm.machine.dice import Dice
 from tests.vmm.machine.kernels import SPIN, request, text_offset, write_kernel
-from tests.vmm.trace.machines import BusGuest, traced_block_machine
+from tests.vmm.trace.machines import MEMORY, BusGuest, traced_block_machine
 from vmm.cli import main
 from vmm.errors import UsageError
 from vmm.hypercall import abi
@@ -99,6 +99,20 @@ def test_a_request_is_told_with_its_descriptors(file: str, disk: Path) -> None:
     [kick] = [r for r in trace.records if r.get("register") == "QueueNotify"]
     assert kick["t"] <= request_["t"]
     assert request_["took"] <= kick["took"]
+
+
+def test_control_messages_are_told_by_name(file: str, tmp_path: Path) -> None:
+    port = f"log=file:{tmp_path / 'log'}"
+    with Machine(
+        "hello", arch="arm64", backend="unicorn", memory=MEMORY, ports=[port], trace=file
+    ) as machine:
+        guest = BusGuest(machine)
+        guest.start()
+        guest.request(3, pack("<IHH", 1, 6, 1), 0)
+        guest.request(3, b"short", 0)
+        guest.request(5, b"text", 0)
+    told = [request_["summary"] for request_ in of_kind(Trace(file), "request")]
+    assert told == ["PORT_OPEN 1, port 1", "malformed", "4 bytes out"]
 
 
 def test_a_guest_can_say_something(file: str, tmp_path: Path) -> None:

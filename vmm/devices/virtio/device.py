@@ -60,10 +60,15 @@ class VirtioDevice(Device):
 
     transport: Transport
 
-    def __init__(self, memory: GuestMemory, features: int = 0) -> None:
-        """Make a device with device-specific ``features``; queues are in ``memory``."""
+    def __init__(
+        self, memory: GuestMemory, features: int = 0, queue_sizes: tuple[int, ...] = ()
+    ) -> None:
+        """Make a device with device-specific ``features``; queues are in ``memory``.
+
+        ``queue_sizes`` are those of this very device, where not all of its kind have the same.
+        """
         self.offered = _COMMON_FEATURES | features
-        self.queues = tuple(Queue(memory, size) for size in self.QUEUE_SIZES)
+        self.queues = tuple(Queue(memory, size) for size in queue_sizes or self.QUEUE_SIZES)
         super().__init__()
 
     def parts(self) -> tuple[tuple[str, Device], ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from tests.vmm.devices.parts import Screen
 from tests.vmm.devices.virtio import driver as d
 from tests.vmm.devices.virtio.driver import Guest
-from vmm.devices.virtio.console import INPUT_ROOM, MAX_OUTPUT, ConsoleDevice
+from vmm.devices.virtio.console.device import F_SIZE, ConsoleDevice
+from vmm.devices.virtio.console.host import ConsoleEnd
+from vmm.devices.virtio.console.port import INPUT_ROOM, MAX_OUTPUT, Port
 
 RECEIVE, TRANSMIT = 0, 1
 
@@ -18,16 +20,22 @@ class Terminal:
         self.screen = Screen()
         self.waiting = b""
         self.starts = 0
-        self.device = ConsoleDevice(
-            memory, sink=self.screen, on_room=self.feed, on_start=self.started
-        )
+        end = ConsoleEnd(self)
+        self.port = Port(end)
+        end.attach(self.port)
+        self.device = ConsoleDevice(memory, [self.port])
         self.guest = Guest(self.device, memory)
 
-    def started(self) -> None:
+    @property
+    def sink(self) -> Screen:
+        return self.screen
+
+    def connect(self, uart: Port) -> None:
+        assert uart is self.port
         self.starts += 1
 
     def feed(self) -> None:
-        self.waiting = self.waiting[self.device.receive(self.waiting) :]
+        self.waiting = self.waiting[self.port.receive(self.waiting) :]
 
     def offer(self, length: int) -> int:
         queue = self.guest.queues[RECEIVE]
@@ -69,7 +77,7 @@ def test_input_fills_waiting_buffers() -> None:
     first, second = terminal.offer(4), terminal.offer(8)
     terminal.guest.kick(RECEIVE)
     terminal.guest.acknowledge()
-    assert terminal.device.receive(b"abcdef") == 6
+    assert terminal.port.receive(b"abcdef") == 6
     assert terminal.guest.irq.level
     assert terminal.received(first) == b"abcd"
     assert terminal.received(second) == b"ef"
@@ -77,7 +85,7 @@ def test_input_fills_waiting_buffers() -> None:
 
 def test_input_waits_for_buffers() -> None:
     terminal = started()
-    assert terminal.device.receive(b"early") == 5
+    assert terminal.port.receive(b"early") == 5
     assert terminal.guest.queues[RECEIVE].take() is None
     address = terminal.offer(16)
     terminal.guest.kick(RECEIVE)
@@ -100,15 +108,25 @@ def test_input_is_bounded_and_goes_on() -> None:
 
 def test_no_input_is_taken_before_a_driver_is_ready() -> None:
     terminal = Terminal()
-    assert terminal.device.room() == 0
-    assert terminal.device.receive(b"lost?") == 0
+    assert terminal.port.room() == 0
+    assert terminal.port.receive(b"lost?") == 0
     assert terminal.starts == 0
     terminal.guest.start()
     assert terminal.starts == 1
-    assert terminal.device.room() == INPUT_ROOM
+    assert terminal.port.room() == INPUT_ROOM
 
 
 def test_emergency_writes_need_no_driver() -> None:
     terminal = Terminal()
     terminal.guest.transport.write(d.CONFIG + 8, 4, ord("!"))
     assert terminal.screen.text == b"!"
+
+
+def test_the_driver_learns_the_size() -> None:
+    terminal = started()
+    assert terminal.guest.features() & F_SIZE
+    generation = terminal.guest.read(d.CONFIG_GENERATION)
+    terminal.device.resize(132, 50)
+    assert terminal.guest.acknowledge() == 2
+    assert terminal.guest.read(d.CONFIG_GENERATION) != generation
+    assert terminal.guest.transport.read(d.CONFIG, 4) == 50 << 16 | 132
