@@ -19,6 +19,8 @@ static uint64_t slice_end; /* of the running thread; 0: nobody has been ready si
 static bool woken;	   /* somebody has been woken since it began */
 static uint64_t turn_begin; /* when it began, or was charged last */
 static bool between_turns;  /* it is not known yet who runs next: nobody is charged */
+static bool turn_is_new;    /* no system call has ended since it began */
+static uint64_t turn_event; /* what time was to bring next when it began */
 
 /* ---- Lists ---- */
 
@@ -175,6 +177,8 @@ static void begin_turn(const struct thread *thread, uint64_t now, uint64_t deadl
 	uint64_t period = look_period(thread);
 	turn_begin = now;
 	between_turns = false;
+	turn_is_new = true;
+	turn_event = deadline;
 	slice_end = 0;
 	woken = false;
 	if (ready.first != NULL)
@@ -253,6 +257,16 @@ static bool nothing_is_due(void)
 	       !input_is_watched();
 }
 
+/* The turn began in the system call that ends now. Time and the host's calls were looked at then,
+ * and the alarm is set, unless somebody is ready or waits for a time since. */
+static bool turn_has_just_begun(void)
+{
+	bool is_new = turn_is_new;
+	turn_is_new = false;
+	return is_new && (ready.first == NULL || slice_end != 0) &&
+	       timeouts_next() == turn_event && !input_is_watched();
+}
+
 /* The host waits: what it asks for goes first. */
 static void serve_host(void)
 {
@@ -286,7 +300,7 @@ static bool check_time(bool interrupted)
 /* Each system call passes here. */
 void thread_check_time(void)
 {
-	if (unlikely(!nothing_is_due()))
+	if (unlikely(!nothing_is_due()) && !turn_has_just_begun())
 		check_time(false);
 }
 

@@ -1,10 +1,10 @@
 """The guest kernel: its size, its need of memory, and the instructions that its operations take.
 
 Instructions are counted by the Unicorn backend, so they are exact and the same on every host; those
-of the program's loop around an operation are among them. Threads are not preempted, for interrupts
-come at times that differ. Beside them, with `--unikraft DIR`, is
-what Unikraft's images built below that directory take from their entry to `main`: files that have
-their symbols beside them in one of the same name with `.dbg`.
+of the program's loop around an operation are among them. With `--unikraft DIR` those of Unikraft's
+stand beside them, where DIR has images that do the same operations (`marks.py` tells how anybody
+can build them); and what images of Unikraft below DIR take from their entry to `main`: all that
+have their symbols beside them in a file of the same name with `.dbg`.
 """
 
 from __future__ import annotations
@@ -15,22 +15,28 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from tests.benchmarks.measure import HERE, ROOT, compile_c
+from tests.benchmarks.marks import (
+    MEMORY,
+    TIMEOUT,
+    NotCounted,
+    Peer,
+    add_peer_option,
+    compile_program,
+    count_ours,
+)
+from tests.benchmarks.measure import ROOT
 from vmm import Machine, UsageError
 from vmm.arch import ARCHITECTURES
 from vmm.backends.unicorn.engine import HOOK_CODE
 
-TARGETS = {"x86_64": "x86_64-linux-musl", "arm64": "aarch64-linux-musl"}
 MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "arm64"}
 
 KIB, MIB = 1 << 10, 1 << 20
 PAGE = 4096
-TIMEOUT = 120.0
 
 SIZE_GOAL = 400 * KIB
 MEMORY_GOAL = 2 * MIB
 BOOT_GOAL = 150_000
-BOOT_MEMORY = 64 * MIB
 LARGE_MEMORY = 64 << 30
 
 # What is counted, how it is called in kernel_operations.c, and how often it is done.
@@ -41,18 +47,16 @@ OPERATIONS = (
     ("timed wait among 200 others", "timed-wait", 100),
     ("page fault (anonymous memory)", "fault", 1000),
     ("thread created and joined", "thread", 200),
+    ("the same with a stack of its own", "thread-stack", 200),
 )
 
 
-CMDLINE = "sched.preempt=0"
-
-
-class NotCounted(Exception):
-    """The place to which instructions were to be counted was never reached."""
-
-
 def count_to(machine: Machine, address: int) -> int:
-    """Run a machine on Unicorn to its end; return the instructions before that at ``address``."""
+    """Run a machine on Unicorn to its end; return the instructions before that at ``address``.
+
+    Raises:
+        NotCounted: if it never came there.
+    """
     vcpu = machine.vcpu
     engine = vcpu._engine  # type: ignore[attr-defined]
     reached: list[int] = []
@@ -66,28 +70,9 @@ def count_to(machine: Machine, address: int) -> int:
         engine.add_hook(HOOK_CODE, callback, begin=address, end=address)
         machine.run(timeout=TIMEOUT)
         if not reached:
-            raise NotCounted
+            raise NotCounted("not reached")
         # The counter's own hook comes first and has counted that instruction, too.
         return reached[0] - 1
-
-
-def count_run(program: Path, arch: str, *words: str) -> int:
-    """Return the instructions of a whole machine with one program."""
-    options = {"arch": arch, "backend": "unicorn", "memory": BOOT_MEMORY, "cmdline": CMDLINE}
-    with (
-        Machine(program, words, **options) as machine,  # type: ignore[arg-type]
-        machine.vcpu.count_instructions() as counter,  # type: ignore[attr-defined]
-    ):
-        status = machine.run(timeout=TIMEOUT)
-        if status != 0:
-            sys.exit(f"{program.name} {' '.join(words)} on {arch}: status {status}")
-        return int(counter.value)
-
-
-def count_operation(program: Path, arch: str, name: str, times: int) -> float:
-    """Return what doing an operation twice as often adds to the instructions, per operation."""
-    once = count_run(program, arch, name, str(times))
-    return (count_run(program, arch, name, str(2 * times)) - once) / times
 
 
 def image(arch: str) -> Path:
@@ -123,7 +108,7 @@ def smallest_memory(arch: str) -> int:
     return high * PAGE
 
 
-def boot_instructions(arch: str, memory: int = BOOT_MEMORY) -> int:
+def boot_instructions(arch: str, memory: int = MEMORY) -> int:
     """Return the instructions from the kernel's entry to the first of `hello`."""
     hello = ROOT / f"vmm/artifacts/programs/{arch}/hello"
     with hello.open("rb") as file:
@@ -132,12 +117,9 @@ def boot_instructions(arch: str, memory: int = BOOT_MEMORY) -> int:
         return count_to(machine, entry)
 
 
-def report(arch: str) -> None:
+def report(arch: str, peer: Peer) -> None:
     """Print all figures of one architecture."""
-    flags = ["-static", "-O2", "-std=gnu11", "-fno-sanitize=all"]
-    operations = HERE / "kernel_operations.c"
-    program = compile_c(operations, "-target", TARGETS[arch], *flags, arch=arch)
-    print(f"\n{arch}")
+    print(f"\n{arch:40} {'Calypso':>10}")
     size = stripped_size(image(arch))
     row("kernel image, stripped", f"{size / KIB:.0f} KiB", size, SIZE_GOAL)
     memory = smallest_memory(arch)
@@ -145,8 +127,14 @@ def report(arch: str) -> None:
     boot = boot_instructions(arch)
     row("instructions to the program's first", f"{boot}", boot, BOOT_GOAL)
     row("the same with 64 GiB of RAM", f"{boot_instructions(arch, LARGE_MEMORY)}")
+
+    print(f"  {'instructions of':38} {'Calypso':>10} {'Unikraft':>12} {'ratio':>7}")
+    program = compile_program("kernel_operations.c", arch)
     for title, name, times in OPERATIONS:
-        row(title, f"{count_operation(program, arch, name, times):.0f}")
+        ours = count_ours(program, arch, name, str(times))
+        for way in peer.ways(name):
+            shown = title if way == name else "  its system call by a trap there"
+            print(f"  {shown:38} {ours:10.0f} {peer.columns(way, ours)}", flush=True)
 
 
 def row(title: str, figure: str, value: float = 0, goal: float = 0) -> None:
@@ -157,18 +145,18 @@ def row(title: str, figure: str, value: float = 0, goal: float = 0) -> None:
 
 def report_unikraft(directory: Path) -> None:
     """Print how many instructions kernels of others take to their `main`."""
-    print(f"\nUnikraft, instructions from its entry to main, {BOOT_MEMORY // MIB} MiB")
+    print(f"\nUnikraft, instructions from its entry to main, {MEMORY // MIB} MiB")
     for symbols in sorted(directory.rglob("*.dbg")):
         image = symbols.with_suffix("")
         with symbols.open("rb") as file:
             elf = ELFFile(file)
             arch = MACHINES[elf["e_machine"]]
             (entry,) = elf.get_section_by_name(".symtab").get_symbol_by_name("main")
-        with Machine(image, backend="unicorn", memory=BOOT_MEMORY) as machine:
+        with Machine(image, backend="unicorn", memory=MEMORY) as machine:
             try:
                 figure = str(count_to(machine, entry["st_value"]))
-            except NotCounted:
-                figure = "not reached"
+            except NotCounted as error:
+                figure = str(error)
         row(f"{image.name} ({arch})", figure)
 
 
@@ -176,10 +164,13 @@ def main() -> None:
     """Count and print."""
     parser = argparse.ArgumentParser(prog="scripts/bench kernel", description=__doc__)
     parser.add_argument("--arch", choices=ARCHITECTURES, action="append", help="default: both")
-    parser.add_argument("--unikraft", type=Path, metavar="DIR", help="its builds")
+    add_peer_option(parser)
     options = parser.parse_args()
-    for arch in options.arch or ARCHITECTURES:
-        report(arch)
+    try:
+        for arch in options.arch or ARCHITECTURES:
+            report(arch, Peer(options.unikraft, arch))
+    except NotCounted as error:
+        sys.exit(f"not counted: {error}")
     if options.unikraft is not None:
         report_unikraft(options.unikraft)
 

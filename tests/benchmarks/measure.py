@@ -87,10 +87,11 @@ def idle_memory(command: Sequence[str], settle: float = 1.0) -> float:
 
 
 def compile_c(source: Path, *options: str, arch: str = "") -> Path:
-    """Compile a C or assembly file of this folder, once per content, and return the program."""
+    """Compile a C or assembly file of this folder unless that is done, and return the program."""
     CACHE.mkdir(parents=True, exist_ok=True)
     program = CACHE / f"{source.stem}{arch}"
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+    changed = max(file.stat().st_mtime for file in (source, *HERE.glob("*.h")))
+    if not program.exists() or program.stat().st_mtime < changed:
         compiler = [sys.executable, "-m", "ziglang", "cc"]
         subprocess.run([*compiler, *options, "-o", str(program), str(source)], check=True)
     return program

@@ -1,6 +1,10 @@
-/* One operation of the kernel, many times: service_calls NAME COUNT prints nanoseconds each. */
+/*
+ * One operation of the kernel, many times: service_calls NAME COUNT prints nanoseconds each,
+ * service_calls NAME COUNT marked does it between marks (marks.h).
+ */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +12,10 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "marks.h"
 
 static char buffer[1 << 20];
 static int pair[2];
@@ -36,6 +41,11 @@ static void prepare_sockets(long number)
 	size = (size_t)number;
 	check(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 }
+static void prepare_eventfd(long number)
+{
+	pair[0] = eventfd((unsigned)number, 0);
+	check(pair[0] >= 0);
+}
 /* So many files are watched, and one of them is ready. */
 static void prepare_epoll(long number)
 {
@@ -47,7 +57,7 @@ static void prepare_epoll(long number)
 	}
 }
 
-static void null_call(void) { syscall(SYS_getppid); }
+static void null_call(void) { getppid(); }
 static void transfer(void)
 {
 	check(write(pair[1], buffer, size) == (ssize_t)size);
@@ -58,6 +68,12 @@ static void round_trip(void)
 	transfer();
 	check(write(pair[0], buffer, size) == (ssize_t)size);
 	check(read(pair[1], buffer, size) == (ssize_t)size);
+}
+static void count_an_event(void)
+{
+	uint64_t value = 1;
+	check(write(pair[0], &value, sizeof(value)) == sizeof(value));
+	check(read(pair[0], &value, sizeof(value)) == sizeof(value) && value == 1);
 }
 static void wait_for_events(void)
 {
@@ -82,6 +98,7 @@ static const struct operation {
 	{"pipe-64", prepare_pipe, 64, transfer},
 	{"pipe-4096", prepare_pipe, 4096, transfer},
 	{"socketpair", prepare_sockets, 1, round_trip},
+	{"eventfd", prepare_eventfd, 0, count_an_event},
 	{"epoll-1", prepare_epoll, 1, wait_for_events},
 	{"epoll-100", prepare_epoll, 100, wait_for_events},
 	{"epoll-1000", prepare_epoll, 1000, wait_for_events},
@@ -97,21 +114,32 @@ static double now(void)
 	return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
+static const struct operation *operation;
+
+static void repeat(long times)
+{
+	while (times-- > 0)
+		operation->act();
+}
+
 int main(int argc, char **argv)
 {
-	long count = argc == 3 ? atol(argv[2]) : 0;
+	long count = argc >= 3 ? atol(argv[2]) : 0;
 	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
-		const struct operation *operation = &operations[i];
-		if (argc < 2 || strcmp(argv[1], operation->name) != 0)
+		operation = &operations[i];
+		if (count < 1 || strcmp(argv[1], operation->name) != 0)
 			continue;
 		operation->prepare(operation->number);
 		operation->act();
+		if (argc == 4 && strcmp(argv[3], "marked") == 0) {
+			count_marked(operation->name, count, repeat);
+			return 0;
+		}
 		double start = now();
-		for (long n = 0; n < count; n++)
-			operation->act();
-		printf("%.1f\n", (now() - start) / (double)(count > 0 ? count : 1));
+		repeat(count);
+		printf("%.1f\n", (now() - start) / (double)count);
 		return 0;
 	}
-	fprintf(stderr, "usage: service_calls NAME COUNT\n");
+	fprintf(stderr, "usage: service_calls NAME COUNT [marked]\n");
 	return 2;
 }

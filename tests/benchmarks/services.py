@@ -1,11 +1,13 @@
 """What the kernel's services cost: instructions and time of a call, beside Linux on this host.
 
-    scripts/bench services [--arch arm64] [--backend kvm]
+    scripts/bench services [--arch arm64] [--backend kvm] [--unikraft DIR]
 
 The same static program makes the calls on Linux and in the guest, so that both are measured by
 their own clocks in the same way. Linux runs on the processor itself: on the Unicorn backend the
 ratio says how much an emulated processor costs, the count of instructions says what the kernel
-does. Programs of another architecture than the host's have no Linux beside them.
+does. Programs of another architecture than the host's have no Linux beside them. With `--unikraft
+DIR` there is Unikraft's count beside ours, where DIR has an image that does the same operations
+(`marks.py` tells how anybody can build one).
 """
 
 from __future__ import annotations
@@ -17,11 +19,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.benchmarks.measure import HERE, compile_c
+from tests.benchmarks.marks import NotCounted, Peer, add_peer_option, compile_program, count_ours
 from vmm import Machine
-from vmm.arch import host_arch
-
-TARGETS = {"x86_64": "x86_64-linux-musl", "arm64": "aarch64-linux-musl"}
+from vmm.arch import ARCHITECTURES, host_arch
 
 # How often each operation is made for its time, and for its instructions.
 COUNTS = {
@@ -30,6 +30,7 @@ COUNTS = {
     "pipe-64": (10_000, 400),
     "pipe-4096": (5_000, 400),
     "socketpair": (5_000, 200),
+    "eventfd": (10_000, 400),
     "epoll-1": (10_000, 400),
     "epoll-100": (10_000, 400),
     "epoll-1000": (10_000, 400),
@@ -72,21 +73,6 @@ def linux_time(program: Path, name: str, rounds: int) -> float:
     )
 
 
-def instructions(program: Path, name: str) -> float:
-    """Return how many instructions one operation takes, the program's own few included."""
-
-    def count(times: int) -> int:
-        with (
-            Machine(program, [name, str(times)], backend="unicorn") as machine,
-            machine.vcpu.count_instructions() as counter,  # type: ignore[attr-defined]
-        ):
-            run(machine)
-            return int(counter.value)
-
-    times = COUNTS[name][1]
-    return (count(2 * times) - count(times)) / times
-
-
 def service_call(arch: str, backend: str, rounds: int) -> float:
     """Return microseconds of one service call from Python."""
     figures = []
@@ -101,31 +87,40 @@ def service_call(arch: str, backend: str, rounds: int) -> float:
     return statistics.median(figures)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="scripts/bench services", description=__doc__)
-    parser.add_argument("--arch", choices=tuple(TARGETS), default=host_arch())
-    parser.add_argument("--backend", choices=("unicorn", "kvm"), default="unicorn")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    arch, backend, rounds = options.arch, options.backend, options.rounds
-
-    flags = ("-O2", "-static", "-target", TARGETS[arch])
-    program = compile_c(HERE / "service_calls.c", *flags, arch=f"-{arch}")
+def report(arch: str, backend: str, rounds: int, peer: Peer) -> None:
+    """Print what each operation takes."""
+    program = compile_program("service_calls.c", arch)
     has_linux = arch == host_arch()
-    print(f"{arch} guest on {backend}, medians of {rounds}")
-    print(f"{'':12} {'instructions':>12} {'guest ns':>10} {'Linux ns':>10} {'guest / Linux':>14}")
-    for name in COUNTS:
-        spent = instructions(program, name)
+    print(f"{arch} guest: instructions; ns on {backend}, medians of {rounds}")
+    heads = ("Calypso", "Unikraft", "ratio", "guest ns", "Linux ns", "guest / Linux")
+    print("{:22} {:>12} {:>12} {:>7} {:>10} {:>10} {:>14}".format("", *heads))
+    for name, (_, counted) in COUNTS.items():
+        ours = count_ours(program, arch, name, str(counted), "marked")
         guest = guest_time(program, name, backend, rounds)
-        row = f"{name:12} {spent:12.0f} {guest:10.0f}"
+        times = f"{guest:10.0f}"
         if has_linux:
             linux = linux_time(program, name, rounds)
-            row += f" {linux:10.0f} {guest / linux:14.1f}"
-        print(row, flush=True)
+            times += f" {linux:10.0f} {guest / linux:14.1f}"
+        print(f"{name:22} {ours:12.0f} {peer.columns(name, ours)} {times}", flush=True)
+        for way in peer.ways(name)[1:]:
+            print(f"{'  by a trap there':22} {ours:12.0f} {peer.columns(way, ours)}")
     cost = service_call(arch, backend, rounds)
     print(f"a service call from Python: {cost:.1f} us, {cost / GOAL:.2f} of the goal of {GOAL:g}")
-    return 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/bench services", description=__doc__)
+    parser.add_argument("--arch", choices=ARCHITECTURES, default=host_arch())
+    parser.add_argument("--backend", choices=("unicorn", "kvm"), default="unicorn")
+    add_peer_option(parser)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    try:
+        peer = Peer(options.unikraft, options.arch)
+        report(options.arch, options.backend, options.rounds, peer)
+    except NotCounted as error:
+        sys.exit(f"not counted: {error}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
