@@ -193,14 +193,17 @@ static struct thread *take_next(void)
 	between_turns = true;
 	for (;;) {
 		uint64_t deadline = let_time_pass();
-		service_look();
+		bool serves = service_is_ready();
+		if (serves)
+			service_look();
 		struct thread *next = ready.first;
 		if (next == NULL) {
 			idle(deadline);
 			now = time_monotonic();
 			continue;
 		}
-		service_announce();
+		if (serves)
+			service_announce();
 		remove(next);
 		begin_turn(next, now, deadline);
 		return next;
