@@ -141,12 +141,14 @@ static void choose_slice(void)
 	slice.length = (length != 0 ? length : TIME_SLICE) * NANOSECONDS_PER_MILLISECOND;
 }
 
-static void begin_slice(uint64_t now)
+uint64_t thread_slice(void)
 {
 	if (slice.length == 0)
 		choose_slice();
-	slice_end = now + slice.length;
+	return slice.length;
 }
+
+static void begin_slice(uint64_t now) { slice_end = now + thread_slice(); }
 
 /* The program is interrupted at `deadline`, and when the running thread's time is over. */
 static void set_alarm(uint64_t deadline)

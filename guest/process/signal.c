@@ -269,7 +269,7 @@ void signal_fault(struct trap_frame *frame, const struct siginfo *info, const ch
 static void settle_call(struct trap_frame *frame, const struct sigaction *action)
 {
 	int64_t result = frame_result(frame);
-	bool again = action == NULL ||
+	bool again = action == NULL || result == -ERESTARTNOINTR ||
 		     (result == -ERESTARTSYS && (action->flags & SA_RESTART) != 0);
 	if (again)
 		frame_restart_syscall(frame);

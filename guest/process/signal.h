@@ -52,13 +52,14 @@ void signal_deliver(struct trap_frame *frame, bool restartable);
 
 /* Results of calls that a signal has interrupted, which programs never see. Where no handler runs,
  * the call is made again; where one does, programs see -EINTR, except of ERESTARTSYS with
- * SA_RESTART. */
+ * SA_RESTART, and of ERESTARTNOINTR. */
 #define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
 #define ERESTARTNOHAND 514
 
 static inline bool signal_is_restart(int64_t result)
 {
-	return result == -ERESTARTSYS || result == -ERESTARTNOHAND;
+	return result == -ERESTARTSYS || result == -ERESTARTNOINTR || result == -ERESTARTNOHAND;
 }
 
 /* The action of a signal is another one: what is ignored does not stay pending. */

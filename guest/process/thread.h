@@ -41,9 +41,9 @@ struct thread {
 	user_t rseq;
 	uint32_t rseq_signature;
 
-	/* Of futex(2), while it waits */
-	user_t futex;
-	uint32_t futex_bits;
+	/* Of FUTEX_LOCK_PI, while it waits */
+	user_t lock;
+	int lock_owner;
 
 	bool ending;  /* is to leave that call at once, and to end */
 
@@ -89,6 +89,9 @@ void thread_yield(void);
  * others run where the thread's time is over, or the interrupt has woken them: whether some have. */
 void thread_check_time(void);
 bool thread_interrupted(void);
+
+/* How long a thread may run while others are ready, in ns. */
+uint64_t thread_slice(void);
 
 /* Charge the running thread, and the process, for the time since that was done last; now. */
 uint64_t thread_charge(void);

@@ -97,14 +97,29 @@ struct itimerval {
 #define FUTEX_REQUEUE 3
 #define FUTEX_CMP_REQUEUE 4
 #define FUTEX_WAKE_OP 5
+#define FUTEX_LOCK_PI 6
+#define FUTEX_UNLOCK_PI 7
+#define FUTEX_TRYLOCK_PI 8
 #define FUTEX_WAIT_BITSET 9
 #define FUTEX_WAKE_BITSET 10
+#define FUTEX_LOCK_PI2 13
 #define FUTEX_PRIVATE_FLAG 128
 #define FUTEX_CLOCK_REALTIME 256
 
 #define FUTEX_WAITERS 0x80000000u
 #define FUTEX_OWNER_DIED 0x40000000u
 #define FUTEX_TID_MASK 0x3fffffffu
+
+#define FUTEX_WAITV_MAX 128
+#define FUTEX2_SIZE_U32 2
+
+struct futex_waitv {
+	uint64_t value;
+	user_t word;
+	uint32_t flags;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct futex_waitv) == 24, "Linux");
 
 #define GRND_NONBLOCK 1
 #define GRND_RANDOM 2

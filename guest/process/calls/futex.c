@@ -1,60 +1,43 @@
-/* futex(2). A word is known by its address: there is one address space. */
+/* futex(2) and futex_waitv(2). */
+#include <calypso/lib.h>
 #include <calypso/time.h>
 #include <process/calls/wait.h>
 #include <process/futex.h>
 #include <process/syscall.h>
 
-#define BUCKETS 64
-#define MATCH_ANY UINT32_MAX
-
-/* More locks than this no thread holds: the list is the program's, and may be a circle. */
-#define ROBUST_MAX 2048
-
-/* Waiting threads, by the address of the word. */
-static struct thread_list buckets[BUCKETS];
-
-static struct thread_list *bucket_of(user_t word)
-{
-	return &buckets[(word >> 2 ^ word >> 12) % BUCKETS];
-}
-
-static int read_word(user_t word, uint32_t *value)
-{
-	if (word % sizeof(*value) != 0)
-		return -EINVAL;
-	return user_get(value, word);
-}
-
 /* ---- Waiting ---- */
 
 static int64_t wait(user_t word, uint32_t expected, uint64_t deadline, uint32_t bits)
 {
-	struct thread *thread = current_thread;
+	struct futex_waiter waiter = {.thread = current_thread, .word = word, .bits = bits};
 	uint32_t value;
 	if (bits == 0)
 		return -EINVAL;
-	int error = read_word(word, &value);
+	int error = futex_read(word, &value);
 	if (error != 0)
 		return error;
 	if (value != expected)
 		return -EAGAIN;
-	thread->futex = word;
-	thread->futex_bits = bits;
-	int result = thread_wait(bucket_of(word), deadline);
+	futex_add(&waiter);
+	int result = thread_sleep(deadline);
+	futex_remove(&waiter);
+	if (waiter.woken)
+		return 0;
 	if (result != -EINTR)
 		return result;
 	/* What is made again would wait for the whole time again. */
 	return deadline == TIME_FOREVER ? -ERESTARTSYS : -ERESTARTNOHAND;
 }
 
-/* FUTEX_WAIT has a duration, FUTEX_WAIT_BITSET a time. */
-static int read_deadline(user_t timeout, unsigned operation, bool realtime, uint64_t *deadline)
+/* The deadline that a time of the program is. */
+static int read_time(user_t address, bool realtime, uint64_t *deadline)
 {
 	struct timespec time;
 	uint64_t until;
-	if (operation == FUTEX_WAIT || timeout == 0)
-		return wait_deadline(timeout, deadline);
-	if (user_get(&time, timeout) != 0)
+	*deadline = TIME_FOREVER;
+	if (address == 0)
+		return 0;
+	if (user_get(&time, address) != 0)
 		return -EFAULT;
 	int error = wait_duration(&time, &until);
 	if (error != 0)
@@ -65,41 +48,6 @@ static int read_deadline(user_t timeout, unsigned operation, bool realtime, uint
 }
 
 /* ---- Waking ---- */
-
-/* Wake up to `count` that wait for a word: how many. */
-static int64_t wake(user_t word, uint32_t count, uint32_t bits)
-{
-	int64_t woken = 0;
-	struct thread *next;
-	for (struct thread *thread = bucket_of(word)->first; thread != NULL; thread = next) {
-		next = thread->next;
-		if (thread->futex != word || (thread->futex_bits & bits) == 0)
-			continue;
-		if ((uint64_t)woken >= count)
-			break;
-		thread_wake(thread, 0);
-		woken++;
-	}
-	return woken;
-}
-
-/* Wake some and let others wait for another word: how many both are. */
-static int64_t requeue(user_t word, uint32_t wake_count, user_t to, uint32_t move_count)
-{
-	int64_t done = wake(word, wake_count, MATCH_ANY);
-	struct thread *next;
-	for (struct thread *thread = bucket_of(word)->first; thread != NULL; thread = next) {
-		next = thread->next;
-		if (thread->futex != word || word == to)
-			continue;
-		if (move_count-- == 0)
-			break;
-		thread->futex = to;
-		thread_move(thread, bucket_of(to));
-		done++;
-	}
-	return done;
-}
 
 /* The operation on the second word of FUTEX_WAKE_OP. */
 static uint32_t change(uint32_t value, uint32_t code, uint32_t operand)
@@ -138,108 +86,192 @@ static bool compare(int32_t value, uint32_t code, int32_t operand)
 
 static int32_t sign_extended(uint32_t value) { return (int32_t)(value << 20) >> 20; }
 
-static int64_t wake_and_change(user_t word, uint32_t count, user_t second, uint32_t second_count,
+static int64_t wake_and_change(user_t word, int32_t count, user_t second, int32_t second_count,
 			       uint32_t code)
 {
 	const uint32_t is_shift = 8u << 28;
 	uint32_t operand = (uint32_t)sign_extended(code >> 12), value;
 	if ((code & is_shift) != 0)
 		operand = 1u << (operand & 31);
-	int error = read_word(second, &value);
+	int error = futex_read(second, &value);
 	if (error != 0)
 		return error;
 	uint32_t changed = change(value, code, operand);
 	if (user_put(second, &changed) != 0)
 		return -EFAULT;
-	int64_t woken = wake(word, count, MATCH_ANY);
+	int64_t woken = futex_wake(word, count, FUTEX_MATCH_ANY);
 	if (compare((int32_t)value, code, sign_extended(code)))
-		woken += wake(second, second_count, MATCH_ANY);
+		woken += futex_wake(second, second_count, FUTEX_MATCH_ANY);
 	return woken;
 }
 
-static int64_t compare_and_requeue(user_t word, uint32_t wake_count, user_t to, uint32_t move_count,
+static int64_t requeue(user_t word, int32_t wake_count, user_t to, int32_t move_count)
+{
+	if (wake_count < 0 || move_count < 0)
+		return -EINVAL;
+	return futex_requeue(word, wake_count, to, move_count);
+}
+
+static int64_t compare_and_requeue(user_t word, int32_t wake_count, user_t to, int32_t move_count,
 				   uint32_t expected)
 {
 	uint32_t value;
-	int error = read_word(word, &value);
+	int error = futex_read(word, &value);
 	if (error != 0)
 		return error;
 	return value != expected ? -EAGAIN : requeue(word, wake_count, to, move_count);
 }
 
+/* ---- futex(2) ---- */
+
+/* FUTEX_WAIT has a duration; FUTEX_LOCK_PI a time of the day, whatever it asks for. */
+static int read_deadline(user_t timeout, unsigned operation, bool realtime, uint64_t *deadline)
+{
+	if (operation == FUTEX_WAIT)
+		return wait_deadline(timeout, deadline);
+	return read_time(timeout, realtime || operation == FUTEX_LOCK_PI, deadline);
+}
+
+static bool has_clock(unsigned operation)
+{
+	return operation == FUTEX_WAIT_BITSET || operation == FUTEX_LOCK_PI2;
+}
+
+static int64_t wait_or_lock(user_t word, unsigned operation, uint32_t value, uint64_t deadline,
+			    uint32_t bits)
+{
+	if (operation == FUTEX_LOCK_PI || operation == FUTEX_LOCK_PI2)
+		return futex_lock(word, deadline);
+	return wait(word, value, deadline, operation == FUTEX_WAIT ? FUTEX_MATCH_ANY : bits);
+}
+
 SYSCALL6(futex, user_t, word, uint32_t, operation, uint32_t, value, user_t, timeout, user_t, second,
 	 uint32_t, value3)
 {
-	uint32_t count2 = (uint32_t)timeout; /* of operations that do not wait */
+	int32_t count = (int32_t)value, count2 = (int32_t)timeout; /* of operations that do not wait */
 	bool realtime = (operation & FUTEX_CLOCK_REALTIME) != 0;
 	uint64_t deadline;
 	int error;
 	operation &= ~(uint32_t)(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+	if (realtime && !has_clock(operation))
+		return -ENOSYS;
 	switch (operation) {
 	case FUTEX_WAIT:
 	case FUTEX_WAIT_BITSET:
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
 		error = read_deadline(timeout, operation, realtime, &deadline);
 		if (error != 0)
 			return error;
-		return wait(word, value, deadline, operation == FUTEX_WAIT ? MATCH_ANY : value3);
+		return wait_or_lock(word, operation, value, deadline, value3);
 	case FUTEX_WAKE:
-		return word % sizeof(value) != 0 ? -EINVAL : wake(word, value, MATCH_ANY);
+		value3 = FUTEX_MATCH_ANY;
+		__attribute__((fallthrough));
 	case FUTEX_WAKE_BITSET:
-		return value3 == 0 ? -EINVAL : wake(word, value, value3);
+		if (value3 == 0 || word % sizeof(value) != 0)
+			return -EINVAL;
+		return futex_wake(word, count, value3);
 	case FUTEX_REQUEUE:
-		return requeue(word, value, second, count2);
+		return requeue(word, count, second, count2);
 	case FUTEX_CMP_REQUEUE:
-		return compare_and_requeue(word, value, second, count2, value3);
+		return compare_and_requeue(word, count, second, count2, value3);
 	case FUTEX_WAKE_OP:
-		return wake_and_change(word, value, second, count2, value3);
+		return wake_and_change(word, count, second, count2, value3);
+	case FUTEX_TRYLOCK_PI:
+		return futex_try_lock(word);
+	case FUTEX_UNLOCK_PI:
+		return futex_unlock(word);
 	default:
 		return -ENOSYS;
 	}
 }
 
-/* ---- The end of a thread ---- */
+/* ---- futex_waitv(2) ---- */
 
-struct robust_list_head {
-	user_t first;	/* the entries' links; the last points back here */
-	int64_t offset; /* from a link to its word */
-	user_t pending;
+struct wait_for {
+	struct futex_waiter waiter;
+	uint32_t expected;
 };
 
-/* The owner of a lock is gone. */
-static void release(user_t word, int owner)
+static int read_vector(user_t vector, unsigned count, struct wait_for *words)
 {
-	uint32_t value;
-	if (read_word(word, &value) != 0 || (value & FUTEX_TID_MASK) != (uint32_t)owner)
-		return;
-	uint32_t released = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-	if (user_put(word, &released) == 0 && (value & FUTEX_WAITERS) != 0)
-		wake(word, 1, MATCH_ANY);
-}
-
-static void release_robust(const struct thread *thread)
-{
-	const user_t is_priority_inheriting = 1;
-	struct robust_list_head head;
-	if (thread->robust_list == 0 || user_get(&head, thread->robust_list) != 0)
-		return;
-	user_t link = head.first & ~is_priority_inheriting;
-	for (unsigned i = 0; link != thread->robust_list && i < ROBUST_MAX; i++) {
-		user_t next;
-		bool more = user_get(&next, link) == 0;
-		if (link != head.pending)
-			release(link + (user_t)head.offset, thread->id);
-		if (!more)
-			return;
-		link = next & ~is_priority_inheriting;
+	for (unsigned i = 0; i < count; i++) {
+		struct futex_waitv given;
+		if (user_get(&given, vector + i * sizeof(given)) != 0)
+			return -EFAULT;
+		if ((given.flags & ~FUTEX_PRIVATE_FLAG) != FUTEX2_SIZE_U32 || given.reserved != 0 ||
+		    given.value > UINT32_MAX)
+			return -EINVAL;
+		words[i] = (struct wait_for){
+			.waiter.thread = current_thread,
+			.waiter.word = given.word,
+			.waiter.bits = FUTEX_MATCH_ANY,
+			.expected = (uint32_t)given.value,
+		};
 	}
-	if (head.pending != 0)
-		release(head.pending + (user_t)head.offset, thread->id);
+	return 0;
 }
 
-void futex_end_thread(struct thread *thread)
+/* Wait for no word any longer: the last that has been woken, or -1. */
+static int remove_all(struct wait_for *words, unsigned count)
 {
-	const uint32_t nobody = 0;
-	release_robust(thread);
-	if (thread->clear_id != 0 && user_put(thread->clear_id, &nobody) == 0)
-		wake(thread->clear_id, 1, MATCH_ANY);
+	int woken = -1;
+	for (unsigned i = 0; i < count; i++) {
+		futex_remove(&words[i].waiter);
+		if (words[i].waiter.woken)
+			woken = (int)i;
+	}
+	return woken;
+}
+
+/* Wait for all words: 0, or why that is not possible, with the number of those that are waited for. */
+static int add_all(struct wait_for *words, unsigned count, unsigned *added)
+{
+	for (*added = 0; *added < count; ++*added) {
+		struct wait_for *one = &words[*added];
+		uint32_t value;
+		int error = futex_read(one->waiter.word, &value);
+		if (error != 0)
+			return error;
+		if (value != one->expected)
+			return -EAGAIN;
+		futex_add(&one->waiter);
+	}
+	return 0;
+}
+
+static int64_t wait_for_any(struct wait_for *words, unsigned count, uint64_t deadline)
+{
+	unsigned added;
+	int error = add_all(words, count, &added);
+	/* Reading a word may have let others run. */
+	bool woken = false;
+	for (unsigned i = 0; i < added; i++)
+		woken |= words[i].waiter.woken;
+	if (error == 0 && !woken)
+		error = thread_sleep(deadline);
+	int index = remove_all(words, added);
+	if (index >= 0)
+		return index;
+	return error == -EINTR ? -ERESTARTSYS : error;
+}
+
+SYSCALL5(futex_waitv, user_t, vector, uint32_t, count, uint32_t, flags, user_t, timeout, int, clock)
+{
+	uint64_t deadline = TIME_FOREVER;
+	if (flags != 0 || count == 0 || count > FUTEX_WAITV_MAX || vector == 0)
+		return -EINVAL;
+	if (timeout != 0 && clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME)
+		return -EINVAL;
+	int64_t result = read_time(timeout, clock == CLOCK_REALTIME, &deadline);
+	if (result != 0)
+		return result;
+	struct wait_for *words = kmalloc(count * sizeof(*words));
+	if (words == NULL)
+		return -ENOMEM;
+	result = read_vector(vector, count, words);
+	if (result == 0)
+		result = wait_for_any(words, count, deadline);
+	kfree(words);
+	return result;
 }

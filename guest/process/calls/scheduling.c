@@ -2,6 +2,7 @@
  * niceness are noted and have no effect, and real-time policies are refused as to a user without
  * the privilege.
  */
+#include <process/calls/wait.h>
 #include <process/syscall.h>
 
 SYSCALL0(sched_yield)
@@ -115,6 +116,13 @@ SYSCALL1(sched_get_priority_min, int, policy)
 	if (policy_is_realtime(policy))
 		return 1;
 	return policy_is_known(policy) || policy == SCHED_DEADLINE ? 0 : -EINVAL;
+}
+
+SYSCALL2(sched_rr_get_interval, int, id, user_t, address)
+{
+	struct timespec slice = wait_timespec(thread_slice());
+	int error = find(id);
+	return error != 0 ? error : user_put(address, &slice);
 }
 
 /* ---- Niceness ---- */

@@ -280,11 +280,23 @@ void strace_add_argument(struct text *text, char letter, const struct shown_call
 	}
 }
 
+static const char *restart_name(int64_t result)
+{
+	switch (-result) {
+	case ERESTARTSYS:
+		return "ERESTARTSYS";
+	case ERESTARTNOINTR:
+		return "ERESTARTNOINTR";
+	default:
+		return "ERESTARTNOHAND";
+	}
+}
+
 void strace_add_result(struct text *text, char letter, int64_t result)
 {
 	const char *error = result < 0 && result >= -MAX_ERRNO ? strace_error_name((int)-result) : NULL;
 	if (signal_is_restart(result))
-		text_add(text, "? %s", result == -ERESTARTSYS ? "ERESTARTSYS" : "ERESTARTNOHAND");
+		text_add(text, "? %s", restart_name(result));
 	else if (error != NULL)
 		text_add(text, "-1 %s", error);
 	else if (letter == 'x')

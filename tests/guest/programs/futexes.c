@@ -72,6 +72,10 @@ static void refusals(void)
 	SHOW(futex(&first, FUTEX_CMP_REQUEUE, 1, COUNT(1), &second, 5));
 	SHOW(futex(&first, FUTEX_WAKE, INT_MAX, NULL, NULL, 0));
 	SHOW(futex(&first, 77, 0, NULL, NULL, 0));
+	SHOW(futex(&first, FUTEX_WAIT | FUTEX_CLOCK_REALTIME, 1, NULL, NULL, 0));
+	SHOW(futex(&first, FUTEX_WAKE | FUTEX_CLOCK_REALTIME, 1, NULL, NULL, 0));
+	SHOW(futex(&first, FUTEX_REQUEUE, -1, COUNT(1), &second, 0));
+	SHOW(futex(&first, FUTEX_REQUEUE, 1, COUNT(-1), &second, 0));
 }
 
 static long milliseconds_since(const struct timespec *start, int clock)
@@ -111,6 +115,8 @@ static void bits(void)
 	SHOW(futex(&first, FUTEX_WAKE_BITSET, INT_MAX, NULL, NULL, 0x70));
 	SHOW(futex(&first, FUTEX_WAKE_BITSET, INT_MAX, NULL, NULL, 2));
 	SHOW(futex(&first, FUTEX_WAKE_BITSET, INT_MAX, NULL, NULL, 2));
+	/* None is one. */
+	SHOW(futex(&first, FUTEX_WAKE, 0, NULL, NULL, 0));
 	SHOW(futex(&first, FUTEX_WAKE, INT_MAX, NULL, NULL, 0));
 	finish(waiters, 4);
 }
@@ -122,6 +128,7 @@ static void requeues(void)
 	SHOW(futex(&first, FUTEX_CMP_REQUEUE, 1, COUNT(2), &second, 0));
 	SHOW(futex(&second, FUTEX_WAKE, 1, NULL, NULL, 0));
 	SHOW(futex(&second, FUTEX_WAKE, INT_MAX, NULL, NULL, 0));
+	SHOW(futex(&first, FUTEX_REQUEUE, 0, COUNT(1), &first, 0));
 	SHOW(futex(&first, FUTEX_REQUEUE, 0, COUNT(INT_MAX), &second, 0));
 	SHOW(futex(&first, FUTEX_WAKE, INT_MAX, NULL, NULL, 0));
 	SHOW(futex(&second, FUTEX_WAKE, INT_MAX, NULL, NULL, 0));
@@ -165,6 +172,17 @@ static struct {
 
 static struct lock locks[4];
 
+/* A lock that was released, when the end came before those that wait were told. */
+static void *leave_released(void *argument)
+{
+	locks[0] = (struct lock){NULL, 0};
+	head.offset = offsetof(struct lock, word);
+	head.first = (struct lock *)&head;
+	head.pending = &locks[0];
+	syscall(SYS_set_robust_list, &head, sizeof(head));
+	return argument;
+}
+
 static void *leave_locked(void *argument)
 {
 	uint32_t id = (uint32_t)syscall(SYS_gettid);
@@ -191,6 +209,126 @@ static void robust(void)
 		       locks[i].word & FUTEX_TID_MASK ? " owned" : "");
 }
 
+static void *wait_for_lock(void *argument)
+{
+	struct timespec time = {5, 0};
+	waiting = 1;
+	long result = futex(&locks[0].word, FUTEX_WAIT, 0, &time, NULL, 0);
+	printf("waiter: %ld\n", result);
+	return argument;
+}
+
+static void released(void)
+{
+	pthread_t waiter, thread;
+	waiting = locks[0].word = 0;
+	pthread_create(&waiter, NULL, wait_for_lock, NULL);
+	while (!__atomic_load_n(&waiting, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	usleep(20000);
+	pthread_create(&thread, NULL, leave_released, NULL);
+	pthread_join(thread, NULL);
+	pthread_join(waiter, NULL);
+}
+
+/* ---- Several words at once ---- */
+
+#define WORDS 3
+
+struct wait_for {
+	uint64_t value, word;
+	uint32_t flags, reserved;
+};
+
+static uint32_t words[WORDS];
+
+static long waitv(const void *vector, unsigned count, unsigned flags, const void *timeout, int clock)
+{
+	long result = syscall(449, vector, count, flags, timeout, clock);
+	return result < 0 ? -errno : result;
+}
+
+static void fill(struct wait_for *vector)
+{
+	for (int i = 0; i < WORDS; i++)
+		vector[i] = (struct wait_for){0, (uintptr_t)&words[i], 2, 0};
+}
+
+static void *wait_for_any(void *argument)
+{
+	struct waiter *waiter = argument;
+	struct wait_for vector[WORDS];
+	fill(vector);
+	waiting = 1;
+	waiter->result = waitv(vector, WORDS, 0, NULL, 0);
+	return NULL;
+}
+
+static void start_any(struct waiter *waiter)
+{
+	waiting = 0;
+	pthread_create(&waiter->thread, NULL, wait_for_any, waiter);
+	while (!__atomic_load_n(&waiting, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	usleep(20000);
+}
+
+static void vectors(void)
+{
+	struct wait_for vector[WORDS];
+	struct timespec soon, odd = {0, -1};
+	struct waiter waiter = {0};
+	fill(vector);
+	SHOW(waitv(vector, WORDS, 1, NULL, 0));
+	SHOW(waitv(vector, 0, 0, NULL, 0));
+	SHOW(waitv(vector, 129, 0, NULL, 0));
+	SHOW(waitv(NULL, 1, 0, NULL, 0));
+	SHOW(waitv((void *)8, 1, 0, NULL, 0));
+	SHOW(waitv(vector, WORDS, 0, &odd, CLOCK_MONOTONIC));
+	SHOW(waitv(vector, WORDS, 0, &soon, CLOCK_BOOTTIME));
+	SHOW(waitv(vector, WORDS, 0, (void *)8, CLOCK_REALTIME));
+	vector[1].reserved = 1;
+	SHOW(waitv(vector, WORDS, 0, NULL, 0));
+	fill(vector);
+	vector[1].flags = 2 | FUTEX_PRIVATE_FLAG;
+	vector[2].value = 5;
+	SHOW(waitv(vector, WORDS, 0, NULL, 0));
+	fill(vector);
+	vector[1].flags = 0x40;
+	SHOW(waitv(vector, WORDS, 0, NULL, 0));
+	fill(vector);
+	vector[2].value = 1ull << 32;
+	SHOW(waitv(vector, WORDS, 0, NULL, 0));
+	vector[2].value = 7;
+	SHOW(waitv(vector, WORDS, 0, NULL, 0));
+	fill(vector);
+	vector[0].word++;
+	SHOW(waitv(vector, WORDS, 0, NULL, 0));
+	vector[0].word = 8;
+	SHOW(waitv(vector, WORDS, 0, NULL, 0));
+	fill(vector);
+	for (int i = 0; i < 2; i++) {
+		clock_gettime(i == 0 ? CLOCK_MONOTONIC : CLOCK_REALTIME, &soon);
+		soon.tv_nsec += 5000000;
+		if (soon.tv_nsec >= 1000000000) {
+			soon.tv_sec++;
+			soon.tv_nsec -= 1000000000;
+		}
+		SHOW(waitv(vector, WORDS, 0, &soon, i == 0 ? CLOCK_MONOTONIC : CLOCK_REALTIME));
+	}
+	for (int i = 0; i < WORDS; i++) {
+		start_any(&waiter);
+		SHOW(futex(&words[i], FUTEX_WAKE, INT_MAX, NULL, NULL, 0));
+		finish(&waiter, 1);
+		SHOW(futex(&words[(i + 1) % WORDS], FUTEX_WAKE, INT_MAX, NULL, NULL, 0));
+	}
+	start_any(&waiter);
+	SHOW(futex(&words[1], FUTEX_REQUEUE, 0, COUNT(1), &first, 0));
+	SHOW(futex(&words[1], FUTEX_WAKE, 1, NULL, NULL, 0));
+	SHOW(futex(&first, FUTEX_WAKE, 1, NULL, NULL, 0));
+	finish(&waiter, 1);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -200,5 +338,7 @@ int main(void)
 	requeues();
 	changes();
 	robust();
+	released();
+	vectors();
 	return 0;
 }

@@ -85,6 +85,12 @@ static void policies(void)
 	SHOW(CALL(SYS_sched_getparam, 0, &parameters));
 	SHOW(parameters.sched_priority);
 	SHOW(CALL(SYS_sched_getparam, 0, NULL));
+	struct timespec slice = {-1, -1};
+	SHOW(CALL(SYS_sched_rr_get_interval, 0, &slice));
+	SHOW(slice.tv_sec == 0 && slice.tv_nsec >= 0);
+	SHOW(CALL(SYS_sched_rr_get_interval, -1, &slice));
+	SHOW(CALL(SYS_sched_rr_get_interval, 99999999, &slice));
+	SHOW(CALL(SYS_sched_rr_get_interval, 0, 8));
 	SHOW(CALL(SYS_sched_setscheduler, 0, SCHED_BATCH, &parameters));
 	SHOW(CALL(SYS_sched_getscheduler, 0));
 	SHOW(CALL(SYS_sched_setscheduler, 0, SCHED_OTHER, &(struct sched_param){1}));
