@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from bdb import BdbQuit
+from fnmatch import fnmatchcase
 
 import click
 
 from vmm.errors import UsageError
-from vmm.trace.listing import NS, describe_access, describe_fields, list_records
+from vmm.trace.listing import NS, describe_difference, list_records
 from vmm.trace.reader import Trace
-from vmm.trace.replay import Difference, Replay
+from vmm.trace.replay import Replay
 from vmm.trace.selection import KINDS, Selection
 from vmm.trace.statistics import histogram, tabulate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from vmm.trace.reader import Record
 
 
 @click.command()
@@ -30,7 +38,13 @@ from vmm.trace.statistics import histogram, tabulate
     metavar="DEVICE[=MODULE:CLASS,...]",
     help="Feed the accesses to a fresh device, of another class if one is given.",
 )
-@click.option("--pdb", is_flag=True, help="With --replay: debug the first access that differs.")
+@click.option("--pdb", is_flag=True, help="With --replay: debug the first step that differs.")
+@click.option(
+    "--break",
+    "stops",
+    metavar="STEP",
+    help="With --replay: debug a step by its number, or all of a register or an input's method.",
+)
 def trace(
     file: str,
     devices: tuple[str, ...],
@@ -43,6 +57,7 @@ def trace(
     html: str | None,
     replayed: str | None,
     pdb: bool,
+    stops: str | None,
 ) -> int:
     """Show the trace FILE that 'vmm run --trace FILE' wrote.
 
@@ -52,7 +67,7 @@ def trace(
     if recorded.cut:
         click.echo(f"vmm: {file}: the last record is not whole", err=True)
     if replayed:
-        return _replay(recorded, replayed, pdb)
+        return _replay(recorded, replayed, pdb, stops)
     words = [f"{device}.{name}" for device in devices or "*" for name in registers or "*"]
     selection = Selection([*words, *(f"kind={kind}" for kind in kinds)])
     first, last = since * NS, float("inf") if until is None else until * NS
@@ -79,33 +94,58 @@ def _write_html(recorded: Trace, records: list[dict[str, object]], path: str) ->
         raise UsageError(f"{path}: {error.strerror}") from None
 
 
-def _replay(recorded: Trace, text: str, pdb: bool) -> int:
-    name, _, plugin = text.partition("=")
+def _replay(recorded: Trace, text: str, pdb: bool, stops: str | None) -> int:
+    name, _, replacement = text.partition("=")
 
     def fresh() -> Replay:
-        if not plugin:
-            return Replay(recorded, name)
-        from vmm.machine.plugin import load_device
+        return Replay(recorded, name, **_replacement(replacement))
 
-        return Replay(recorded, name, load_device(plugin))
-
+    if stops is not None:
+        return _debug(recorded, fresh(), _stop_at(stops))
     outcome = fresh().run()
-    difference = outcome.difference
-    if difference is None:
-        click.echo(f"{name}: {outcome.accesses} accesses replayed, all reads as recorded")
+    if outcome.difference is None:
+        click.echo(f"{name}: {outcome.steps} steps replayed, all as recorded")
         return 0
-    _report(recorded, difference, outcome.accesses)
+    for line in describe_difference(recorded, outcome.difference):
+        click.echo(line)
     if pdb:
-        try:
-            fresh().run(stop_at=difference.record["n"])
-        except BdbQuit:
-            pass  # the debugger was left
+        step = outcome.difference.step
+        _debug(recorded, fresh(), lambda number, _: number == step)
     return 1
 
 
-def _report(recorded: Trace, difference: Difference, accesses: int) -> None:
-    record = difference.record
-    now = " ".join([f"{difference.value:#x}", *describe_fields(difference.fields)])
-    click.echo(f"access {accesses}, record {record['n']}, at {recorded.place(record)}:")
-    click.echo(f"  recorded {describe_access(record)}")
-    click.echo(f"  replayed {record['device']}.{difference.register} R {now}")
+def _replacement(text: str) -> dict[str, Any]:
+    """Return how to make the device otherwise than it was."""
+    from vmm.devices.device import Device
+    from vmm.devices.peripheral import Peripheral
+    from vmm.machine.plugin import load_class, load_device
+
+    if not text:
+        return {}
+    kind = load_class(text.partition(",")[0], Device)
+    return {"device": load_device(text)} if issubclass(kind, Peripheral) else {"kind": kind}
+
+
+def _stop_at(text: str) -> Callable[[int, Record], bool]:
+    """Return what tells whether a step is the one, or one of those, that ``text`` means."""
+    if text.isdigit():
+        number = int(text)
+        return lambda step, _: step == number
+    return lambda _, record: fnmatchcase(str(record.get("register") or record.get("method")), text)
+
+
+def _debug(recorded: Trace, replayed: Replay, stop: Callable[[int, Record], bool]) -> int:
+    """Replay under the debugger, and stop in the device where it departs from the record."""
+    from pdb import post_mortem
+
+    try:
+        difference = replayed.run(stop).difference
+        if difference is None:
+            return 0
+        for line in describe_difference(recorded, difference):
+            click.echo(line)
+        if difference.traceback is not None:
+            post_mortem(difference.traceback)
+    except BdbQuit:
+        pass  # the debugger was left
+    return 1

@@ -19,8 +19,8 @@ from vmm.machine.device_options import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Final, Protocol
+    from collections.abc import Callable, Sequence
+    from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
     from vmm.backends.api import VirtualMachine
     from vmm.boards.board import Board
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     )
     from vmm.machine.events import EventLoop, Lock
     from vmm.memory import GuestMemory
+    from vmm.trace.recorder import Recorder
+
+    _Virtio = TypeVar("_Virtio", bound=VirtioDevice)
+    _Options = ParamSpec("_Options")
 
     class Closeable(Protocol):
         """Something that a machine holds."""
@@ -64,6 +68,7 @@ class Attachments:
         clock: guest time.
         lock: the bus's.
         notifier: takes the kicks of virtio queues from the vCPU; None leaves them to the bus.
+        recorder: makes the devices instead, such that it can record them.
 
     Attributes:
         balloon: the balloon, if there is one.
@@ -76,9 +81,11 @@ class Attachments:
         clock: Clock,
         lock: Lock,
         notifier: VirtualMachine | None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._board = board
         self._notifier = notifier
+        self._recorder = recorder
         self._clock = clock
         self._memory = memory
         self._lock = lock
@@ -117,11 +124,23 @@ class Attachments:
 
     def close(self) -> None:
         """Give back what the devices used; the guest no longer runs."""
+        if self._recorder is not None:
+            self._recorder.end()
         if self._loop is not None:
             self._loop.close()
         for resource in reversed(self._held):
             resource.close()
         self._held.clear()
+
+    def _make(
+        self,
+        kind: Callable[Concatenate[GuestMemory, _Options], _Virtio],
+        *none: _Options.args,
+        **options: _Options.kwargs,
+    ) -> _Virtio:
+        if self._recorder is not None:
+            return self._recorder.make(kind, self._memory, options)
+        return kind(self._memory, *none, **options)
 
     def _add(self, device: VirtioDevice) -> None:
         self._board.slots.add_virtio(device)
@@ -132,7 +151,7 @@ class Attachments:
 
         disk = Disk(option.path, read_only=option.read_only)
         self._held.append(disk)
-        device = Block(self._memory, disk=disk, serial=option.serial)
+        device = self._make(Block, disk=disk, serial=option.serial)
         place = self._board.slots.add_virtio(device)
         if option.worker and self._notifier is not None:
             from vmm.machine.kicks import Kicks
@@ -144,7 +163,7 @@ class Attachments:
 
         link = self._open_tap(option) if option.tap else self._start_passt(option)
         self._held.append(link)
-        device = NetDevice(self._memory, link=link, mac=option.mac)
+        device = self._make(NetDevice, link=link, mac=option.mac)
         link.on_frame = device.on_frame
         self._add(device)
 
@@ -171,7 +190,7 @@ class Attachments:
 
         share = Share(option.directory, writable=option.writable)
         self._held.append(share)
-        device = P9Device(self._memory, share=share, tag=option.tag)
+        device = self._make(P9Device, share=share, tag=option.tag)
         self._held.append(device)
         self._add(device)
 
@@ -181,7 +200,7 @@ class Attachments:
 
         host = VsockHost(option.path, self._events)
         self._held.append(host)
-        device = VsockDevice(self._memory, cid=option.cid, host=host)
+        device = self._make(VsockDevice, cid=option.cid, host=host)
         self._held.append(device)
         host.on_connect = device.on_connect
         self._add(device)
@@ -196,7 +215,10 @@ class Attachments:
 
     def _attach_device(self, device: str | Peripheral) -> None:
         if not isinstance(device, str):
-            self._board.slots.add_peripheral(device, self._memory, self._clock)
+            memory = self._memory
+            if self._recorder is not None:
+                memory = self._recorder.memory_for(device, memory)
+            self._board.slots.add_peripheral(device, memory, self._clock)
         elif ":" in device:
             from vmm.machine.plugin import load_device
 
@@ -208,11 +230,11 @@ class Attachments:
         if name == RNG:
             from vmm.devices.virtio.rng import Rng
 
-            self._add(Rng(self._memory, source=os.urandom))
+            self._add(self._make(Rng, source=os.urandom))
         elif name == BALLOON:
             from vmm.devices.virtio.balloon import Balloon
 
-            self.balloon = Balloon(self._memory)
+            self.balloon = self._make(Balloon)
             self._add(self.balloon)
         else:
             known = ", ".join(PLAIN_DEVICES)
@@ -230,7 +252,8 @@ class Attachments:
         if len(options) >= MAX_PORTS:
             raise UsageError(f"a console has no more than {MAX_PORTS - 1} named ports")
         first = self._make_console() if console else None
-        self._add(ConsoleDevice(self._memory, [first, *map(self._open_port, options)]))
+        made = [first, *map(self._open_port, options)]
+        self._add(self._make(ConsoleDevice, ports=made))
 
     def _make_console(self) -> Port:
         from vmm.devices.virtio.console.host import ConsoleEnd

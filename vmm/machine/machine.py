@@ -222,6 +222,8 @@ class Machine(Execution):
         self.console.on_wait = self.start
         self.clock = MachineClock(self.bus.lock)
         self._resources.append(self.clock)
+        if self.recorder is not None:
+            self.recorder.follow(self.clock)
         options = self._board_options(image)
         board_type = board_for(self.arch, options)
         self.title = f"{image.kind}, {image.protocol} protocol, {_board_name(self.arch, options)}"
@@ -295,7 +297,7 @@ class Machine(Execution):
         # A trace has every kick, so these must reach the bus then.
         notifier = vm if vm.ioeventfds and self.recorder is None else None
         self._attachments = Attachments(
-            self.board, self.memory, self.clock, self.bus.lock, notifier
+            self.board, self.memory, self.clock, self.bus.lock, notifier, self.recorder
         )
         self._resources.append(self._attachments)
         self._attachments.attach(self.config)

@@ -13,7 +13,11 @@ from vmm.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, Final
+    from typing import Any, Final, TypeVar
+
+    from vmm.devices.device import Device
+
+    _Device = TypeVar("_Device", bound=Device)
 
 _TRUTH: Final = {"1": True, "on": True, "yes": True, "0": False, "off": False, "no": False}
 
@@ -25,7 +29,7 @@ def load_device(text: str) -> Peripheral:
         UsageError: if there is no such module, class or option; one line says which.
     """
     path, *words = text.split(",")
-    kind = load_class(path)
+    kind = load_class(path, Peripheral)
     options: dict[str, Any] = {}
     parameters = _options(kind)
     for word in words:
@@ -45,11 +49,11 @@ def load_device(text: str) -> Peripheral:
         raise UsageError(f"--device {text}: {error}") from error
 
 
-def load_class(path: str) -> type[Peripheral]:
+def load_class(path: str, base: type[_Device]) -> type[_Device]:
     """Return the class that ``path`` names, as ``MODULE:CLASS``.
 
     Raises:
-        UsageError: if there is none, or it is no `Peripheral`.
+        UsageError: if there is none, or it is not derived from ``base``.
     """
     module_name, _, name = path.partition(":")
     here = os.getcwd()
@@ -65,8 +69,8 @@ def load_class(path: str) -> type[Peripheral]:
     kind = getattr(module, name, None)
     if not isinstance(kind, type):
         raise UsageError(f"--device {path}: module {module_name!r} has no class {name!r}")
-    if not issubclass(kind, Peripheral):
-        raise UsageError(f"--device {path}: {name} is not derived from vmm's class Peripheral")
+    if not issubclass(kind, base):
+        raise UsageError(f"--device {path}: {name} is not derived from vmm's class {base.__name__}")
     return kind
 
 

@@ -8,9 +8,11 @@ if TYPE_CHECKING:
     from typing import Final
 
     from vmm.trace.reader import Record, Trace
+    from vmm.trace.replay import Difference
 
 NS: Final = 1_000_000_000
 _SHOWN_DESCRIPTORS: Final = 8
+_SHOWN_BYTES: Final = 16
 
 
 def list_records(trace: Trace, records: list[Record]) -> Iterator[str]:
@@ -22,6 +24,30 @@ def list_records(trace: Trace, records: list[Record]) -> Iterator[str]:
         yield f"{line:<84}  {where}".rstrip()
 
 
+def describe_difference(trace: Trace, difference: Difference) -> Iterator[str]:
+    """Yield lines that say where a replay departs from ``trace``."""
+    during = difference.during
+    place = trace.place(during)
+    yield f"step {difference.step}, {describe(during)}{f', at {place}' if place else ''}:"
+    recorded, replayed = difference.recorded, difference.replayed
+    yield f"  recorded {'nothing more' if recorded is None else describe(recorded)}"
+    yield f"  replayed {'nothing of this' if replayed is None else describe(replayed)}"
+    if recorded is not None and replayed is not None and "data" in recorded and "data" in replayed:
+        yield from _compare_data(recorded, replayed)
+
+
+def _compare_data(recorded: Record, replayed: Record) -> Iterator[str]:
+    """Yield where the data of two accesses to the same place first differs."""
+    if (recorded["op"], recorded["address"]) != (replayed["op"], replayed["address"]):
+        return
+    before, now = (bytes.fromhex(record["data"]["bytes"]) for record in (recorded, replayed))
+    for place, (old, new) in enumerate(zip(before, now, strict=False)):
+        if old != new:
+            address = recorded["address"] + place
+            yield f"  first at {address:#x} (+{place:#x}): {old:#04x} recorded, {new:#04x} replayed"
+            return
+
+
 def describe(record: Record) -> str:
     """Return what ``record`` is about, without time and place."""
     match record["kind"]:
@@ -31,12 +57,17 @@ def describe(record: Record) -> str:
             verb = "rises" if record["level"] else "falls"
             return f"{record['device']}.{record['line']} {verb}"
         case "input":
-            arguments = ", ".join(_show(item) for item in record["arguments"])
-            return f"{record['device']}.{record['method']}({arguments})"
+            return f"{record['device']}.{record['method']}({_show_arguments(record)})"
         case "request":
             return _describe_request(record)
+        case "dma":
+            return _describe_dma(record)
+        case "call":
+            return _describe_call(record)
         case "guest":
             return f"guest: {record['text']}"
+        case "raises":
+            return f"{record['device']} raises {record['text']}"
         case other:
             return str(other)
 
@@ -72,7 +103,43 @@ def _number(content: int) -> str:
     return str(content) if content < 10 else f"{content:#x}"
 
 
+def _describe_dma(record: Record) -> str:
+    verb = {"read": "R", "write": "W"}.get(record["op"], record["op"])
+    line = f"{record['device']} dma {verb} {record['address']:#x}+{record['length']}"
+    if "data" not in record:
+        return line
+    data = bytes.fromhex(record["data"]["bytes"])
+    more = "..." if len(data) > _SHOWN_BYTES else ""
+    return f"{line}  {data[:_SHOWN_BYTES].hex(' ')}{more}"
+
+
+def _describe_call(record: Record) -> str:
+    if "attribute" in record:
+        return f"{record['device']} sees {record['attribute']} = {_show(record['result'])}"
+    name = f"{record['end']}.{record['method']}".rstrip(".")
+    line = f"{record['device']} calls {name}({_show_arguments(record)})"
+    if "error" in record:
+        kind, number = record["error"]
+        return f"{line}: {kind} {number}"
+    if record.get("filled"):
+        line += f" -> {_show(record['filled'])}"
+    result = record.get("result")
+    return line if result is None else f"{line} = {_show(result)}"
+
+
+def _show_arguments(record: Record) -> str:
+    shown = [_show(item) for item in record["arguments"]]
+    shown += [f"{name}={_show(item)}" for name, item in record["options"].items()]
+    return ", ".join(shown)
+
+
 def _show(item: object) -> str:
-    if isinstance(item, dict) and "bytes" in item:
-        return repr(bytes.fromhex(item["bytes"]))
-    return repr(item)
+    if not isinstance(item, dict):
+        return repr(item)
+    if "bytes" in item:
+        data = bytes.fromhex(item["bytes"])
+        shown = repr(data[:_SHOWN_BYTES])
+        return shown if len(data) <= _SHOWN_BYTES else f"{shown}... {len(data)} bytes"
+    if "room" in item:
+        return f"room for {item['room']}"
+    return str(item.get("end", "function" if "callback" in item else "..."))

@@ -1,51 +1,62 @@
-"""Feeds the accesses that a trace recorded to a device, and compares what it reads as.
+"""Does to a device what was done to it when it was traced, and compares what it does.
 
-From Python, with a device of one's own and under a debugger::
+From Python, for example in a test::
 
     from vmm.trace.replay import replay
 
-    difference = replay("trace.jsonl", "dice", device=Dice(), stop_at=412)   # pdb before record 412
+    assert replay("trace.jsonl", "virtio0") is None
+    difference = replay("trace.jsonl", "virtio0", kind=MyBlock)       # another class
+    replay("trace.jsonl", "dice", Dice(seed=7), stop_at=412)         # pdb at the 412th step
 
-The device gets the time, the host's calls and what the host gave it as they were. It does not get
-RAM: devices that live in RAM, the virtio ones, cannot be replayed.
+A step is an access of the guest or an input of the host. During it the device gets the time and
+what else it asks for as it did then, RAM and the answers of the host too if the trace has them
+(``--trace FILE,replay``). What it answers, the levels of its interrupts, what it writes to RAM and
+what it asks of the host must be the same, in the same order.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
+from bdb import BdbQuit
 from inspect import Parameter, signature
 
+from vmm.devices.device import Device, OutputPin
 from vmm.devices.peripheral import Peripheral
+from vmm.devices.virtio.mmio import VirtioMmio
 from vmm.errors import UsageError
+from vmm.trace.bounce import BounceMemory, BounceQueue, PeripheralMemory
+from vmm.trace.ends import restore_option
 from vmm.trace.reader import Trace
-from vmm.trace.values import decode
+from vmm.trace.script import Departure, Script
+from vmm.trace.values import decode, find_class
 from vmm.value import value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
     from typing import Any, Final
 
-    from vmm.devices.device import Device
-    from vmm.lines import Region
+    from vmm.memory import Gpa
     from vmm.trace.reader import Record
 
 
 @value
 class Difference:
-    """The first access at which a device answered otherwise than it did.
+    """Where a device departed from what it did.
 
     Attributes:
-        record: of the access.
-        value: what the device reads as now.
-        register: its name, as the device decodes it.
-        fields: of that value.
+        step: the number of the access or input, from 1.
+        during: the record of that.
+        recorded: what the device did; None if nothing more.
+        replayed: what it does now, in the same form; None if it does not.
+        traceback: of where it does, if that is in the middle of a step.
     """
 
-    record: Record
-    value: int
-    register: str
-    fields: dict[str, int]
+    step: int
+    during: Record
+    recorded: Record | None
+    replayed: Record | None
+    traceback: TracebackType | None = None
 
 
 @value
@@ -53,58 +64,43 @@ class Outcome:
     """What a replay came to.
 
     Attributes:
-        accesses: how many were replayed.
-        difference: the first one, None if all reads were as recorded.
+        steps: how many accesses and inputs were replayed.
+        difference: the first one, None if all was as recorded.
     """
 
-    accesses: int
+    steps: int
     difference: Difference | None
 
 
 class ReplayClock:
-    """A clock that shows the recorded times, and whose alarms go off in between."""
+    """A clock that shows the recorded times. Alarms go off by the record, not by themselves."""
 
     def __init__(self) -> None:
         self.time = 0
-        self._timers: list[_ReplayTimer] = []
 
     def now(self) -> int:
         """Return the recorded time."""
         return self.time
 
-    def timer(self, callback: Callable[[], None]) -> _ReplayTimer:
+    def timer(self, callback: Callable[[], None]) -> _Alarm:
         """Return a new alarm."""
-        self._timers.append(_ReplayTimer(callback))
-        return self._timers[-1]
-
-    def advance(self, time: int) -> None:
-        """Let alarms up to ``time`` go off, in order."""
-        while True:
-            due = [t for t in self._timers if t.deadline is not None and t.deadline <= time]
-            if not due:
-                break
-            timer = min(due, key=lambda timer: timer.deadline or 0)
-            self.time = max(self.time, timer.deadline or 0)
-            timer.deadline = None
-            timer.callback()
-        self.time = max(self.time, time)
+        return _Alarm()
 
 
-class _ReplayTimer:
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self.callback = callback
-        self.deadline: int | None = None
-
+class _Alarm:
     def arm(self, deadline: int) -> None:
-        self.deadline = deadline
+        pass
 
     def cancel(self) -> None:
-        self.deadline = None
+        pass
 
 
 def _ignore(*_: object) -> None:
     """An interrupt line, a sink, a switch: what a device does to the rest of its machine."""
 
+
+# Modules that are not a device's.
+_MACHINERY: Final = ("vmm.trace.", "bdb", "pdb")
 
 # What constructors of devices take, by name; the clock comes besides.
 _WIRES: Final[dict[str, Any]] = {
@@ -125,37 +121,51 @@ class Replay:
     Args:
         trace: the trace, or its file.
         name: the device's name there.
-        device: the device to drive; by default a new one of the class that was traced.
+        device: the device to drive; by default one is made, in the state that was recorded.
+        kind: the class to make it of, in place of the one that was traced; for a virtio device,
+            the class behind the transport.
 
     Raises:
         UsageError: if the trace has no such device, or one cannot be made without a machine.
     """
 
-    def __init__(self, trace: Trace | str, name: str, device: Device | None = None) -> None:
+    def __init__(
+        self,
+        trace: Trace | str,
+        name: str,
+        device: Device | None = None,
+        *,
+        kind: type[Device] | None = None,
+    ) -> None:
         self.trace = Trace(trace) if isinstance(trace, str) else trace
         self.name = name
         self.clock = ReplayClock()
+        self.steps = 0
+        self.during: Record = {}
         described = self.trace.devices.get(name)
         if described is None:
             known = ", ".join(sorted(self.trace.devices)) or "none"
             raise UsageError(f"{self.trace.path} has no device {name!r}; it has {known}")
-        if "behind" in described:
-            raise UsageError(f"{name} is a virtio device: its queues in RAM are not in a trace")
-        self.device = self._build(described) if device is None else device
+        self._script = Script(name, self.trace.records, self._input)
+        self._memory: BounceMemory | None = None
+        self._given: list[dict[str, list[Any]]] = []
+        self._debug: Callable[..., Any] | None = None
+        self.device = self._make(described, kind) if device is None else device
         if isinstance(self.device, Peripheral):
-            self.device.clock = self.clock
-        self._given: dict[str, list[Any]] = {}
-        self._divert_sources()
+            self._connect(self.device, described)
+        self.clock.now = self._diverted("now", self.clock.now)  # type: ignore[method-assign]
+        self._connect_sources(self.device)
         if device is None:
-            self.device.load(decode(described["state"]))
-        self.accesses = 0
+            self.device.load(decode(_state_for(kind, described)))
+        self._connect_pins(self.device)
+        self._script.begun = True
 
-    def _build(self, described: Record) -> Device:
-        module, _, name = described["class"].partition(":")
-        try:
-            kind = getattr(import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise UsageError(f"{self.name}: {described['class']} is gone: {error}") from None
+    # ---- Making the device ----
+
+    def _make(self, described: Record, kind: type[Device] | None) -> Device:
+        if "behind" in described:
+            return self._make_virtio(described, kind or find_class(described["behind"]))
+        kind = kind or find_class(described["class"])
         wires = {**_WIRES, "clock": self.clock}
         arguments = {}
         for parameter in signature(kind).parameters.values():
@@ -163,64 +173,158 @@ class Replay:
                 arguments[parameter.name] = wires[parameter.name]
             elif parameter.default is Parameter.empty:
                 raise UsageError(
-                    f"{self.name}: a {name} needs {parameter.name}; give replay() one of your own"
+                    f"{self.name}: a {kind.__name__} needs {parameter.name}; give replay() one of"
+                    " your own"
                 )
-        device: Device = kind(**arguments)
-        return device
+        return kind(**arguments)
 
-    def _divert_sources(self) -> None:
+    def _make_virtio(self, described: Record, kind: Callable[..., Any]) -> Device:
+        self._memory = memory = BounceMemory(self._ram(described), self._script)
+        options = described["options"].items()
+        restored = {name: restore_option(self._script, name, item) for name, item in options}
+        device = kind(memory, **restored)
+        for queue in device.queues:
+            BounceQueue(queue, memory)
+        return VirtioMmio(device=device, irq=_ignore)
+
+    def _connect(self, device: Peripheral, described: Record) -> None:
+        if described.get("memory"):
+            self._memory = PeripheralMemory(self._ram(described), self._script)
+        else:
+            self._memory = PeripheralMemory(self.trace.header["ram"], _Unrecorded(self.name))
+        device.connect(irq=_ignore, memory=self._memory, clock=self.clock)
+
+    def _ram(self, described: Record) -> list[tuple[Gpa, int]]:
+        if not described.get("memory"):
+            raise _not_recorded(self.name)
+        return [(base, size) for base, size in self.trace.header["ram"]]
+
+    def _connect_sources(self, device: Device) -> None:
         """Let the device be given what was recorded, in its order, as long as there is any."""
-        for attribute in self.device.SOURCES:
-            original = getattr(self.device, attribute)
-            setattr(self.device, attribute, self._diverted(attribute, original))
-        self.clock.now = self._diverted("now", self.clock.now)  # type: ignore[method-assign]
+        for attribute in device.SOURCES:
+            setattr(device, attribute, self._diverted(attribute, getattr(device, attribute)))
+        for _, part in device.parts():
+            self._connect_sources(part)
+
+    def _connect_pins(self, device: Device) -> None:
+        for attribute, pin in vars(device).items():
+            if isinstance(pin, OutputPin):
+                pin.observe(self._observer(attribute))
+        for _, part in device.parts():
+            self._connect_pins(part)
+
+    def _observer(self, line: str) -> Callable[[bool], None]:
+        return lambda level: self._script.irq(line, level)
 
     def _diverted(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def give(*arguments: object) -> Any:
-            recorded = self._given.get(name)
+            recorded = self._given[-1].get(name) if self._given else None
             return recorded.pop(0) if recorded else original(*arguments)
 
         return give
 
-    def run(self, stop_at: int | None = None) -> Outcome:
+    # ---- Driving it ----
+
+    def run(self, stop: Callable[[int, Record], bool] = lambda step, record: False) -> Outcome:
         """Replay all; stop at the first difference.
 
-        ``stop_at`` is the number of a record before which the debugger is entered.
+        The debugger is entered at the beginning of those steps for which ``stop``, called with
+        the step's number and record, returns True.
         """
-        for record in self.trace.records:
-            if record.get("device") != self.name:
-                continue
-            self.clock.advance(record["t"])
-            if record["kind"] == "input":
-                method = getattr(self.device, record["method"])
-                method(*decode(record["arguments"]), **_options(record))
-            elif record["kind"] in ("read", "write"):
-                difference = self._access(record, stop_at == record["n"])
-                if difference is not None:
-                    return Outcome(self.accesses, difference)
-        return Outcome(self.accesses, None)
+        try:
+            while (record := self._script.take()) is not None:
+                if "op" in record or record["kind"] in ("irq", "call"):
+                    # Nobody cues the device: it should have done this in the step before.
+                    raise Departure(record, None)
+                self._step(record, stop)
+        except Departure as departure:
+            traceback = _in_device(departure.__traceback__)
+            difference = Difference(
+                self.steps, self.during, departure.recorded, departure.replayed, traceback
+            )
+            return Outcome(self.steps, difference)
+        return Outcome(self.steps, None)
 
-    def _access(self, record: Record, stop: bool) -> Difference | None:
-        device: Region = self.device  # type: ignore[assignment]
+    def _step(self, record: Record, stop: Callable[[int, Record], bool]) -> None:
+        self.steps += 1
+        self.during = record
+        self._debug = None
+        if stop(self.steps, record):
+            from vmm.trace.debugger import Debugger
+
+            self._debug = Debugger().runcall
+        if record["kind"] == "input":
+            self._input(record)
+        else:
+            self._access(record)
+
+    def _access(self, record: Record) -> None:
+        device: Any = self.device
         offset, size, recorded = record["offset"], record["size"], record["value"]
-        self._given.clear()
-        for name, given in record.get("given", ()):
-            self._given.setdefault(name, []).append(decode(given))
-        self.accesses += 1
-        if stop:
-            breakpoint()  # noqa: T100 - what the caller asked for; step into the next access
         if record["kind"] == "write":
-            device.write(offset, size, recorded)
-            return None
-        value = device.read(offset, size)
-        if value == recorded:
-            return None
-        register, fields = self.device.decode(offset, value, False)  # type: ignore[attr-defined]
-        return Difference(record, value, register, fields)
+            self._act(record, device.write, offset, size, recorded)
+            return
+        value = self._act(record, device.read, offset, size)
+        if value != recorded:
+            register, fields = device.decode(offset, value, False)
+            replayed = {**record, "value": value, "register": register, "fields": fields}
+            raise Departure(record, replayed)
+
+    def _input(self, record: Record) -> None:
+        if "callback" in record:
+            method = self._script.callback(record["callback"])
+        else:
+            method = getattr(self._part(record.get("part", "")), record["method"])
+        arguments = [self._argument(item) for item in record["arguments"]]
+        options = {name: self._argument(item) for name, item in record["options"].items()}
+        result = self._act(record, method, *arguments, **options)
+        if "result" in record and result != record["result"]:
+            raise Departure(record, {**record, "result": result})
+
+    def _act(self, record: Record, act: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Do something to the device in the circumstances of ``record``; return what it answers."""
+        given: dict[str, list[Any]] = {}
+        for name, item in record.get("given", ()):
+            given.setdefault(name, []).append(decode(item))
+        self.clock.time = record["t"]
+        self._given.append(given)
+        debug, self._debug = self._debug, None
+        try:
+            if debug is not None:
+                result = debug(act, *arguments, **options)
+            else:
+                result = act(*arguments, **options)
+            if self._memory is not None:
+                self._memory.settle()
+            return result
+        except (BdbQuit, UsageError):
+            raise
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            replayed = {"kind": "raises", "device": self.name, "text": text}
+            raise Departure(self._script.peek(), replayed) from error
+        finally:
+            self._given.pop()
+
+    def _part(self, path: str) -> Device:
+        device = self.device
+        for name in path.split(".") if path else ():
+            device = dict(device.parts())[name]
+        return device
+
+    def _argument(self, item: Any) -> Any:
+        if isinstance(item, dict) and "end" in item:
+            return self._script.host_object(item["end"])
+        return decode(item)
 
 
 def replay(
-    trace: Trace | str, name: str, device: Device | None = None, *, stop_at: int | None = None
+    trace: Trace | str,
+    name: str,
+    device: Device | None = None,
+    *,
+    kind: type[Device] | None = None,
+    stop_at: int | None = None,
 ) -> Difference | None:
     """Drive a device with what ``trace`` recorded of ``name``; return the first difference.
 
@@ -229,13 +333,62 @@ def replay(
         name: the device's name there.
         device: the device to drive; by default a new one of the class that was traced, in the
             state that was recorded.
-        stop_at: number of a record before which the debugger is entered.
+        kind: the class for the new one, which takes what the one that was traced takes.
+        stop_at: number of the step at which the debugger is entered.
 
     Raises:
-        UsageError: if the trace has no such device, or one cannot be made without a machine.
+        UsageError: if the trace has no such device or lacks what it needs, or one cannot be made
+            without a machine.
     """
-    return Replay(trace, name, device).run(stop_at).difference
+    run = Replay(trace, name, device, kind=kind).run
+    return run(lambda step, _: step == stop_at).difference
 
 
-def _options(record: Record) -> dict[str, Any]:
-    return {name: decode(item) for name, item in record["options"].items()}
+class _Unrecorded:
+    """The RAM of a peripheral that was not recorded."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def read(self, gpa: int, view: memoryview) -> None:
+        raise _not_recorded(self._name)
+
+    def refresh(self, gpa: int, view: memoryview) -> None:
+        raise _not_recorded(self._name)
+
+    def write(self, gpa: int, view: memoryview) -> None:
+        """What it writes was not recorded either, and is not missed."""
+
+    def discard(self, gpa: int, length: int) -> None:
+        """Likewise."""
+
+
+def _not_recorded(name: str) -> UsageError:
+    return UsageError(
+        f"{name} reads RAM, which is not in this trace: record it with --trace FILE,replay"
+    )
+
+
+def _state_for(kind: type[Device] | None, described: Record) -> Record:
+    """Return the recorded state, as one of a device of class ``kind`` if that is given."""
+    state: Record = described["state"]
+    if kind is None:
+        return state
+    if "behind" not in described:
+        return {**state, "state": kind.__name__}
+    values = state["values"]
+    return {**state, "values": {**values, "device": {**values["device"], "state": kind.__name__}}}
+
+
+def _in_device(traceback: TracebackType | None) -> TracebackType | None:
+    """Cut ``traceback`` at both ends to what is in the device; None if nothing is."""
+    frames = []
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals["__name__"]
+        if not module.startswith(_MACHINERY):
+            frames.append(traceback)
+        traceback = traceback.tb_next
+    if not frames:
+        return None
+    frames[-1].tb_next = None
+    return frames[0]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 ACCESSES: Final = ("read", "write")
-KINDS: Final = (*ACCESSES, "irq", "input", "request", "guest")
+KINDS: Final = (*ACCESSES, "irq", "input", "request", "dma", "call", "guest")
 
 
 class Selection:

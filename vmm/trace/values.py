@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import SimpleNamespace
+
 from vmm.devices.device import State
+from vmm.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,14 +20,23 @@ def encode(item: object) -> object:
     """
     if isinstance(item, (bytes, bytearray, memoryview)):
         return {"bytes": bytes(item).hex()}
+    if isinstance(item, tuple) and hasattr(item, "n_fields"):
+        # os.stat_result and its like, of which some fields are no elements.
+        fields = [name for name in dir(item) if name.startswith(("st_", "f_"))]
+        return {"fields": {name: getattr(item, name) for name in fields}}
     if isinstance(item, (tuple, list)):
         return [encode(element) for element in item]
     if isinstance(item, State):
         values = {name: encode(element) for name, element in item.values}
         return {"state": item.device, "version": item.version, "values": values}
-    if item is None or isinstance(item, (bool, int, float, str)):
+    if is_plain(item):
         return item
     return repr(item)
+
+
+def is_plain(item: object) -> bool:
+    """Tell whether ``item`` is the same in JSON."""
+    return item is None or isinstance(item, (bool, int, float, str))
 
 
 def decode(item: Any) -> Any:
@@ -38,5 +51,26 @@ def decode(item: Any) -> Any:
         return item
     if "bytes" in item:
         return bytes.fromhex(item["bytes"])
+    if "fields" in item:
+        return SimpleNamespace(**item["fields"])
     values = tuple((name, decode(element)) for name, element in item["values"].items())
     return State(item["state"], item["version"], values)
+
+
+def class_path(item: object) -> str:
+    """Return the name of the class of ``item``, as MODULE:CLASS."""
+    kind = type(item)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def find_class(path: str) -> Any:
+    """Return the class that `class_path` has named.
+
+    Raises:
+        UsageError: if it is no longer there.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{path} is gone: {error}") from None

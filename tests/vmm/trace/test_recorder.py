@@ -219,7 +219,7 @@ def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(UsageError, match="is no trace"):
             Trace(str(path))
-    path.write_bytes(b'{"calypso-trace": 1}\n{"kind": "read"}\n')
+    path.write_bytes(b'{"calypso-trace": 2}\n{"kind": "read"}\n')
     with pytest.raises(UsageError, match="line 2: this is no record"):
         Trace(str(path))
 

@@ -99,29 +99,33 @@ def test_a_bug_is_found_at_the_first_access_that_shows_it(
 ) -> None:
     difference = replay(lamp_trace, "lamp", BrokenLamp())
     assert difference is not None
-    assert (difference.record["value"], difference.value) == (2, 0)
-    assert difference.fields == {"MANY": 0, "ONE": 0}
+    assert difference.step == 2
+    assert difference.recorded is not None
+    assert difference.recorded["value"] == 2
+    assert difference.replayed is not None
+    assert difference.replayed["value"] == 0
+    assert difference.replayed["fields"] == {"MANY": 0, "ONE": 0}
     words = ["trace", lamp_trace, "--replay"]
     assert main([*words, f"lamp={__name__}:BrokenLamp"]) == 1
     shown = capsys.readouterr().out
-    assert "access 2, record" in shown
+    assert "step 2, lamp.LOOKS R 0x2 MANY=1, at 0x40010000:" in shown
     assert "recorded lamp.LOOKS R 0x2 MANY=1" in shown
     assert "replayed lamp.LOOKS R 0x0" in shown
     assert main([*words, "lamp"]) == 0
-    assert "8 accesses replayed, all reads as recorded" in capsys.readouterr().out
+    assert "lamp: 8 steps replayed, all as recorded" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("leave", ["continue", "quit"])
-def test_the_debugger_stops_before_the_access(lamp_trace: str, leave: str) -> None:
+def test_the_debugger_stops_at_the_first_line_of_the_step(lamp_trace: str, leave: str) -> None:
     words = ["trace", lamp_trace, "--replay", f"lamp={__name__}:BrokenLamp", "--pdb"]
     done = subprocess.run(
         [sys.executable, "-m", "vmm", *words],
-        input=f"p device.LOOKS, record['value']\n{leave}\n",
+        input=f"p self.LOOKS, offset, size\n{leave}\n",
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "(1, 2)" in done.stdout
+    assert "(1, 0, 4)" in done.stdout
     assert (done.returncode, done.stderr) == (1, "")
 
 
@@ -139,7 +143,7 @@ def test_what_cannot_be_replayed_is_told(file: str, tmp_path: Path) -> None:
     disk.write_bytes(bytes(512))
     with traced_block_machine(file, disk) as machine:
         machine.bus.mmio_read(0x0800_0000, 4)
-    with pytest.raises(UsageError, match="virtio0 is a virtio device"):
+    with pytest.raises(UsageError, match=r"virtio0 reads RAM.* record it with --trace FILE,replay"):
         Replay(file, "virtio0")
     with pytest.raises(UsageError, match="no device 'lamp'; it has gicd, virtio0"):
         Replay(file, "lamp")

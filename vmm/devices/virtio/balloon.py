@@ -43,6 +43,7 @@ class Balloon(VirtioDevice):
 
     DEVICE_ID: ClassVar[int] = 5
     QUEUE_SIZES: ClassVar[tuple[int, ...]] = (128, 128)
+    INPUTS: ClassVar[tuple[str, ...]] = ("set_target",)
 
     target = internal(0)
     actual = internal(0)

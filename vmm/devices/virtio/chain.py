@@ -12,9 +12,15 @@ from vmm.errors import GuestMemoryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, Protocol
 
     from vmm.memory import GuestMemory
+
+    class Tables(Protocol):
+        """The RAM that indirect tables are in."""
+
+        def view(self, gpa: int, length: int, /) -> memoryview: ...
+
 
 # struct virtq_desc: address, length, flags, next (2.7.5).
 DESCRIPTOR: Final = Struct("<QIHH")
@@ -142,7 +148,7 @@ class Chain:
         self.writable = Buffers(writable, written)
 
 
-def walk(memory: GuestMemory, table: memoryview, head: int) -> list[tuple[int, int, int]]:
+def walk(memory: Tables, table: memoryview, head: int) -> list[tuple[int, int, int]]:
     """Return (address, length, not 0 if it is device-writable) of each descriptor of a chain.
 
     Raises:
@@ -174,7 +180,7 @@ def walk(memory: GuestMemory, table: memoryview, head: int) -> list[tuple[int, i
         index = following
 
 
-def _indirect_table(memory: GuestMemory, address: int, length: int, flags: int) -> memoryview:
+def _indirect_table(memory: Tables, address: int, length: int, flags: int) -> memoryview:
     """Return the table that an indirect descriptor refers to; its F_WRITE counts for nothing."""
     if flags & F_NEXT:
         raise QueueError("an indirect descriptor has a next one (2.7.5.3.1)")

@@ -94,6 +94,7 @@ class NetDevice(VirtioDevice):
 
     DEVICE_ID: ClassVar[int] = 1
     QUEUE_SIZES: ClassVar[tuple[int, ...]] = (256, 256)
+    INPUTS: ClassVar[tuple[str, ...]] = ("on_frame",)
 
     # A frame that was received when there was no room for it.
     _frame = internal(b"")

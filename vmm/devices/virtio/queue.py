@@ -168,6 +168,13 @@ class Queue(Device):
         self._next_available = following + 1 & _WORD
         return chain
 
+    def next_head(self) -> int:
+        """Return the head of the chain that `pop` takes next, or -1. For traces."""
+        available, following = self._available, self._next_available
+        if not 0 < distance(available[_INDEX], following) <= self.size:
+            return -1
+        return available[_RING + (following & self.size - 1)]
+
     def describe(self, head: int) -> list[tuple[int, int, bool]]:
         """Return the descriptors of the chain at ``head``: address, length, device-writable.
 

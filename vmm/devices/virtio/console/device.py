@@ -57,6 +57,7 @@ class ConsoleDevice(VirtioDevice):
 
     DEVICE_ID: ClassVar[int] = 3
     QUEUE_SIZES: ClassVar[tuple[int, ...]] = (_QUEUE_SIZE, _QUEUE_SIZE)
+    INPUTS: ClassVar[tuple[str, ...]] = ("resize",)
 
     def __init__(self, memory: GuestMemory, ports: Sequence[Port | None]) -> None:
         self._ports = {number: port for number, port in enumerate(ports) if port is not None}

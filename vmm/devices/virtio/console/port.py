@@ -15,7 +15,7 @@ from vmm.devices.virtio.console.control import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final, Protocol
+    from typing import ClassVar, Final, Protocol
 
     from vmm.devices.virtio.queue import Queue
 
@@ -86,6 +86,8 @@ class Port(Device):
         on_output: called when output can go on; set by the device.
         on_change: called when the driver has to be told something; set by the device.
     """
+
+    INPUTS: ClassVar[tuple[str, ...]] = ("receive", "resume", "changed")
 
     opened = internal(False)
     ready = internal(False)

@@ -111,6 +111,7 @@ class VsockDevice(VirtioDevice):
 
     DEVICE_ID: ClassVar[int] = 19
     QUEUE_SIZES: ClassVar[tuple[int, ...]] = (128, 128, 8)
+    INPUTS: ClassVar[tuple[str, ...]] = ("on_connect",)
 
     # Packets for which the guest has had no buffer yet.
     _replies: list[bytes] = internal([])
