@@ -141,7 +141,8 @@ RUN_OPTIONS: Final = (
         TEXT,
         "FILE[,FILTER]",
         "Write every device access and event to FILE; FILTER is patterns like 'virtio*' or"
-        " 'pl011.CR' and kind=K, comma-separated ('vmm trace' shows it).",
+        " 'pl011.CR', kind=K, and replay for what 'vmm trace --replay' needs (RAM and the host's"
+        " answers), comma-separated.",
     ),
     Option(
         "--trace-format",

@@ -113,7 +113,8 @@ class Machine(Execution):
                 ``NAME=file:PATH``, or ``NAME=fd:N``.
             devices: further devices: ``"rng"``, ``"console"`` or ``"balloon"`` for the virtio
                 ones; your own as ``"MODULE:CLASS,OPTION=VALUE"`` or as objects (`Peripheral`).
-            trace: file for a trace of all device accesses: ``FILE[,FILTER]``, see `vmm.trace`.
+            trace: file for a trace of all device accesses: ``FILE[,FILTER]``, see `vmm.trace`;
+                the filter ``replay`` adds what virtio devices need to be replayed.
             trace_format: ``jsonl``, or ``perfetto`` for Chrome's trace events.
             strace: whether the program's system calls are written to ``console.log``.
             assist: execute on the Unicorn engine what KVM refuses to.
