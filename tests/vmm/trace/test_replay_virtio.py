@@ -21,7 +21,7 @@ from vmm.devices.virtio.chain import Chain
 from vmm.devices.virtio.console.device import RECEIVE, TRANSMIT, ConsoleDevice
 from vmm.devices.virtio.net import NetDevice
 from vmm.devices.virtio.rng import Rng
-from vmm.devices.virtio.vsock import Connection, VsockDevice
+from vmm.devices.virtio.vsock.device import Connection, VsockDevice
 from vmm.machine.machine import Machine
 from vmm.trace.listing import describe
 from vmm.trace.reader import Trace
