@@ -60,10 +60,9 @@ def device(name: str) -> None:
     NAME is one of 'vmm devices', or MODULE:CLASS of your own.
     """
     if ":" in name:
-        from vmm.devices.peripheral import Peripheral
         from vmm.machine.plugin import load_class
 
-        click.echo(describe(load_class(name, Peripheral)), nl=False)
+        click.echo(describe(load_class(name)), nl=False)
         return
     for known, declared in register_maps().items():
         if known.lower() == name.lower():

@@ -118,11 +118,11 @@ def _replacement(text: str) -> dict[str, Any]:
     """Return how to make the device otherwise than it was."""
     from vmm.devices.device import Device
     from vmm.devices.peripheral import Peripheral
-    from vmm.machine.plugin import load_class, load_device
+    from vmm.machine.plugin import import_class, load_device
 
     if not text:
         return {}
-    kind = load_class(text.partition(",")[0], Device)
+    kind = import_class(text.partition(",")[0], Device)
     return {"device": load_device(text)} if issubclass(kind, Peripheral) else {"kind": kind}
 
 

@@ -29,7 +29,7 @@ def load_device(text: str) -> Peripheral:
         UsageError: if there is no such module, class or option; one line says which.
     """
     path, *words = text.split(",")
-    kind = load_class(path, Peripheral)
+    kind = load_class(path)
     options: dict[str, Any] = {}
     parameters = _options(kind)
     for word in words:
@@ -49,7 +49,16 @@ def load_device(text: str) -> Peripheral:
         raise UsageError(f"--device {text}: {error}") from error
 
 
-def load_class(path: str, base: type[_Device]) -> type[_Device]:
+def load_class(path: str) -> type[Peripheral]:
+    """Return the class that ``path`` names, as ``MODULE:CLASS``.
+
+    Raises:
+        UsageError: if there is none, or it is no `Peripheral`.
+    """
+    return import_class(path, Peripheral)
+
+
+def import_class(path: str, base: type[_Device]) -> type[_Device]:
     """Return the class that ``path`` names, as ``MODULE:CLASS``.
 
     Raises:
