@@ -19,9 +19,10 @@ static inline void quarter_round(uint32_t *s, unsigned a, unsigned b, unsigned c
 	s[b] = rotate(s[b] ^ s[c], 7);
 }
 
-void chacha20_block(const uint32_t key[CHACHA20_KEY_WORDS], uint32_t counter,
-		    const uint32_t nonce[CHACHA20_NONCE_WORDS],
-		    uint32_t block[CHACHA20_BLOCK_WORDS])
+/* A function of its own in every kernel, so that the very code there can be put to the test. */
+__attribute__((used)) void chacha20_block(const uint32_t key[CHACHA20_KEY_WORDS], uint32_t counter,
+					  const uint32_t nonce[CHACHA20_NONCE_WORDS],
+					  uint32_t block[CHACHA20_BLOCK_WORDS])
 {
 	/* "expand 32-byte k" */
 	uint32_t start[CHACHA20_BLOCK_WORDS] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
