@@ -218,7 +218,10 @@ int path_last(struct path_walk *walk, unsigned flags, struct file **found)
 		if (S_ISLNK(file->mode) && follows) {
 			struct file *jumped;
 			error = follow(walk, file, &jumped);
-			file_put(file);
+			if (error == 0 && jumped != NULL)
+				walk->jump = file;
+			else
+				file_put(file);
 			if (error == 0 && jumped == NULL)
 				error = advance(walk);
 			if (error != 0)
@@ -239,7 +242,29 @@ int path_last(struct path_walk *walk, unsigned flags, struct file **found)
 void path_end(struct path_walk *walk)
 {
 	file_put(walk->directory);
+	file_put(walk->jump);
 	kfree(walk->buffer);
+}
+
+int64_t path_of_found(const struct path_walk *walk, char *buffer, size_t size)
+{
+	if (walk->jump != NULL) {
+		int64_t length = walk->jump->operations->target(walk->jump, buffer, size - 1);
+		if (length >= 0)
+			buffer[length++] = '\0';
+		return length;
+	}
+	int64_t length = path_of(walk->context, walk->directory, buffer, size);
+	if (length < 0)
+		return length;
+	/* The root is "/"; all others end with no slash. */
+	size_t end = length == 2 ? 0 : (size_t)length - 1;
+	if (end + 1 + walk->last.length + 1 > size)
+		return -ERANGE;
+	buffer[end] = '/';
+	memcpy(buffer + end + 1, walk->last.bytes, walk->last.length);
+	buffer[end + 1 + walk->last.length] = '\0';
+	return (int64_t)(end + 1 + walk->last.length + 1);
 }
 
 int path_create(struct path_walk *walk, struct creation *what, struct file **made)

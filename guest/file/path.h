@@ -40,6 +40,7 @@ struct path_walk {
 	const char *rest;	/* what was not walked yet */
 	char *buffer;		/* holds `rest` once a link was followed; from the heap */
 	unsigned links;		/* followed so far */
+	struct file *jump;	/* the last component: a link that no text describes; a reference */
 	unsigned resolve;	/* enum path_resolve */
 	struct file *top;	/* where it started, for PATH_BENEATH and PATH_IN_ROOT; borrowed */
 };
@@ -62,6 +63,9 @@ void path_end(struct path_walk *walk);
 /* Make an entry of the type in what->mode, whose permissions umask has yet to cut, where the last
  * component is absent; `*made` is the new file. */
 int path_create(struct path_walk *walk, struct creation *what, struct file **made);
+
+/* The path of what path_last has found, without links: its length with the NUL. Errors of path_of. */
+int64_t path_of_found(const struct path_walk *walk, char *buffer, size_t size);
 
 /* All three for those who only look. */
 int path_find(struct file_context *context, struct file *start, const char *path, unsigned flags,

@@ -20,6 +20,30 @@ static int open_interpreter(struct program *program, const char *path, const cha
 	return 0;
 }
 
+/* The path of what a walk has found, or NULL. */
+static char *resolve(const struct path_walk *walk)
+{
+	char *buffer = kmalloc(PATH_MAX);
+	int64_t length = buffer == NULL ? -ENOMEM : path_of_found(walk, buffer, PATH_MAX);
+	char *path = length < 0 ? NULL : kmalloc((size_t)length);
+	if (path != NULL)
+		memcpy(path, buffer, (size_t)length);
+	kfree(buffer);
+	return path;
+}
+
+int program_find(const char *path, struct file **file, char **resolved)
+{
+	struct path_walk walk;
+	int error = path_begin(&walk, file_context(), NULL, path);
+	if (error != 0)
+		return error;
+	error = path_last(&walk, PATH_FOLLOW, file);
+	*resolved = error == 0 ? resolve(&walk) : NULL;
+	path_end(&walk);
+	return error;
+}
+
 int program_check(struct file *file, struct program *program, const char **problem)
 {
 	char *path;

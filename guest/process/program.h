@@ -13,6 +13,9 @@ struct program {
 	user_t sp;
 };
 
+/* Find a program's file, and its path without links, from the heap: NULL where there is none to tell. */
+int program_find(const char *path, struct file **file, char **resolved);
+
 /* Whether this can be run at all, before anything is given up for it. 0, or an error with the
  * reason in words. program_close is due either way. */
 int program_check(struct file *file, struct program *program, const char **problem);

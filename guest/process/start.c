@@ -83,23 +83,32 @@ static void initialize_process(void)
 		refuse("there is no memory for its descriptors");
 }
 
-/* A program that the VMM has not put into memory is in the root directory. */
+/* The program in the root directory, with the path by which it tells itself; or NULL. */
 static struct file *program_in_root(void)
 {
 	struct file *file;
-	if (path_find(&process.files, NULL, process.path, PATH_FOLLOW, &file) != 0)
-		refuse("it is not in the root directory");
+	char *resolved;
+	if (program_find(process.path, &file, &resolved) != 0)
+		return NULL;
+	if (resolved != NULL)
+		process.path = resolved;
 	return file;
+}
+
+/* The VMM has put it into memory. It may have found it in the archive, by a path with links. */
+static struct file *program_in_memory(const struct calypso_region *region)
+{
+	if (bootinfo_find(CALYPSO_REGION_INITRD) != NULL)
+		file_put(program_in_root());
+	return ramfs_make_image(phys_to_virt(region->physical), region->length, 0755);
 }
 
 static struct file *program_file(void)
 {
 	const struct calypso_region *region = bootinfo_find(CALYPSO_REGION_PROGRAM);
-	if (region == NULL)
-		return program_in_root();
-	struct file *file = ramfs_make_image(phys_to_virt(region->physical), region->length, 0755);
+	struct file *file = region == NULL ? program_in_root() : program_in_memory(region);
 	if (file == NULL)
-		refuse("there is no memory");
+		refuse(region == NULL ? "it is not in the root directory" : "there is no memory");
 	return file;
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import pty
 import re
@@ -9,6 +10,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,23 @@ def archive(tmp_path: Path, entries: list[Entry]) -> Path:
     path = tmp_path / "initrd.cpio"
     path.write_bytes(make_archive(entries))
     return path
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_program_of_the_archive_knows_its_path(
+    arch: str, busybox: Path, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    entries = [
+        directory("usr"),
+        directory("usr/bin"),
+        regular("usr/bin/busybox", busybox.read_bytes(), mode=0o755),
+        symlink("bin", "usr/bin"),
+        symlink("usr/bin/readlink", "../../bin/busybox"),
+    ]
+    packed = tmp_path / "packed"
+    packed.write_bytes(pack(archive(tmp_path, entries).read_bytes()))
+    ran = run("/bin/readlink", "/proc/self/exe", initrd=packed, backend="unicorn")
+    assert ran.output == "/usr/bin/busybox\n"
 
 
 def test_hello(arch: str, backend: str) -> None:

@@ -16,7 +16,7 @@ from vmm.boot.pagetables import EXECUTE, READ, WRITE, Mapping
 from vmm.errors import UsageError
 from vmm.hypercall import abi
 from vmm.images.elf import PF_R, PF_W, PF_X
-from vmm.images.file import ImageFile, memory_file
+from vmm.images.file import ImageFile
 from vmm.images.image import CALYPSO_KERNEL, LINUX_PROGRAM
 from vmm.memory import PAGE_SIZE
 from vmm.value import value
@@ -299,31 +299,15 @@ def _headers(image: Image, arch: Arch, kind: str) -> Elf:
     return elf
 
 
-def _open_initrd(path: str) -> ImageFile:
-    """Open an archive; a compressed one is unpacked, for the kernel cannot."""
-    file = ImageFile(path)
-    try:
-        if file.size == 0:
-            raise UsageError(f"{path}: an initrd must be a file that is not empty")
-        if file.head.startswith(b"070701"):
-            return file
-        from vmm.images.compressed import is_packed, unpack
-
-        if not is_packed(file):
-            return file
-        unpacked = memory_file(path, unpack(file))
-    except BaseException:
-        file.close()
-        raise
-    file.close()
-    return unpacked
-
-
 def _place_files(ram: _Ram, elf: Elf, program: Image | None, initrd: str | None) -> None:
     """Load kernel, initrd and program."""
     if program is not None:
         _headers(program, elf.arch, LINUX_PROGRAM)
-    archive = None if initrd is None else _open_initrd(initrd)
+    archive = None
+    if initrd is not None:
+        from vmm.images.archived import open_archive
+
+        archive = open_archive(initrd)
     try:
         _require_ram(ram, elf, program, archive)
         for segment in elf.loads:

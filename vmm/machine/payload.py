@@ -9,7 +9,6 @@ from vmm.arch import X86_64
 from vmm.errors import UsageError
 from vmm.hypercall import abi
 from vmm.images.bundled import kernel_path
-from vmm.images.file import ImageFile
 from vmm.images.image import CALYPSO_KERNEL, HERMIT, LINUX_PROGRAM, UNKNOWN
 from vmm.images.recognise import open_image
 from vmm.memory import PAGE_SIZE
@@ -41,9 +40,6 @@ LINUX_X86_CONSOLE: Final = "console=ttyS0"
 
 # Of RAM for service calls, in machines that are not small.
 SERVICE_LENGTH: Final = 4 << 20
-
-# The magic numbers of cpio's "newc" format, without and with checksums.
-NEWC_MAGICS: Final = (b"070701", b"070702")
 
 FEATURES: Final = (
     abi.FEATURE_DOORBELL
@@ -124,17 +120,6 @@ def load_image(
     return _load_foreign(config, image, board, memory)
 
 
-def _check_initrd(path: str) -> None:
-    """Refuse what is no archive that Calypso's kernel unpacks."""
-    archive = ImageFile(path)
-    archive.close()
-    if archive.size and not archive.head.startswith(NEWC_MAGICS):
-        raise UsageError(
-            f"{path} is not a cpio archive of format newc: make one with"
-            " 'find . | cpio -o -H newc', and do not compress it"
-        )
-
-
 def _check_interpreter(config: MachineConfig, program: Image) -> None:
     assert program.elf is not None
     interpreter = program.elf.interpreter()
@@ -154,9 +139,6 @@ def _load_calypso(
     memory: GuestMemory,
 ) -> Payload:
     from vmm.boot.calypso import load
-
-    if config.initrd is not None:
-        _check_initrd(config.initrd)
 
     words = [config.command_line, board.kernel_words(), board.calypso_words()]
     if config.strace:

@@ -104,7 +104,8 @@ static int64_t add_vector(struct strings *strings, user_t vector, unsigned skip)
 
 /* What is about to be run, after as many scripts as it takes. */
 struct execution {
-	char *path; /* as the program gave it */
+	char *path;	/* as the program gave it */
+	char *resolved; /* of `file`, without links; NULL: not known */
 	struct file *file;
 	struct strings
 		prefix; /* arguments that scripts put in front: all but the program's first */
@@ -117,6 +118,7 @@ static void end_execution(struct execution *execution)
 	program_close(&execution->program);
 	file_put(execution->file);
 	kfree(execution->prefix.bytes);
+	kfree(execution->resolved);
 	kfree(execution->path);
 }
 
@@ -167,17 +169,23 @@ static int prepend(struct execution *execution, const char *string)
 	return error;
 }
 
-static int find_executable(const char *path, struct file **file)
+/* Let a file be the one that is run. */
+static int find_executable(struct execution *execution, const char *path)
 {
 	struct file *found;
-	int error = path_find(file_context(), NULL, path, PATH_FOLLOW, &found);
+	char *resolved;
+	int error = program_find(path, &found, &resolved);
 	if (error != 0)
 		return error;
 	if (!S_ISREG(found->mode) || (found->mode & S_IXUGO) == 0) {
+		kfree(resolved);
 		file_put(found);
 		return -EACCES;
 	}
-	*file = found;
+	kfree(execution->resolved);
+	file_put(execution->file);
+	execution->resolved = resolved;
+	execution->file = found;
 	return 0;
 }
 
@@ -196,14 +204,7 @@ static int enter_script(struct execution *execution)
 		error = prepend(execution, argument);
 	if (error == 0)
 		error = prepend(execution, line);
-	struct file *interpreter = NULL;
-	if (error == 0)
-		error = find_executable(line, &interpreter);
-	if (error != 0)
-		return error;
-	file_put(execution->file);
-	execution->file = interpreter;
-	return 0;
+	return error == 0 ? find_executable(execution, line) : error;
 }
 
 static int prepare(struct execution *execution)
@@ -224,31 +225,21 @@ static int prepare(struct execution *execution)
 
 /* ---- The change ---- */
 
-/* What /proc/self/exe is read as: the file's path, made absolute. */
-static void set_path(const char *path)
+/* What /proc/self/exe is read as. */
+static void set_path(struct execution *execution)
 {
 	static char *current;
-	char *copy = kmalloc(2 * PATH_MAX);
-	if (copy == NULL)
+	if (execution->resolved == NULL)
 		return;
-	int64_t length = 0;
-	if (path[0] != '/') {
-		length = path_of(&process.files, context_working(&process.files), copy, PATH_MAX);
-		length = length < 0 ? 0 : length - 1;
-		if (length == 0 || copy[length - 1] != '/')
-			copy[length++] = '/';
-	}
-	strlcpy(copy + length, path, PATH_MAX);
 	kfree(current);
-	current = copy;
-	process.path = copy;
+	process.path = current = execution->resolved;
+	execution->resolved = NULL;
 }
 
-static void set_names(const struct execution *execution)
+static void set_names(struct execution *execution)
 {
-	bool is_script = execution->prefix_count > 0;
 	const char *slash = strrchr(execution->path, '/');
-	set_path(is_script ? execution->prefix.bytes : execution->path);
+	set_path(execution);
 	memset(process.name, 0, sizeof(process.name));
 	strlcpy(process.name, slash == NULL ? execution->path : slash + 1, sizeof(process.name));
 	file_put(process.executable);
@@ -321,7 +312,7 @@ static int execute(struct execution *execution, user_t argv, user_t envp)
 {
 	struct strings strings = {0};
 	struct arguments arguments;
-	int error = find_executable(execution->path, &execution->file);
+	int error = find_executable(execution, execution->path);
 	if (error == 0)
 		error = prepare(execution);
 	if (error == 0)

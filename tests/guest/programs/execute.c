@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,13 +34,50 @@ static void second(int argc, char **argv)
 	printf("working directory %s\n", strrchr(getcwd(NULL, 0), '/'));
 }
 
+/* What /proc/self/exe leads to, whose path goes through links. */
+static void third(const char *expected)
+{
+	char path[512] = "";
+	printf("third %s: %d\n", strrchr(expected, '/'),
+	       readlink("/proc/self/exe", path, sizeof(path) - 1) > 0 && strcmp(path, expected) == 0);
+	fflush(stdout);
+}
+
+static void copy_program(const char *path)
+{
+	int from = open("/proc/self/exe", O_RDONLY), to = open(path, O_WRONLY | O_CREAT, 0755);
+	while (sendfile(to, from, NULL, 1 << 20) > 0)
+		;
+	close(from);
+	close(to);
+}
+
+/* In the directory "elsewhere". */
+static void run_third(void)
+{
+	char expected[512], *working = getcwd(NULL, 0);
+	sprintf(expected, "%s/copy", working);
+	copy_program("copy");
+	symlink("copy", "link");
+	symlink(".", "way");
+	execl("../elsewhere/way//way/link", "link", "third", expected, "/proc/self/exe", NULL);
+}
+
 static void handler(int signal) { (void)signal; }
 
 int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "second") == 0) {
 		second(argc, argv);
+		fflush(stdout);
+		run_third();
 		return 9;
+	}
+	if (argc > 1 && strcmp(argv[1], "third") == 0) {
+		third(argv[2]);
+		if (argc > 3)
+			execl(argv[3], "again", "third", argv[2], NULL);
+		return 8;
 	}
 	char *const words[] = {"renamed", "second", "with blanks ", "", NULL};
 	char *const environment[] = {"NEW=variable", NULL};

@@ -31,6 +31,11 @@ CONSOLE = {"x86_64": 0x3F8, "arm64": 0x0900_0000}
 DOORBELL = {"x86_64": 0x500, "arm64": 0x0A00_0040}
 
 
+def newc(size: int) -> bytes:
+    """Return what begins like an archive, with ``size`` bytes."""
+    return b"070701".ljust(size, b"\0")
+
+
 class Maker:
     """Loads machines of one architecture; everything not given has a plain value."""
 
@@ -102,7 +107,7 @@ def test_kernel_segments_are_where_they_were_linked(maker: Maker) -> None:
 
 
 def test_program_and_initrd_are_whole_behind_the_kernel_and_at_the_top(maker: Maker) -> None:
-    archive = bytes(range(256)) * 33
+    archive = b"070701" + bytes(range(256)) * 33
     loaded = maker.load(initrd=maker.write("initrd", archive))
     content = (maker.folder / "program").read_bytes()
     top = RAM_BASE[maker.arch] + 64 * MIB
@@ -241,7 +246,7 @@ def pages_of(spans: list[Span]) -> dict[int, tuple[int, bool, bool, bool]]:
 
 @pytest.mark.parametrize("size", [2 * MIB, 64 * MIB, 65 * MIB + 3 * PAGE])
 def test_the_initial_tables_map_the_regions_and_nothing_else(maker: Maker, size: int) -> None:
-    loaded = maker.load(size, initrd=maker.write("initrd", bytes(MIB // 3)))
+    loaded = maker.load(size, initrd=maker.write("initrd", newc(MIB // 3)))
     spans = maker.mapped(loaded)
     assert {span.user for span in spans} == {maker.arch == "x86_64"}
     assert pages_of(spans) == expected_mappings(maker.arch, loaded)
@@ -250,7 +255,7 @@ def test_the_initial_tables_map_the_regions_and_nothing_else(maker: Maker, size:
 def test_ram_behind_the_first_gib_is_left_to_the_kernel(maker: Maker) -> None:
     base = RAM_BASE[maker.arch]
     hole = [(base, 3 * GIB - base), (4 * GIB, 2 * GIB)]
-    loaded = maker.load(hole, initrd=maker.write("initrd", bytes(PAGE)))
+    loaded = maker.load(hole, initrd=maker.write("initrd", newc(PAGE)))
     (initrd,) = by_type(loaded, abi.REGION_INITRD)
     assert initrd.end == 6 * GIB
     spans = maker.mapped(loaded)
@@ -389,7 +394,7 @@ def test_arm64_device_tree_is_at_the_start_of_ram(arm: Maker) -> None:
 
 
 def test_too_little_ram_says_how_much_is_needed(maker: Maker) -> None:
-    initrd = maker.write("initrd", bytes(5 * MIB))
+    initrd = maker.write("initrd", newc(5 * MIB))
     with pytest.raises(UsageError, match=r"4 MiB of RAM are too few: needs at least (\d+) MiB: "):
         maker.load(4 * MIB, initrd=initrd)
     kernel_end = KERNEL_BASE[maker.arch] - RAM_BASE[maker.arch] + 0x9000
@@ -403,7 +408,7 @@ def test_no_piece_of_ram_that_long(maker: Maker) -> None:
     base = RAM_BASE[maker.arch]
     with pytest.raises(UsageError, match="3 MiB of RAM in one piece for the initrd"):
         maker.load(
-            [(base, 3 * MIB), (4 * GIB, 2 * MIB)], initrd=maker.write("initrd", bytes(3 * MIB))
+            [(base, 3 * MIB), (4 * GIB, 2 * MIB)], initrd=maker.write("initrd", newc(3 * MIB))
         )
 
 

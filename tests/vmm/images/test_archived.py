@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vmm.images.newc import Archive
+from vmm.errors import UsageError
 from vmm.images.archived import open_archived
+from vmm.images.bundled import kernel_path
 
 PROGRAM = b"\x7fELF and more"
 
@@ -42,6 +47,26 @@ def test_found_through_links(folder: str, name: str, tmp_path: Path) -> None:
 def test_nothing_else_is_found(name: str, tmp_path: Path) -> None:
     (tmp_path / "archive").write_bytes(content())
     assert open_archived(str(tmp_path / "archive"), name) is None
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_found_in_a_compressed_archive(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    packed = pack(content())
+    (tmp_path / "archive").write_bytes(packed)
+    file = open_archived(str(tmp_path / "archive"), "/bin/python")
+    assert file is not None
+    assert (file.head, file.path) == (PROGRAM, "/bin/python")
+    file.close()
+    assert open_archived(str(tmp_path / "archive"), "/none") is None
+    (tmp_path / "archive").write_bytes(packed[:-30])
+    with pytest.raises(UsageError, match="archive: "):
+        open_archived(str(tmp_path / "archive"), "/bin/python")
+
+
+def test_a_kernel_of_the_host_needs_no_compressed_archive(tmp_path: Path) -> None:
+    """Its ramdisk may be large, or of a form that nothing here can unpack."""
+    (tmp_path / "archive").write_bytes(gzip.compress(content())[:-30])
+    assert open_archived(str(tmp_path / "archive"), str(kernel_path("x86_64"))) is None
 
 
 @settings(max_examples=30)
