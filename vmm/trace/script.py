@@ -6,6 +6,9 @@ next in the script; if not, `Departure` is raised where the device does it.
 
 from __future__ import annotations
 
+import builtins
+import os
+
 from vmm.devices.virtio.chain import copy_to
 from vmm.trace.ends import Absent, End, encode_arguments, is_function, writable_views
 from vmm.trace.values import decode, encode
@@ -171,12 +174,9 @@ def _same(record: Record, deed: dict[str, object]) -> bool:
     return all(record.get(key) == deed[key] for key in _DEED[record["kind"]] if key in deed)
 
 
-def _error(name: str, number: int | None) -> OSError:
+def _error(name: str, number: int | None) -> BaseException:
+    """Return the exception that a call of the host ended with."""
     if number is not None:
-        import os
-
         return OSError(number, os.strerror(number))
-    import builtins
-
     kind = getattr(builtins, name, OSError)
-    return kind() if issubclass(kind, OSError) else OSError()
+    return kind() if issubclass(kind, Exception) else OSError()

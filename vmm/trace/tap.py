@@ -253,8 +253,8 @@ class Tap:
         recorder.enter(record)
         try:
             result = function(*[self._unwrap(item, number) for item in arguments], **options)
-        except OSError as error:
-            record["error"] = [type(error).__name__, error.errno]
+        except Exception as error:
+            record["error"] = [type(error).__name__, getattr(error, "errno", None)]
             raise
         else:
             result = self._admit(result, number)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
 import threading
 import time
@@ -12,6 +14,8 @@ from typing import Any
 import pytest
 
 from tests.guest.test_devices import CONTENT, program, send, transport
+from tests.guest.test_host_directories import FILES
+from tests.guest.test_programs import ARGUMENTS, ENVIRONMENT, STDIN, build
 from tests.vmm.trace.machines import MEMORY, BusGuest
 from vmm.devices.device import Device
 from vmm.devices.virtio import net, tap
@@ -20,6 +24,7 @@ from vmm.devices.virtio.block import Block
 from vmm.devices.virtio.chain import Chain
 from vmm.devices.virtio.console.device import RECEIVE, TRANSMIT, ConsoleDevice
 from vmm.devices.virtio.net import NetDevice
+from vmm.devices.virtio.p9.device import P9Device
 from vmm.devices.virtio.rng import Rng
 from vmm.devices.virtio.vsock.device import Connection, VsockDevice
 from vmm.machine.machine import Machine
@@ -272,6 +277,46 @@ def test_a_bug_in_sockets_is_found(vsock_trace: Trace) -> None:
     _, recorded, replayed = departs(vsock_trace, "virtio0", GenerousVsock)
     assert recorded.startswith(" dma W")
     assert replayed.startswith(" dma W")
+
+
+# ---- A shared directory ----
+
+
+@pytest.fixture(scope="module")
+def share_trace(tmp_path_factory: pytest.TempPathFactory) -> Trace:
+    """Of a program that does to its root directory all that can be done to one."""
+    folder = tmp_path_factory.mktemp("share")
+    root = folder / "root"
+    root.mkdir()
+    shutil.copy(build(FILES, "x86_64", "static"), root / "program")
+    with Machine(
+        "/program",
+        ARGUMENTS,
+        root=f"{root}:rw",
+        backend="unicorn",
+        env=ENVIRONMENT,
+        stdin=STDIN,
+        trace=f"{folder / 'trace'},replay",
+    ) as machine:
+        machine.run(timeout=60)
+    shutil.rmtree(root)
+    return Trace(str(folder / "trace"))
+
+
+class ShortP9(P9Device):
+    """Reads a byte less than it is asked for."""
+
+    def _read(self, tag: int, chain: Chain) -> int:
+        chain.writable.take_last(1)
+        return super()._read(tag, chain)
+
+
+def test_a_directory_repeats_itself(share_trace: Trace) -> None:
+    repeats(share_trace, "virtio0")
+    step, recorded, replayed = departs(share_trace, "virtio0", ShortP9)
+    assert step == ".QueueNotify W 0x0"
+    assert re.match(r" calls #\d+\.read\(room for (\d+), 0\) -> ", recorded)
+    assert re.match(r" calls #\d+\.read\(room for (\d+), 0\)$", replayed)
 
 
 # ---- A network ----

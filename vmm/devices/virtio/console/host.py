@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from vmm.devices.virtio.console.port import Port
-    from vmm.machine.events import EventLoop
+    from vmm.lines import Descriptors
 
     class Wire(Protocol):
         """What the machine's console is connected by (`vmm.boards.serial.SerialWire`)."""
@@ -99,7 +99,7 @@ class FileEnd:
         """Nobody waits for that."""
 
 
-def open_descriptor(fd: int, events: EventLoop) -> LineEnd:
+def open_descriptor(fd: int, events: Descriptors) -> LineEnd:
     """Return an end that is the descriptor ``fd``, which this process was started with.
 
     Raises:
@@ -128,7 +128,7 @@ class LineEnd:
         connected: it has not.
     """
 
-    def __init__(self, fd: int, events: EventLoop) -> None:
+    def __init__(self, fd: int, events: Descriptors) -> None:
         self.connected = True
         self.on_end: Callable[[], None] = self._tell
         self._fd = fd
@@ -217,7 +217,7 @@ class SocketEnd:
     The next one is let in when the guest knows that the one before it has gone.
     """
 
-    def __init__(self, path: str, events: EventLoop) -> None:
+    def __init__(self, path: str, events: Descriptors) -> None:
         """Listen at ``path``.
 
         Raises:

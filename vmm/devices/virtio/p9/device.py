@@ -17,7 +17,8 @@ from vmm.devices.device import internal
 from vmm.devices.virtio.chain import copy_to
 from vmm.devices.virtio.device import VirtioDevice
 from vmm.devices.virtio.p9 import message as p9
-from vmm.devices.virtio.p9.fids import DT_DIR, DT_LNK, FidTable, identity
+from vmm.devices.virtio.p9.fids import FidTable
+from vmm.devices.virtio.p9.file import DT_DIR, DT_LNK, identity
 from vmm.devices.virtio.p9.message import HEADER, QID, MalformedError, Reader, string
 from vmm.devices.virtio.p9.share import child
 
@@ -156,7 +157,7 @@ class P9Device(VirtioDevice):
         front = chain.writable.take(HEADER.size + _U32.size)
         count = min(count, MAX_MESSAGE, chain.writable.length)
         try:
-            done = os.preadv(self._fids.descriptor(number), chain.writable.take(count), offset)
+            done = self._fids.opened(number).read(chain.writable.take(count), offset)
         except (OSError, OverflowError):
             chain.writable.views = front + chain.writable.views
             chain.writable.length = sum(map(len, chain.writable.views))
@@ -168,7 +169,8 @@ class P9Device(VirtioDevice):
     def _write(self, chain: Chain) -> bytes:
         number, offset, count = Reader(chain.readable.read(_IO.size)).take(_IO)
         views = chain.readable.take(min(count, MAX_MESSAGE))
-        return _U32.pack(os.pwritev(self._fids.descriptor(number), views, offset) if views else 0)
+        file = self._fids.opened(number)
+        return _U32.pack(file.write(views, offset) if views else 0)
 
     # ---- Sessions and names ----
 
@@ -258,10 +260,8 @@ class P9Device(VirtioDevice):
         return b""
 
     def _set_times(self, fid: Fid, valid: int, times: list[int]) -> None:
-        from time import time_ns
-
         status = self._fids.stat(fid)
-        now = time_ns()
+        now = self._share.now()
         accessed, modified = status.st_atime_ns, status.st_mtime_ns
         if valid & _SET_ATIME:
             accessed = times[0] * 10**9 + times[1] if valid & _SET_ATIME_TO else now
@@ -304,7 +304,7 @@ class P9Device(VirtioDevice):
 
     def _fsync(self, request: Reader) -> bytes:
         (number,) = request.take(_U32)
-        os.fsync(self._fids.descriptor(number))
+        self._fids.opened(number).sync()
         return b""
 
     def _readdir(self, request: Reader) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
-from errno import EBADF, EMFILE, ENOTDIR
+from errno import EBADF, EMFILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from vmm.devices.virtio.p9.file import Entry, SharedFile
     from vmm.devices.virtio.p9.share import Path, Share
 
 # Files that a guest may have numbers for and open at once, and names listed of open directories:
@@ -20,29 +20,24 @@ MAX_LISTED: Final = 1 << 18
 
 NO_FID: Final = 0xFFFF_FFFF
 
-# d_type of directory entries.
-DT_DIR: Final = 4
-DT_REG: Final = 8
-DT_LNK: Final = 10
-
 
 class Fid:
     """One file.
 
     Attributes:
         path: where it is.
-        fd: its descriptor, once opened; -1 before.
+        file: the open file, once opened.
         flags: how it was opened; -1 before.
-        entries: (name, identity, d_type) of what is in it, once it is being listed.
+        entries: what is in it, once it is being listed.
     """
 
-    __slots__ = ("entries", "fd", "flags", "path")
+    __slots__ = ("entries", "file", "flags", "path")
 
     def __init__(self, path: Path, flags: int = -1) -> None:
         self.path = path
-        self.fd = -1
+        self.file: SharedFile | None = None
         self.flags = flags
-        self.entries: list[tuple[bytes, int, int]] = []
+        self.entries: list[Entry] = []
 
 
 class FidTable:
@@ -61,12 +56,12 @@ class FidTable:
             raise _error(EBADF)
         return fid
 
-    def descriptor(self, number: int) -> int:
-        """Return the descriptor of an open file."""
-        fd = self.find(number).fd
-        if fd < 0:
+    def opened(self, number: int) -> SharedFile:
+        """Return the open file of a fid; EBADF if it is not open."""
+        file = self.find(number).file
+        if file is None:
             raise _error(EBADF)
-        return fd
+        return file
 
     def add(self, number: int, path: Path, replaces: int = NO_FID) -> None:
         """Let ``number``, which is free or ``replaces``, mean ``path``."""
@@ -83,8 +78,8 @@ class FidTable:
         if fid is None:
             return
         self._listed -= len(fid.entries)
-        if fid.fd >= 0:
-            os.close(fid.fd)
+        if fid.file is not None:
+            fid.file.close()
             self._open -= 1
 
     def clear(self) -> None:
@@ -106,7 +101,7 @@ class FidTable:
 
     def stat(self, fid: Fid) -> os.stat_result:
         """Return the attributes of a file, which may have lost its name since it was opened."""
-        return os.fstat(fid.fd) if fid.fd >= 0 else self._share.stat(fid.path)
+        return self._share.stat(fid.path) if fid.file is None else fid.file.stat()
 
     def moved(self, path: Path, to: Path) -> None:
         """Follow the rename of a file or directory."""
@@ -116,24 +111,12 @@ class FidTable:
 
     def list(self, fid: Fid) -> None:
         """Take down what is in an open directory; the guest's offsets count in this list."""
-        if fid.fd < 0:
+        if fid.file is None:
             raise _error(EBADF)
-        status = os.fstat(fid.fd)
-        if not stat.S_ISDIR(status.st_mode):
-            raise _error(ENOTDIR)
         self._listed -= len(fid.entries)
         fid.entries = []
-        device = status.st_dev
-        own = identity(device, status.st_ino)
-        entries = [(b".", own, DT_DIR), (b"..", own, DT_DIR)]
-        with os.scandir(fid.fd) as listing:
-            for entry in listing:
-                number = identity(device, entry.inode())
-                entries.append((os.fsencode(entry.name), number, _type_of(entry)))
-                if self._listed + len(entries) > MAX_LISTED:
-                    raise _error(EMFILE)
-        fid.entries = entries
-        self._listed += len(entries)
+        fid.entries = fid.file.entries(MAX_LISTED - self._listed)
+        self._listed += len(fid.entries)
 
     def snapshot(self) -> tuple[tuple[int, Path, int], ...]:
         """Return (number, path, flags) of each fid."""
@@ -151,29 +134,15 @@ class FidTable:
                     pass
 
     def _check_room(self, fid: Fid) -> None:
-        if fid.fd >= 0:
+        if fid.file is not None:
             raise _error(EBADF)
         if self._open >= MAX_OPEN:
             raise _error(EMFILE)
 
-    def _opened(self, fid: Fid, fd: int, flags: int) -> os.stat_result:
-        fid.fd, fid.flags = fd, flags
+    def _opened(self, fid: Fid, file: SharedFile, flags: int) -> os.stat_result:
+        fid.file, fid.flags = file, flags
         self._open += 1
-        return os.fstat(fd)
-
-
-def identity(device: int, inode: int) -> int:
-    """Return the number by which a client tells files apart.
-
-    Files of other file systems that are mounted inside may have the same inode numbers.
-    """
-    return (inode ^ device << 44) & 0xFFFF_FFFF_FFFF_FFFF
-
-
-def _type_of(entry: os.DirEntry[str]) -> int:
-    if entry.is_dir(follow_symlinks=False):
-        return DT_DIR
-    return DT_LNK if entry.is_symlink() else DT_REG
+        return file.stat()
 
 
 def _error(number: int) -> OSError:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 import stat
 from errno import EACCES, EINVAL, ENAMETOOLONG, EROFS
+from time import time_ns
 
+from vmm.devices.virtio.p9.file import SharedFile
 from vmm.errors import UsageError
 from vmm.host import libc
 
@@ -69,6 +71,10 @@ class Share:
         with _Held(self._locate(path)) as fd:
             return os.fstat(fd)
 
+    def now(self) -> int:
+        """Return the time for a file that is touched now, in nanoseconds since 1970."""
+        return time_ns()
+
     def statfs(self, path: Path) -> os.statvfs_result:
         """Return the attributes of the file system that holds ``path``."""
         with _Held(self._locate(path)) as fd:
@@ -79,8 +85,8 @@ class Share:
         with _Held(self._parent(path)) as parent:
             return os.readlink(_name(path), dir_fd=parent)
 
-    def open(self, path: Path, flags: int) -> int:
-        """Open a regular file or directory and return the descriptor.
+    def open(self, path: Path, flags: int) -> SharedFile:
+        """Open a regular file or directory.
 
         Anything else, a FIFO or device, is the guest's own to open: EACCES.
         """
@@ -92,12 +98,13 @@ class Share:
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 raise _error(EACCES)
             # What has been looked at is what is opened.
-            return os.open(_by_descriptor(fd), flags & ~os.O_EXCL | os.O_CLOEXEC | os.O_NONBLOCK)
+            flags = flags & ~os.O_EXCL | os.O_CLOEXEC | os.O_NONBLOCK
+            return SharedFile(os.open(_by_descriptor(fd), flags))
 
     # ---- Changing ----
 
-    def create(self, path: Path, flags: int, mode: int) -> int:
-        """Create a regular file, or open it if it exists, and return the descriptor."""
+    def create(self, path: Path, flags: int, mode: int) -> SharedFile:
+        """Create a regular file, or open it if it exists."""
         self._check_writable()
         flags = flags & _OPEN_FLAGS | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
         with _Held(self._parent(path)) as parent:
@@ -105,7 +112,7 @@ class Share:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise _error(EACCES)
-        return fd
+        return SharedFile(fd)
 
     def mkdir(self, path: Path, mode: int) -> None:
         """Make a directory."""
@@ -173,8 +180,11 @@ class Share:
 
     def truncate(self, path: Path, length: int) -> None:
         """Set the length of a regular file."""
-        with _Held(self.open(path, os.O_WRONLY)) as fd:
-            os.ftruncate(fd, length)
+        file = self.open(path, os.O_WRONLY)
+        try:
+            file.truncate(length)
+        finally:
+            file.close()
 
     # ---- Inside ----
 
