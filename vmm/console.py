@@ -54,6 +54,7 @@ class Console:
         self._input = bytearray()
         self._input_ended = False
         self._input_fd = -1
+        self._is_pumped = False
         self._output_fds: dict[int, int] = {}
 
     # ---- What the host sees ----
@@ -154,9 +155,14 @@ class Console:
             _write_all(fd, data)
 
     def read(self, length: int) -> bytes | None:
-        """Take up to ``length`` bytes of input: b"" at its end, None if there is none yet."""
+        """Take up to ``length`` bytes of input: b"" at its end, None if there is none yet.
+
+        None for good where a serial port or a virtio console has it (`pump_input`).
+        """
         with self._lock:
             self.announced = False
+            if self._is_pumped:
+                return None
             if self._input:
                 data = bytes(self._input[:length])
                 del self._input[:length]
@@ -174,6 +180,8 @@ class Console:
     def ready(self) -> bool:
         """Tell whether `read` would give input or its end now."""
         with self._lock:
+            if self._is_pumped:
+                return False
             if self._input or self._input_ended:
                 return True
             return self._input_fd >= 0 and _readable(self._input_fd, 0)
@@ -196,11 +204,13 @@ class Console:
             return data
 
     def pump_input(self) -> None:
-        """Read the attached descriptor in a thread from now on, as a serial port needs it.
+        """Keep input for a serial port: `take` gives it from now on, and nothing else.
 
-        At most `PUMPED_INPUT` bytes are taken ahead of the guest.
+        The attached descriptor is read in a thread; at most `PUMPED_INPUT` bytes are taken ahead of
+        the guest.
         """
         with self._lock:
+            self._is_pumped = True
             fd, self._input_fd = self.input_fd, -1
         if fd >= 0:
             start_new_thread(self._pump, (fd,))

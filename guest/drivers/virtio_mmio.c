@@ -132,6 +132,11 @@ static uint64_t offered(const struct virtio_device *device)
 	return high << 32 | read(device, DEVICE_FEATURES);
 }
 
+bool virtio_offers(const struct virtio_device *device, uint64_t feature)
+{
+	return (offered(device) & feature) != 0;
+}
+
 static bool negotiate(struct virtio_device *device, uint64_t features)
 {
 	features |= VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX;

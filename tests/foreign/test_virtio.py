@@ -17,6 +17,7 @@ from scripts import inputs
 from scripts.debian import DebianError
 from tests.conftest import ON_KVM
 from tests.foreign.linux import initrd
+from tests.guest import test_console_ports
 from tests.guest.test_programs import build
 from vmm.arch import X86_64, host_arch
 from vmm.backends.select import open_backend
@@ -49,11 +50,7 @@ exec 3<>/dev/hvc0
 echo on the console >&3
 read line <&3 && echo heard $line
 port=$(basename $(dirname $(grep -l -x control /sys/class/virtio-ports/*/name)))
-echo port $port
-exec 4<>/dev/$port
-echo by the port >&4
-read line <&4 && echo the port says $line
-exec 4>&-
+/bin/port /dev/$port
 mkdir /mnt
 mount -t 9p -o trans=virtio,version=9p2000.L shared /mnt
 cat /mnt/file && mkdir -p /mnt/a/b && mv /mnt/file /mnt/a/b/moved && echo more >> /mnt/a/b/moved
@@ -121,8 +118,9 @@ def test_linux_drives_our_devices(
     if hypervisor.name != backend:
         pytest.skip(f"this host's KVM is not one for kernels of others: {reason}")
     vsock = build(Path(__file__).with_name("vsock.c"), arch, "static")
+    port = build(test_console_ports.PROGRAM, arch, "static")
     ramdisk = tmp_path / "initrd"
-    ramdisk.write_bytes(initrd(kernel, busybox, MODULES, SCRIPT, programs=[vsock]))
+    ramdisk.write_bytes(initrd(kernel, busybox, MODULES, SCRIPT, programs=[vsock, port]))
     disk, other, shared = tmp_path / "disk", tmp_path / "other", tmp_path / "shared"
     content = os.urandom(4 << 20)
     disk.write_bytes(content)
@@ -163,7 +161,10 @@ def test_linux_drives_our_devices(
         machine.set_balloon(0)
         console.send(b"the host\n")
         console.expect(b"heard the host", timeout=30)
-        speak_by_port(console, tmp_path / "port")
+        before = len(console.output)
+        test_console_ports.speak(console, tmp_path / "port")
+        transcript = console.output[before:].decode().replace("\r", "")
+        assert test_console_ports.EXPECTED in transcript
         console.expect(b"in the shared directory", timeout=30)
         console.expect(b"unmounted", timeout=30)
         speak(console, host, tmp_path)
@@ -179,17 +180,6 @@ def test_linux_drives_our_devices(
     assert after[3 << 20 :] == content[3 << 20 :]
     assert disk.stat().st_blocks * 512 <= 3 << 20
     assert (shared / "a/b/moved").read_bytes() == b"in the shared directory\nmore\n"
-
-
-def speak_by_port(console: Console, path: Path) -> None:
-    """Be the program of the host at a port."""
-    with socket.socket(socket.AF_UNIX) as program:
-        program.settimeout(30)
-        program.connect(str(path))
-        with program.makefile("rb") as lines:
-            assert lines.readline() == b"by the port\n"
-            program.sendall(b"good morning\n")
-            console.expect(b"the port says good morning", timeout=30)
 
 
 def speak(console: Console, host: socket.socket, directory: Path) -> None:

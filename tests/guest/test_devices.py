@@ -111,6 +111,21 @@ def test_console(arch: str, backend: str) -> None:
         assert machine.wait(timeout=30) == 0
 
 
+@pytest.mark.parametrize("ports", [[], ["log=file:/dev/null"]], ids=["one port", "two"])
+def test_a_console_has_a_size(arch: str, backend: str, ports: list[str]) -> None:
+    with Machine(
+        program("console.c", arch), backend=backend, devices=["console"], ports=ports
+    ) as machine:
+        machine.set_console_size(132, 50)
+        machine.console.expect(b"empty", timeout=30)
+        for columns, rows in ((132, 50), (80, 25)):
+            machine.set_console_size(columns, rows)
+            machine.console.send(b"size\n")
+            machine.console.expect(b"0: %dx%d\n" % (columns, rows), timeout=30)
+        machine.console.send(b"end\n")
+        assert machine.wait(timeout=30) == 0
+
+
 def test_balloon(arch: str, backend: str) -> None:
     with Machine(
         program("console.c", arch), backend=backend, memory="32M", devices=["console", "balloon"]

@@ -114,8 +114,18 @@ def test_pumped_input_arrives_and_ends() -> None:
     arrived.clear()
     os.close(writer)
     assert arrived.wait(5)
-    assert console.read(1) == b""
+    with pytest.raises(ValueError, match="closed"):
+        console.send(b"more")
     os.close(reader)
+
+
+def test_pumped_input_is_for_nobody_else() -> None:
+    console = Console()
+    console.pump_input()
+    console.send(b"keys")
+    assert not console.announce()
+    assert console.read(10) is None
+    assert console.take(10) == b"keys"
 
 
 def test_input_is_announced_once_until_it_is_read_or_more_comes() -> None:

@@ -1,4 +1,4 @@
-"""Standard input as the guest's terminal: raw mode, and the escape key Ctrl-A.
+"""Standard input as the guest's terminal: raw mode, its size, and the escape key Ctrl-A.
 
 Every key goes to the guest, Ctrl-C among them. Ctrl-A X ends the machine; Ctrl-A Ctrl-A (or
 Ctrl-A A) sends one Ctrl-A.
@@ -58,6 +58,11 @@ def terminal_input(machine: Machine, fd: int = 0) -> Iterator[None]:
     wake_reader, wake_writer = os.pipe()
     reader = threading.Thread(target=_pump, args=(machine, fd, wake_reader), daemon=True)
     handler = signal.signal(signal.SIGTERM, lambda *_: machine.stop(128 + signal.SIGTERM))
+    has_size = machine.has_console
+    if has_size:
+        _tell_size(machine, fd)
+        # The bus may be in use where the signal comes: the reader does it.
+        signal.signal(signal.SIGWINCH, lambda *_: _write_byte(wake_writer))
     machine.console.terminal = fd
     try:
         tty.setraw(fd)
@@ -68,6 +73,8 @@ def terminal_input(machine: Machine, fd: int = 0) -> Iterator[None]:
         reader.start()
         yield
     finally:
+        if has_size:
+            signal.signal(signal.SIGWINCH, signal.SIG_DFL)
         os.close(wake_writer)
         reader.join(timeout=1)
         os.close(wake_reader)
@@ -75,12 +82,27 @@ def terminal_input(machine: Machine, fd: int = 0) -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
+def _write_byte(fd: int) -> None:
+    os.write(fd, b"s")
+
+
+def _tell_size(machine: Machine, fd: int) -> None:
+    try:
+        columns, rows = os.get_terminal_size(fd)
+    except OSError:
+        return  # the terminal has gone
+    machine.set_console_size(columns, rows)
+
+
 def _pump(machine: Machine, fd: int, wake: int) -> None:
     keys = EscapeFilter()
     while True:
         ready, _, _ = select.select([fd, wake], [], [])
         if wake in ready:
-            return
+            if not os.read(wake, 1):
+                return
+            _tell_size(machine, fd)
+            continue
         try:
             typed = os.read(fd, 4096)
         except OSError:

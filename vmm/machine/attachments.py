@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vmm.boards.board import Board
     from vmm.devices.peripheral import Peripheral
     from vmm.devices.virtio.balloon import Balloon
+    from vmm.devices.virtio.console.device import ConsoleDevice
     from vmm.devices.virtio.console.host import LineEnd, SocketEnd
     from vmm.devices.virtio.console.port import Port
     from vmm.devices.virtio.device import VirtioDevice
@@ -72,6 +73,7 @@ class Attachments:
 
     Attributes:
         balloon: the balloon, if there is one.
+        console: the virtio console, if there is one.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Attachments:
         self._memory = memory
         self._lock = lock
         self.balloon: Balloon | None = None
+        self.console: ConsoleDevice | None = None
         self._held: list[Closeable] = []
         self._loop: EventLoop | None = None
 
@@ -253,7 +256,10 @@ class Attachments:
             raise UsageError(f"a console has no more than {MAX_PORTS - 1} named ports")
         first = self._make_console() if console else None
         made = [first, *map(self._open_port, options)]
-        self._add(self._make(ConsoleDevice, ports=made))
+        device = self._make(ConsoleDevice, ports=made)
+        self._add(device)
+        if console:
+            self.console = device
 
     def _make_console(self) -> Port:
         from vmm.devices.virtio.console.host import ConsoleEnd

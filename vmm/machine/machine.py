@@ -365,6 +365,23 @@ class Machine(Execution):
         with self.bus.lock:
             balloon.set_target(size)
 
+    @property
+    def has_console(self) -> bool:
+        """Tell whether there is a virtio console, which has a size."""
+        return self._attachments is not None and self._attachments.console is not None
+
+    def set_console_size(self, columns: int, rows: int) -> None:
+        """Tell the guest the size of the virtio console in characters, 0 to 65535 of either.
+
+        Raises:
+            UsageError: if the machine has no device ``console``.
+        """
+        console = None if self._attachments is None else self._attachments.console
+        if console is None:
+            raise UsageError("the machine has no console: make it with devices=['console']")
+        with self.bus.lock:
+            console.resize(columns, rows)
+
     def new_generation(self) -> None:
         """Let the guest draw other random numbers than all machines with the same past.
 

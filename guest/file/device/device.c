@@ -4,7 +4,7 @@
 #include <calypso/time.h>
 #include <file/device/block.h>
 #include <file/device/device.h>
-#include <file/device/hvc.h>
+#include <file/device/console.h>
 #include <file/io.h>
 #include <file/device/tty.h>
 #include <process/random.h>
@@ -103,7 +103,7 @@ static const struct device {
 	{"urandom", MEMORY_MAJOR, 9, 0666, &urandom_operations},
 	{"hwrng", MISC_MAJOR, 183, 0600, &hardware_operations},
 	{"tty", TERMINAL_MAJOR, 0, 0666, &tty_operations},
-	{NULL, HVC_MAJOR, 0, 0600, &hvc_operations}, /* add_hvc */
+	{NULL, HVC_MAJOR, 0, 0600, &hvc_operations}, /* add_ports */
 	{NULL, TERMINAL_MAJOR, 1, 0600, &tty_operations}, /* tty_console() */
 };
 
@@ -111,6 +111,8 @@ const struct file_operations *device_operations(uint32_t mode, uint64_t device)
 {
 	if (S_ISBLK(mode) && device_major(device) == BLOCK_MAJOR)
 		return &block_operations;
+	if (S_ISCHR(mode) && device_major(device) == PORT_MAJOR)
+		return &port_operations;
 	for (size_t i = 0; S_ISCHR(mode) && i < ARRAY_SIZE(devices); i++) {
 		if (device == device_number(devices[i].major, devices[i].minor))
 			return devices[i].operations;
@@ -147,11 +149,40 @@ static void add_link(struct file *directory, const char *text, const char *targe
 	add_node(directory, text, &what);
 }
 
-static void add_hvc(struct file *directory)
+static void add_port(struct file *directory, struct file *names, const struct console_port *port)
 {
-	struct creation what = {.mode = S_IFCHR | 0600, .device = device_number(HVC_MAJOR, 0)};
-	if (hvc_exists())
-		add_node(directory, "hvc0", &what);
+	struct creation what = {
+		.mode = S_IFCHR | 0600,
+		.device = device_number(PORT_MAJOR, port->number),
+	};
+	char name[sizeof("../vport0p4294967295")];
+	snprintf(name, sizeof(name), "../vport0p%u", port->number);
+	add_node(directory, name + 3, &what);
+	if (port->name[0] != '\0')
+		add_link(names, port->name, name);
+}
+
+/* The console, and ports with links by their names as udev makes them. */
+static void add_ports(struct file *directory)
+{
+	struct creation hvc = {.mode = S_IFCHR | 0600, .device = device_number(HVC_MAJOR, 0)};
+	struct name links = {"virtio-ports", 12};
+	struct file *names = NULL;
+	console_look_for_ports();
+	if (console_exists())
+		add_node(directory, "hvc0", &hvc);
+	for (unsigned i = 1; i < CONSOLE_PORTS_MAX; i++) {
+		const struct console_port *port = console_port(i);
+		if (!port->exists)
+			continue;
+		if (names == NULL) {
+			add_node(directory, links.bytes, &(struct creation){.mode = S_IFDIR | 0755});
+			if (directory->operations->lookup(directory, links, &names) != 0)
+				return;
+		}
+		add_port(directory, names, port);
+	}
+	file_put(names);
 }
 
 static void add_disks(struct file *directory)
@@ -179,7 +210,7 @@ void device_populate(struct file *directory)
 		add_node(directory, device->name, &what);
 	}
 	add_console(directory);
-	add_hvc(directory);
+	add_ports(directory);
 	add_disks(directory);
 	/* Where shm_open(3) makes its files. */
 	add_node(directory, "shm", &(struct creation){.mode = S_IFDIR | S_ISVTX | 0777});

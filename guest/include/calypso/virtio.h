@@ -28,7 +28,8 @@ enum virtio_kind {
 #define VIRTIO_F_EVENT_IDX (1ull << 29)
 #define VIRTIO_F_VERSION_1 (1ull << 32)
 
-#define VIRTIO_QUEUES_MAX 3
+/* A console of 31 ports has so many. */
+#define VIRTIO_QUEUES_MAX 64
 
 struct virtqueue;
 
@@ -48,6 +49,9 @@ struct virtio_device {
 /* The `index`th device of a kind, in the order in which the board tells of them; NULL past the
  * last. The first call of all looks for devices. */
 struct virtio_device *virtio_find(enum virtio_kind kind, unsigned index);
+
+/* Whether the device has a feature; before it is started. */
+bool virtio_offers(const struct virtio_device *device, uint64_t feature);
 
 /* Reset the device, agree on `features` as far as it has them, set up its first `queues` queues,
  * and let it begin (3.1.1). 0; -ENODEV where it wants no such driver; -ENOMEM. */

@@ -1,9 +1,10 @@
-/* Talks by the virtio console: a line out, then each line that comes, until "end". */
+/* Talks by the virtio console: a line out, then each line that comes, until "end"; and the size. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 int main(void)
@@ -29,5 +30,10 @@ int main(void)
 		dprintf(console, " %d: %s", poll_fd.revents, line);
 		if (strcmp(line, "end\n") == 0)
 			return 0;
+		if (strcmp(line, "size\n") == 0) {
+			struct winsize size;
+			int error = ioctl(console, TIOCGWINSZ, &size);
+			dprintf(console, "%d: %dx%d\n", error, size.ws_col, size.ws_row);
+		}
 	}
 }
