@@ -68,7 +68,7 @@ class Attachments:
         memory: the guest's RAM.
         clock: guest time.
         lock: the bus's.
-        notifier: takes the kicks of virtio queues from the vCPU; None leaves them to the bus.
+        notifier: takes the kicks of virtio queues from the vCPU; None: they come by the bus.
         recorder: makes the devices instead, such that it can record them.
 
     Attributes:
@@ -159,16 +159,23 @@ class Attachments:
         if option.worker and self._notifier is not None:
             from vmm.machine.kicks import Kicks
 
-            self._held.append(Kicks(device, place.base, self._notifier, self._events))
+            queues = range(len(device.queues))
+            self._held.append(Kicks(device, queues, self._events, self._notifier, place.base))
 
     def _attach_net(self, option: NetOption) -> None:
-        from vmm.devices.virtio.net import NetDevice
+        from vmm.devices.virtio.net import TRANSMIT, NetDevice
+        from vmm.machine.kicks import Kicks
 
         link = self._open_tap(option) if option.tap else self._start_passt(option)
         self._held.append(link)
         device = self._make(NetDevice, link=link, mac=option.mac)
         link.on_frame = device.on_frame
-        self._add(device)
+        place = self._board.slots.add_virtio(device)
+        if self._recorder is None:
+            # While a worker sends, the guest's TCP gathers what comes next into longer segments.
+            # (In a replay, nobody but the vCPU has queues served.)
+            kicks = Kicks(device, [TRANSMIT], self._events, self._notifier, place.base)
+            self._held.append(kicks)
 
     def _open_tap(self, option: NetOption) -> Tap:
         from vmm.devices.virtio.tap import Tap, configure

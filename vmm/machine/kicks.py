@@ -1,10 +1,11 @@
-"""Kicks that do not stop the vCPU: the backend signals, a worker serves the queue.
+"""Queues that a worker serves: the thread of the machine's event loop, not the vCPU that kicks.
 
 A driver's write to QueueNotify costs an exit to this process, and the guest stands still while the
-device works. A backend that can turns that very write into a signal on an eventfd; the thread of
-the machine's event loop serves the queue while the guest goes on and may add more: one kick, many
-requests. A guest that waits for each answer is slower by this, as two threads have to wake up for
-each: therefore it is an option.
+device works. With a worker the guest goes on and may add more: one kick, many requests. A backend
+that can turns that very write into a signal on an eventfd; elsewhere the vCPU signals and goes on.
+What a network sends is always served so, because the guest's TCP makes longer segments of what
+comes meanwhile. A guest that waits for each answer is slower by this, as two threads have to wake
+up for each: for disks it is an option.
 
 Interrupts need nothing of the kind: the device raises its line in the worker's thread, which costs
 one ioctl, as much as writing to an irqfd would.
@@ -18,6 +19,7 @@ from vmm.devices.virtio.mmio import VirtioMmio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Final
 
     from vmm.backends.api import VirtualMachine
@@ -29,12 +31,19 @@ _SIZE: Final = 4
 
 
 class Kicks:
-    """The kicks of all queues of one device."""
+    """The kicks of some queues of one device."""
 
     def __init__(
-        self, device: VirtioDevice, base: int, vm: VirtualMachine, events: EventLoop
+        self,
+        device: VirtioDevice,
+        queues: Sequence[int],
+        events: EventLoop,
+        vm: VirtualMachine | None,
+        base: int,
     ) -> None:
-        """Take the kicks of ``device``, whose registers are at ``base``.
+        """Have ``queues`` of ``device``, whose registers are at ``base``, served by ``events``.
+
+        Without a ``vm`` that signals, the vCPU that kicks does.
 
         Raises:
             VmmError: if the backend refuses.
@@ -42,10 +51,12 @@ class Kicks:
         self._kicks: list[_Kick] = []
         address = base + VirtioMmio.QueueNotify.offset
         try:
-            for index in range(len(device.queues)):
+            for index in queues:
                 kick = _Kick(device, index, events)
                 self._kicks.append(kick)
-                vm.ioeventfd(kick.fd, address, _SIZE, value=index)
+                device.workers[index] = kick.signal
+                if vm is not None:
+                    vm.ioeventfd(kick.fd, address, _SIZE, value=index)
         except BaseException:
             self.close()
             raise
@@ -67,11 +78,15 @@ class _Kick:
         self._watch = events.watch(self.fd, self._serve)
         self._watch.arm(read=True)
 
+    def signal(self) -> None:
+        """Have the queue served soon."""
+        os.eventfd_write(self.fd, 1)
+
     def _serve(self) -> None:
         os.eventfd_read(self.fd)
         if self._device.serve(self._index):
             # The driver adds as fast as we take. Others want the bus, too: go on after them.
-            os.eventfd_write(self.fd, 1)
+            self.signal()
         self._watch.arm(read=True)
 
     def close(self) -> None:

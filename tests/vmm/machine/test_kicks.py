@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,8 @@ class Kicked:
         self.device = Echo(memory)
         self.guest = Guest(self.device, memory)
         self.notifier = Notifier()
-        self.kicks = Kicks(self.device, BASE, self.notifier, self.events)  # type: ignore[arg-type]
+        notifier: Any = self.notifier
+        self.kicks = Kicks(self.device, [0], self.events, notifier, BASE)
 
     def close(self) -> None:
         self.events.close()
@@ -82,6 +84,23 @@ def test_one_kick_serves_all_that_is_there(kicked: Kicked) -> None:
     kicked.notifier.kick(0)
     wait_for(lambda: kicked.guest.queues[0].used_index == 3)
     wait_for(lambda: kicked.guest.irq.level)
+
+
+def test_without_a_notifier_the_vcpu_signals() -> None:
+    memory, lock = d.ram(), threading.RLock()
+    device, events = Echo(memory), EventLoop(lock)
+    guest = Guest(device, memory)
+    kicks = Kicks(device, [0], events, None, BASE)
+    try:
+        with lock:
+            guest.start()
+            offer(guest, 2)
+            guest.kick(0)
+            assert guest.queues[0].used_index == 0, "it was served by who kicked"
+        wait_for(lambda: guest.queues[0].used_index == 2)
+    finally:
+        events.close()
+        kicks.close()
 
 
 def test_kicks_before_the_driver_is_ready_are_harmless(kicked: Kicked) -> None:

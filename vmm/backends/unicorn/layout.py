@@ -152,6 +152,7 @@ X86_EXCEPTION_NEXT_EIP: Final = 5392
 X86_OLD_EXCEPTION: Final = 5496
 X86_VM_VMCB: Final = 5504
 X86_TSC_OFFSET: Final = 5512
+X86_VERSION: Final = 5628  # EAX of CPUID's leaf 1
 X86_FEATURES: Final = 5632  # 64 bits each: CPUID words in the order of FeatureWord
 # X86CPU, relative to the CPUX86State inside
 X86_APIC_ID: Final = 7024

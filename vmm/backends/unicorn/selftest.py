@@ -22,8 +22,17 @@ from vmm.backends.unicorn.engine import (
     MODE_LITTLE_ENDIAN,
     Engine,
 )
-from vmm.backends.unicorn.layout import ARM_PC, ARM_X0, LAYOUTS, X86_EIP, X86_FEATURES, X86_REGS
+from vmm.backends.unicorn.layout import (
+    ARM_PC,
+    ARM_X0,
+    LAYOUTS,
+    X86_EIP,
+    X86_FEATURES,
+    X86_REGS,
+    X86_VERSION,
+)
 from vmm.backends.unicorn.shared_object import DT_JMPREL, DT_PLTRELSZ, SharedObject
+from vmm.backends.unicorn.x86.cpuid import MODEL
 from vmm.host.cache import cache_path, publish
 from vmm.memory import Gpa, GuestMemory
 from vmm.value import replace
@@ -41,10 +50,9 @@ _X0: Final = 199
 _PC: Final = 260
 _ARM64_MAX: Final = 3
 
-# UC_X86_REG_*, UC_CPU_X86_SKYLAKE_CLIENT
+# UC_X86_REG_*
 _RAX: Final = 35
 _RIP: Final = 41
-_SKYLAKE: Final = 20
 
 _RAM: Final = 0x4000_0000
 _RAM_SIZE: Final = 0x1_0000
@@ -75,6 +83,8 @@ _BRANCH_TO_SELF: Final = 0x1400_0000
 # CPU_INTERRUPT_EXITTB, which the engine sets when it delivers an exception
 _LEAVE_BLOCK: Final = 4
 
+# EAX of the model's leaf 1.
+_VERSION: Final = 0x0005_06E3
 # What every x86 processor of 64 bits has in leaf 1, EDX: FPU, TSC, MSR, PAE.
 _FEATURES: Final = 0x71
 
@@ -358,7 +368,7 @@ def _test_coherence(internals: Internals) -> None:
 
 
 def _test_x86(internals: Internals) -> None:
-    engine = Engine(internals.library, None, ARCH_X86, MODE_64, _SKYLAKE)
+    engine = Engine(internals.library, None, ARCH_X86, MODE_64, MODEL)
     state = _common(internals, engine, 1 << 20)
     engine.write_register(_RAX, 0x1234_5678_0000)
     engine.write_register(_RIP, 0x8765_4321_0000)
@@ -366,6 +376,7 @@ def _test_x86(internals: Internals) -> None:
     _expect(state.field("uint64_t *", X86_EIP)[0] == 0x8765_4321_0000, "X86_EIP")
     features = state.field("uint64_t *", X86_FEATURES)[0]
     _expect(features & _FEATURES == _FEATURES, "X86_FEATURES")
+    _expect(state.field("uint32_t *", X86_VERSION)[0] == _VERSION, "X86_VERSION")
     # The function pointer has no name outside; the one behind it has.
     pointers = state.pointer("uintptr_t *", state.engine + internals.layout.uc_stop_interrupt)
     neighbour = internals.library.address_of("memory_map_io_x86_64")

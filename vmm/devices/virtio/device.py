@@ -8,6 +8,7 @@ from vmm.devices.virtio.queue import Queue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import ClassVar, Final, Protocol
 
     from vmm.memory import GuestMemory
@@ -50,6 +51,7 @@ class VirtioDevice(Device):
         features: those that the driver accepted.
         live: the driver is ready and has not broken a rule.
         transport: set by the transport.
+        workers: for some queues, what has them served by another thread than the one that kicks.
     """
 
     DEVICE_ID: ClassVar[int]
@@ -69,6 +71,7 @@ class VirtioDevice(Device):
         """
         self.offered = _COMMON_FEATURES | features
         self.queues = tuple(Queue(memory, size) for size in queue_sizes or self.QUEUE_SIZES)
+        self.workers: dict[int, Callable[[], None]] = {}
         super().__init__()
 
     def parts(self) -> tuple[tuple[str, Device], ...]:
@@ -96,6 +99,16 @@ class VirtioDevice(Device):
 
     def resume(self) -> None:
         """The device was restored, its transport too; for subclasses to fill."""
+
+    def kick(self, index: int) -> None:
+        """The driver has added to a queue: serve it, or have it served."""
+        worker = self.workers.get(index)
+        if worker is not None:
+            worker()
+            return
+        # The vCPU that kicks stands still, so this ends.
+        while self.serve(index):
+            pass
 
     def serve(self, index: int) -> bool:
         """Serve a queue, because of a kick or because the host has something for it.

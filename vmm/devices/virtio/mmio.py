@@ -257,9 +257,7 @@ class VirtioMmio(RegisterDevice):
 
     @QueueNotify.on_write
     def _kick(self, index: int) -> None:
-        # The vCPU that kicks stands still, so this ends.
-        while self.device.serve(index):
-            pass
+        self.device.kick(index)
 
     # ---- Interrupts ----
 

@@ -14,8 +14,10 @@ from vmm.backends.unicorn.layout import (
     X86_TR,
     X86_TSC_AUX,
     X86_TSC_OFFSET,
+    X86_VERSION,
     X86_VM_VMCB,
 )
+from vmm.backends.unicorn.x86.cpuid import VERSION
 from vmm.backends.unicorn.x86.cpuid import table as cpuid_table
 from vmm.backends.unicorn.x86.shims import load_shims, new_port_guard
 from vmm.errors import BackendUnavailable
@@ -169,6 +171,7 @@ class NativeCore:
         state = self._state
         word, bit = _SYSENTER
         state.field("uint64_t *", X86_FEATURES)[word] &= ~bit
+        state.field("uint32_t *", X86_VERSION)[0] = VERSION
         state.field("uint32_t *", X86_APIC_ID)[0] = index
         table = self._engine.keep(self._engine.ffi.new("uint8_t[]", cpuid_table(state.env)))
         self._hook_instruction(_CPUID, self._shims.cpuid, table)

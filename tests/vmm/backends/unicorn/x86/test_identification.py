@@ -44,7 +44,13 @@ def test_features(x86_guest: MakeGuest) -> None:
     assert not ebx >> 5 & 1  # AVX2
     assert edx >> 26 & 1  # 1 GiB pages
     assert ebx >> 18 & 1  # RDSEED
-    assert ebx & ~(1 << 18) == 0x0018_0389
+    assert ebx & ~(1 << 18) == 0x0018_0189
+    assert not ebx >> 9 & 1  # ERMS
+
+
+def test_a_native_vcpu_is_one_without_speculation(x86_guest: MakeGuest, core: str) -> None:
+    eax, _, _, _ = cpuid(x86_guest, 1)
+    assert eax == {"native": 0x0001_06CA, "public": 0x0005_06E3}[core]
 
 
 def test_subleaves_are_the_engines(x86_guest: MakeGuest) -> None:
