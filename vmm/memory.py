@@ -144,36 +144,42 @@ class GuestMemory:
         _U64.pack_into(self.view(gpa, 8), 0, word)
 
     def load_file(self, fd: int, gpa: int, length: int, offset: int = 0) -> int:
-        """Read up to ``length`` bytes of ``fd`` from ``offset`` straight into RAM at ``gpa``.
+        """Copy up to ``length`` bytes of the file ``fd`` from ``offset`` into RAM at ``gpa``.
 
-        Returns the number of bytes read, which is less than ``length`` only at the file's end.
+        Returns the number of bytes copied, which is less than ``length`` only at the file's end.
+
+        Raises:
+            GuestMemoryError: if the range is not wholly inside one region of RAM.
+            OSError: if the file cannot be read.
         """
-        view = self.view(gpa, length)
+        # From file to file: pages that are not mapped yet need neither a fault each nor zeros.
+        os.lseek(self.fd, self._position(gpa, length), os.SEEK_SET)
         done = 0
         while done < length:
-            count = os.preadv(fd, [view[done:]], offset + done)
+            count = os.sendfile(self.fd, fd, offset + done, length - done)
             if count == 0:
                 break
             done += count
         return done
+
+    def _position(self, gpa: int, length: int) -> int:
+        """Return where a range is in the backing file."""
+        for region in self.regions:
+            if length >= 0 and region.base <= gpa and gpa + length <= region.end:
+                return gpa - region.base + region.offset
+        raise GuestMemoryError(
+            f"guest-physical range {gpa:#x}..{gpa + length:#x} is not inside RAM"
+        )
 
     def discard(self, gpa: int, length: int) -> None:
         """Give the pages of a range back to the host; read again, they are zeros.
 
         Where the host's pages are larger than what is asked for, nothing happens.
         """
-        for region in self.regions:
-            if region.base <= gpa and gpa + length <= region.end:
-                try:
-                    self.mapping.madvise(
-                        mmap.MADV_REMOVE, gpa - region.base + region.offset, length
-                    )
-                except OSError:
-                    pass
-                return
-        raise GuestMemoryError(
-            f"guest-physical range {gpa:#x}..{gpa + length:#x} is not inside RAM"
-        )
+        try:
+            self.mapping.madvise(mmap.MADV_REMOVE, self._position(gpa, length), length)
+        except OSError:
+            pass
 
     def close(self) -> None:
         """Give the memory back. The object must not be used afterwards; views of it stay valid."""

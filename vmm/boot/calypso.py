@@ -381,11 +381,16 @@ def _start_arm64(
     }
 
 
-def _read_firmware() -> bytes:
-    from vmm.images.bundled import firmware_path
+_firmware: list[bytes] = []
 
-    with open(firmware_path(_FIRMWARE), "rb", buffering=0) as file:
-        return file.read(PAGE_SIZE)
+
+def _read_firmware() -> bytes:
+    if not _firmware:
+        from vmm.images.bundled import firmware_path
+
+        with open(firmware_path(_FIRMWARE), "rb", buffering=0) as file:
+            _firmware.append(file.read(PAGE_SIZE))
+    return _firmware[0]
 
 
 def _rights(segment: Segment) -> int:
