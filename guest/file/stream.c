@@ -198,7 +198,7 @@ static int open_standard(unsigned number, const struct console_status *status,
 
 int stream_open_standard(struct descriptor_table *table)
 {
-	struct console_status status = console_status();
+	struct console_status status = console_status_at_entry();
 	struct open_file *terminal = NULL;
 	for (unsigned number = 0; number < 3; number++) {
 		struct open_file *open = NULL;

@@ -57,6 +57,13 @@ int64_t console_read(void *buffer, size_t length)
 	return host_request(CALYPSO_CONSOLE_READ, arguments);
 }
 
+struct console_status console_status_at_entry(void)
+{
+	if (bootinfo_has(CALYPSO_FEATURE_NO_TERMINAL) && !serial_console())
+		return (struct console_status){0};
+	return console_status();
+}
+
 struct console_status console_status(void)
 {
 	uint64_t arguments[6] = {0};

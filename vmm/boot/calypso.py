@@ -68,11 +68,13 @@ class Loaded:
         registers: the start state of vCPU 0.
         regions: what is where, as the kernel was told.
         bootinfo: what else it was told.
+        place: the gpa where it was told so.
     """
 
     registers: dict[str, RegisterValue]
     regions: tuple[Region, ...]
     bootinfo: Bootinfo
+    place: int
 
 
 def load(
@@ -170,7 +172,7 @@ def load(
     )
     memory.write(regions_gpa, pack_regions(regions))
     memory.write(bootinfo_gpa, bootinfo.pack())
-    return Loaded(registers, regions, bootinfo)
+    return Loaded(registers, regions, bootinfo, bootinfo_gpa)
 
 
 class _Ram:

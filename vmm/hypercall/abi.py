@@ -25,6 +25,7 @@ FEATURE_ZEROED_RAM: Final = 1 << 3
 FEATURE_SERVICES: Final = 1 << 4
 FEATURE_GENERATION: Final = 1 << 5
 FEATURE_STACK_GUARD: Final = 1 << 6
+FEATURE_NO_TERMINAL: Final = 1 << 7
 
 REGION_FREE: Final = 1
 REGION_RESERVED: Final = 2
@@ -46,6 +47,7 @@ REGION_NAME_LENGTH: Final = 16
 
 # struct calypso_bootinfo, in the order of `vmm.boot.bootinfo.Bootinfo`.
 BOOTINFO: Final = Struct("<QIIQQIIQQQQQQIIQQQQ32sQQ")
+BOOTINFO_FEATURES_OFFSET: Final = 16
 SEED_LENGTH: Final = 32
 
 # struct calypso_generation: number, seed.

@@ -114,15 +114,30 @@ class Services:
         return 0
 
     def _console_status(self, arguments: list[int]) -> int:
+        descriptors = self._streams()
+        arguments[0], arguments[1] = _window(descriptors)
+        return _terminals(descriptors)
+
+    def describe_console(self, bootinfo: int) -> None:
+        """Before the start, say in bootinfo (a gpa) what most guests would have to ask for."""
+        if not _terminals(self._streams()):
+            place = bootinfo + abi.BOOTINFO_FEATURES_OFFSET
+            features = self._memory.read_u64(place) | abi.FEATURE_NO_TERMINAL
+            self._memory.write_u64(place, features)
+
+    def _streams(self) -> tuple[int, ...]:
         console = self._console
         typed = console.terminal if console.terminal >= 0 else console.input_fd
-        descriptors = (typed, *console.output_fds)
-        answer = 0
-        for bit, fd in enumerate(descriptors):
-            if fd >= 0 and os.isatty(fd):
-                answer |= 1 << bit
-        arguments[0], arguments[1] = _window(descriptors)
-        return answer
+        return typed, *console.output_fds
+
+
+def _terminals(descriptors: tuple[int, ...]) -> int:
+    """Return one bit for each of ``descriptors`` that is a terminal."""
+    answer = 0
+    for bit, fd in enumerate(descriptors):
+        if fd >= 0 and os.isatty(fd):
+            answer |= 1 << bit
+    return answer
 
 
 def _window(descriptors: tuple[int, ...]) -> tuple[int, int]:

@@ -228,6 +228,8 @@ class Execution:
     def _run_loop(self) -> None:
         if self._watch is not None:
             self._watch.start()
+        if self.loaded.bootinfo:
+            self.board.services.describe_console(self.loaded.bootinfo)
         try:
             with self.turn:
                 self.run_part(None)

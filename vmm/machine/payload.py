@@ -61,6 +61,7 @@ class Payload:
         foreign: the kernel is one that others built.
         halts_when_done: a halt with interrupts disabled is how this guest powers off.
         ring: where the ring of service calls is, or None.
+        bootinfo: the gpa of ``struct calypso_bootinfo``; 0 where there is none.
         generation: the gpa of ``struct calypso_generation``; 0 where the guest looks at none.
     """
 
@@ -73,6 +74,7 @@ class Payload:
         foreign: bool = False,
         halts_when_done: bool = False,
         ring: Place | None = None,
+        bootinfo: int = 0,
         generation: int = 0,
     ) -> None:
         self.registers = registers
@@ -81,6 +83,7 @@ class Payload:
         self.foreign = foreign
         self.halts_when_done = halts_when_done
         self.ring = ring
+        self.bootinfo = bootinfo
         self.generation = generation
 
     def symbolize(self, address: int) -> str | None:
@@ -176,6 +179,7 @@ def _load_calypso(
         paths,
         loaded.regions,
         ring=ring[0] if ring else None,
+        bootinfo=loaded.place,
         generation=loaded.bootinfo.generation,
     )
 

@@ -27,6 +27,7 @@ enum calypso_feature {
 	CALYPSO_FEATURE_SERVICES = 1u << 4,    /* the host makes calls: a SERVICE region, COMPLETED */
 	CALYPSO_FEATURE_GENERATION = 1u << 5,  /* bootinfo.generation is there */
 	CALYPSO_FEATURE_STACK_GUARD = 1u << 6, /* bootinfo.stack_guard is there */
+	CALYPSO_FEATURE_NO_TERMINAL = 1u << 7, /* at entry CONSOLE_STATUS would give zeros */
 };
 
 enum calypso_region_type {

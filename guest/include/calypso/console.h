@@ -22,5 +22,7 @@ int64_t console_write(enum console_stream stream, const void *buffer, size_t len
 int64_t console_read(void *buffer, size_t length);
 
 struct console_status console_status(void);
+/* The same, mostly without asking the host. */
+struct console_status console_status_at_entry(void);
 
 #endif

@@ -228,6 +228,8 @@ int irq_register(unsigned line, irq_handler *handler, void *argument)
 	return -ENODEV;
 }
 
+struct console_status console_status_at_entry(void) { return console_status(); }
+
 struct console_status console_status(void)
 {
 	return (struct console_status){

@@ -82,6 +82,10 @@ def test_structures(structure: str, header_facts: dict[str, int]) -> None:
     }
 
 
+def test_offsets_within_bootinfo(header_facts: dict[str, int]) -> None:
+    assert header_facts["calypso_bootinfo.features"] == abi.BOOTINFO_FEATURES_OFFSET
+
+
 def test_offsets_within_a_request(header_facts: dict[str, int]) -> None:
     assert header_facts["calypso_request.result"] == abi.REQUEST_RESULT_OFFSET
     assert header_facts["calypso_request.arguments"] == abi.REQUEST_ARGUMENTS_OFFSET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pty
 import struct
 import threading
 from collections.abc import Iterator
@@ -50,8 +51,8 @@ class Guest:
         self.console = Console()
         self.host = Host()
         self.clock = MachineClock(threading.RLock())
-        services = Services(self.memory, self.console, self.clock, self.host)
-        self.doorbell = Doorbell(self.memory, services.table)
+        self.services = Services(self.memory, self.console, self.clock, self.host)
+        self.doorbell = Doorbell(self.memory, self.services.table)
 
     def call(self, service: int, *arguments: int, flags: int = 0) -> tuple[int, list[int]]:
         words = [argument & MASK for argument in arguments]
@@ -152,3 +153,22 @@ def test_any_doorbell_write_is_harmless(value: int, offset: int, size: int) -> N
     guest.doorbell.write(offset, size, value & ((1 << 8 * size) - 1))
     assert guest.doorbell.read(offset, size) == 0
     guest.memory.close()
+
+
+@pytest.mark.parametrize("output_is_terminal", [False, True])
+def test_what_bootinfo_says_of_terminals_is_what_the_service_says(
+    guest: Guest, output_is_terminal: bool
+) -> None:
+    master, terminal = pty.openpty()
+    reader, writer = os.pipe()
+    try:
+        guest.console.attach_output(terminal if output_is_terminal else writer, writer)
+        guest.memory.write_u64(BUFFER + abi.BOOTINFO_FEATURES_OFFSET, abi.FEATURE_IDLE)
+        guest.services.describe_console(BUFFER)
+        features = guest.memory.read_u64(BUFFER + abi.BOOTINFO_FEATURES_OFFSET)
+        said = abi.FEATURE_NO_TERMINAL if guest.call(abi.CONSOLE_STATUS)[0] == 0 else 0
+        assert features == abi.FEATURE_IDLE | said
+        assert bool(said) is not output_is_terminal
+    finally:
+        for fd in (master, terminal, reader, writer):
+            os.close(fd)
