@@ -2,6 +2,7 @@
 #include <calypso/bootinfo.h>
 #include <calypso/time.h>
 #include <file/inotify.h>
+#include <file/permission.h>
 
 #define DAY (24 * 3600 * (int64_t)NANOSECONDS_PER_SECOND)
 
@@ -48,7 +49,12 @@ void file_accessed(struct file *file)
 		file->accessed = now;
 }
 
-void file_modified(struct file *file) { file->modified = file->changed = file_now(); }
+void file_modified(struct file *file)
+{
+	file->modified = file->changed = file_now();
+	if ((file->mode & (S_ISUID | S_ISGID)) != 0)
+		permission_drop_rights(file);
+}
 
 void file_changed(struct file *file) { file->changed = file_now(); }
 

@@ -32,6 +32,7 @@ struct name {
 /* What `create` is to make. */
 struct creation {
 	uint32_t mode;	    /* type and permission bits */
+	uint32_t user, group;
 	uint64_t device;    /* of a character or block device */
 	const char *target; /* of a symbolic link */
 	size_t target_length;
@@ -146,6 +147,7 @@ struct file_system {
 	uint64_t device;       /* st_dev */
 	uint64_t magic;	       /* f_type of statfs */
 	bool read_only;	       /* nothing of it can be changed */
+	bool of_process;       /* is about the process, which may read it whoever it is */
 	void (*release)(struct file *file); /* no reference is left: free it */
 };
 

@@ -2,6 +2,7 @@
 #include <calypso/lib.h>
 #include <file/inotify.h>
 #include <file/path.h>
+#include <file/permission.h>
 
 /* Where absolute paths start, and ".." does not lead out of. */
 static struct file *root_of(const struct path_walk *walk)
@@ -165,11 +166,14 @@ static int advance(struct path_walk *walk)
 {
 	for (;;) {
 		struct name name = next_component(walk);
+		int error = name.length > 0 ? permission_to_search(walk->directory) : 0;
+		if (error != 0)
+			return error;
 		if (*walk->rest == '\0') {
 			walk->last = name;
 			return S_ISDIR(walk->directory->mode) ? 0 : -ENOTDIR;
 		}
-		int error = enter(walk, name);
+		error = enter(walk, name);
 		if (error != 0)
 			return error;
 	}
@@ -272,11 +276,18 @@ int path_create(struct path_walk *walk, struct creation *what, struct file **mad
 	struct file *directory = walk->directory;
 	if (directory->links == 0)
 		return -ENOENT;
+	int error = permission_to_add(directory);
+	if (error != 0)
+		return error;
+	bool is_device = S_ISBLK(what->mode) || (S_ISCHR(what->mode) && what->device != 0);
+	if (is_device && !is_superuser())
+		return -EPERM;
 	if (directory->operations->create == NULL)
 		return S_ISREG(what->mode) ? -EACCES : -EPERM;
+	permission_own_entry(directory, what);
 	if (!S_ISLNK(what->mode))
 		what->mode &= ~(walk->context->umask & 0777);
-	int error = directory->operations->create(directory, walk->last, what, made);
+	error = directory->operations->create(directory, walk->last, what, made);
 	if (error == 0)
 		inotify_entry(directory, walk->last, what->mode, IN_CREATE);
 	return error;

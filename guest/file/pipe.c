@@ -2,12 +2,14 @@
 #include <calypso/lib.h>
 #include <calypso/time.h>
 #include <calypso/user.h>
+#include <file/permission.h>
 #include <file/pipe.h>
 #include <process/signal.h>
 #include <uapi/termios.h>
 
 #define SLOTS_AT_FIRST 16
 #define CAPACITY_MAX (1ull << 31)
+#define CAPACITY_OF_USERS_MAX (1u << 20) /* fs.pipe-max-size, which the superuser may pass */
 
 static struct pipe *pipe_of(struct file *file) { return container_of(file, struct pipe, file); }
 
@@ -280,6 +282,7 @@ static struct pipe *make_nameless(void)
 	if (pipe == NULL)
 		return NULL;
 	file_initialize(&pipe->file, &pipes, &pipe_operations, S_IFIFO | 0600, file_now());
+	permission_own(&pipe->file);
 	pipe->file.number = ++last_number;
 	pipe_initialize(pipe);
 	return pipe;
@@ -330,6 +333,9 @@ int64_t pipe_set_capacity(struct file *file, uint64_t bytes)
 	uint32_t capacity = 1;
 	while (capacity * PAGE_SIZE < bytes)
 		capacity *= 2;
+	if (capacity > pipe->capacity && capacity * PAGE_SIZE > CAPACITY_OF_USERS_MAX &&
+	    !is_superuser())
+		return -EPERM;
 	if (capacity < pipe->used + pipe->borrowed)
 		return -EBUSY;
 	struct pipe_slot *slots = kcalloc(capacity, sizeof(*slots));

@@ -2,12 +2,14 @@
 #include <calypso/lib.h>
 #include <calypso/time.h>
 #include <calypso/user.h>
+#include <file/credentials.h>
 #include <net/socket.h>
 
 /* Linux's net.core.wmem_max and rmem_max, and the least that a buffer is. */
 #define BUFFER_MAX (4 << 20)
 #define SEND_BUFFER_MIN 4608
 #define RECEIVE_BUFFER_MIN 2304
+#define PRIORITY_OF_USERS_MAX 6
 
 #define MICROSECONDS_PER_SECOND 1000000
 
@@ -187,9 +189,18 @@ static int set_linger(struct linger *linger, user_t address, int length)
 	return 0;
 }
 
+/* What takes from others: memory, and their turn. */
+static bool is_for_superuser(int option, int32_t value)
+{
+	return option == SO_SNDBUFFORCE || option == SO_RCVBUFFORCE ||
+	       (option == SO_PRIORITY && (value < 0 || value > PRIORITY_OF_USERS_MAX));
+}
+
 static int set_number(struct socket *socket, int option, int32_t value)
 {
 	unsigned flag = flag_of(option);
+	if (is_for_superuser(option, value) && !is_superuser())
+		return -EPERM;
 	if (flag != 0) {
 		socket->flags = value != 0 ? socket->flags | flag : socket->flags & ~flag;
 		return 0;

@@ -2,6 +2,7 @@
 #include <calypso/lib.h>
 #include <calypso/time.h>
 #include <calypso/user.h>
+#include <file/permission.h>
 #include <net/interface/interface.h>
 #include <net/packet/packet.h>
 #include <net/socket.h>
@@ -136,6 +137,7 @@ void socket_initialize(struct socket *socket, const struct socket_operations *op
 	};
 	file_initialize(&socket->file, &sockets, &socket_file_operations, S_IFSOCK | 0777,
 			file_now());
+	permission_own(&socket->file);
 	socket->file.number = ++last_number;
 	socket->file.poll_state = &socket->poll_state;
 }

@@ -20,6 +20,7 @@ struct process {
 	struct rlimit limits[RLIM_NLIMITS];
 	int policy, nice;			/* sched_setscheduler(2), setpriority(2) */
 	bool barriers_registered;		/* membarrier(2) */
+	bool no_new_privileges;			/* prctl(PR_SET_NO_NEW_PRIVS) */
 	struct file *executable;
 	const char *path;	     /* of the executable, as /proc/self/exe tells it */
 	char name[TASK_NAME_LENGTH]; /* prctl(PR_SET_NAME) */

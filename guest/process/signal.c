@@ -185,6 +185,7 @@ void signal_send(int signal)
 void signal_send_self(int signal)
 {
 	struct siginfo info = {.signal = signal, .code = SI_USER, .sender.process = PROCESS_ID};
+	info.sender.user = current_thread->credentials.real_user;
 	signal_send_info(current_thread, &info);
 }
 

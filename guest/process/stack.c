@@ -85,6 +85,7 @@ static const char *add_pointers(struct table *table, const char *string, unsigne
 static void add_auxiliary_vector(struct table *table, const struct elf *elf,
 				 user_t interpreter_base, const struct areas *areas)
 {
+	const struct credentials *self = credentials();
 	add_auxiliary(table, AT_HWCAP, arch_hwcap());
 	add_auxiliary(table, AT_PAGESZ, PAGE_SIZE);
 	add_auxiliary(table, AT_CLKTCK, CLOCKS_PER_SECOND);
@@ -94,11 +95,12 @@ static void add_auxiliary_vector(struct table *table, const struct elf *elf,
 	add_auxiliary(table, AT_BASE, interpreter_base);
 	add_auxiliary(table, AT_FLAGS, 0);
 	add_auxiliary(table, AT_ENTRY, elf_entry(elf));
-	add_auxiliary(table, AT_UID, 0);
-	add_auxiliary(table, AT_EUID, 0);
-	add_auxiliary(table, AT_GID, 0);
-	add_auxiliary(table, AT_EGID, 0);
-	add_auxiliary(table, AT_SECURE, 0);
+	add_auxiliary(table, AT_UID, self->real_user);
+	add_auxiliary(table, AT_EUID, self->effective_user);
+	add_auxiliary(table, AT_GID, self->real_group);
+	add_auxiliary(table, AT_EGID, self->effective_group);
+	add_auxiliary(table, AT_SECURE, self->real_user != self->effective_user ||
+						self->real_group != self->effective_group);
 	add_auxiliary(table, AT_RANDOM, areas->random);
 	add_auxiliary(table, AT_HWCAP2, arch_hwcap2());
 	add_auxiliary(table, AT_MINSIGSTKSZ, arch_signal_size());

@@ -61,6 +61,7 @@ static void set_limits(void)
 		process.limits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
 	process.limits[RLIMIT_STACK].rlim_cur = STACK_SIZE;
 	process.limits[RLIMIT_CORE].rlim_cur = 0;
+	process.limits[RLIMIT_NICE] = (struct rlimit){0, 0};
 	process.limits[RLIMIT_NOFILE] =
 		(struct rlimit){DESCRIPTORS_SOFT_LIMIT, DESCRIPTORS_HARD_LIMIT};
 	process.limits[RLIMIT_MEMLOCK] = (struct rlimit){LOCKED_MEMORY_LIMIT, LOCKED_MEMORY_LIMIT};

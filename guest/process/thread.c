@@ -3,6 +3,7 @@
 #include <calypso/errno.h>
 #include <calypso/lib.h>
 #include <calypso/stack.h>
+#include <process/credentials.h>
 #include <process/futex.h>
 #include <process/process.h>
 #include <process/scheduler.h>
@@ -82,6 +83,7 @@ struct thread *thread_create(const struct trap_frame *frame)
 	struct thread *thread = make(current_thread->files, current_thread->blocked);
 	if (thread == NULL)
 		return NULL;
+	credentials_share(&thread->credentials, &current_thread->credentials);
 	thread->auxspcb->execenv.regs = *frame;
 	thread->auxspcb->context = arch_make_context(thread->auxspcb);
 	scheduler_make_ready(thread);
@@ -109,6 +111,7 @@ static void forget(struct thread *thread)
 	*link = thread->sibling;
 	scheduler_forget(thread);
 	signals_forget(&thread->pending);
+	credentials_release(&thread->credentials);
 	if (thread == &first_thread)
 		return;
 	/* The stack may still be in use for a moment; nobody takes it before the next switch. */

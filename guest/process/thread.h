@@ -10,6 +10,7 @@
 #include <calypso/arch.h>
 #include <calypso/auxsp.h>
 #include <calypso/time.h>
+#include <file/credentials.h>
 #include <process/signal.h>
 #include <process/timeout.h>
 
@@ -23,6 +24,7 @@ struct thread {
 	int id;
 	struct thread *sibling; /* the next of all threads */
 	struct file_context *files;
+	struct credentials credentials;
 	struct task *task; /* of the host, whose calls it makes; NULL: a thread of the program */
 
 	/* Signals */

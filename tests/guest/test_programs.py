@@ -40,6 +40,9 @@ CASES = [
 # kernel.
 LONG = {"threads", "interrupted"}
 
+# What becomes another user.
+OF_SUPERUSER = {"permissions"}
+
 # What compares clocks.
 STEADY = {"interrupted"}
 
@@ -92,6 +95,8 @@ def run_in_guest(program: Path, arch: str, backend: str) -> tuple[int, bytes]:
 def test_like_on_the_host(source: Path, kind: str, arch: str, backend: str) -> None:
     if backend == "kvm" and source.stem in LONG:
         need_sound_kvm()
+    if source.stem in OF_SUPERUSER and os.geteuid() != 0:
+        pytest.skip("needs the rights of the superuser, who may become another user")
     if backend == "kvm" and source.stem in STEADY and "CALYPSO_LAB" in os.environ:
         pytest.skip("needs a processor that is not emulated itself: its clocks jump")
     expected = run_on_host(build(source, host_arch() or X86_64, kind))

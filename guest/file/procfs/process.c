@@ -99,14 +99,25 @@ static uint64_t signals_with(uint64_t handler)
 	return set;
 }
 
+static void add_credentials(struct text *text, const struct credentials *of)
+{
+	text_add(text, "Uid:\t%u\t%u\t%u\t%u\n", of->real_user, of->effective_user,
+		 of->saved_user, of->file_user);
+	text_add(text, "Gid:\t%u\t%u\t%u\t%u\n", of->real_group, of->effective_group,
+		 of->saved_group, of->file_group);
+	text_add(text, "FDSize:\t%u\nGroups:\t", file_context()->descriptors.capacity);
+	for (uint32_t i = 0; of->groups != NULL && i < of->groups->count; i++)
+		text_add(text, i == 0 ? "%u" : " %u", of->groups->groups[i]);
+	text_add(text, " \n");
+}
+
 int procfs_show_status(struct text *text)
 {
 	text_add(text, "Name:\t%s\nUmask:\t%04o\nState:\tR (running)\n", process.name,
 		 file_context()->umask);
 	text_add(text, "Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t0\nTracerPid:\t0\n", PROCESS_ID,
 		 PROCESS_ID);
-	text_add(text, "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t%u\nGroups:\t\n",
-		 file_context()->descriptors.capacity);
+	add_credentials(text, credentials());
 	text_add(text, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmRSS:\t%8lu kB\n",
 		 mapped_size() / 1024, mapped_size() / 1024, resident_pages() * PAGE_SIZE / 1024);
 	text_add(text, "Threads:\t%u\n", thread_count());

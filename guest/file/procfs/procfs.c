@@ -244,5 +244,6 @@ const struct file_system procfs = {
 	.name = "proc",
 	.device = 3,
 	.magic = PROC_SUPER_MAGIC,
+	.of_process = true,
 	.release = procfs_release,
 };

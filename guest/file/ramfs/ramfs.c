@@ -95,7 +95,7 @@ static struct file *make_special(const struct creation *what, int64_t now)
 	return file;
 }
 
-struct file *ramfs_make(const struct creation *what, int64_t now)
+static struct file *make(const struct creation *what, int64_t now)
 {
 	switch (what->mode & S_IFMT) {
 	case S_IFDIR:
@@ -109,6 +109,16 @@ struct file *ramfs_make(const struct creation *what, int64_t now)
 	default:
 		return make_special(what, now);
 	}
+}
+
+struct file *ramfs_make(const struct creation *what, int64_t now)
+{
+	struct file *file = make(what, now);
+	if (file != NULL) {
+		file->user = what->user;
+		file->group = what->group;
+	}
+	return file;
 }
 
 int ramfs_create_nameless(struct file *directory, const struct creation *what, struct file **made)

@@ -41,6 +41,7 @@ struct rlimit {
 #define RLIMIT_CORE 4
 #define RLIMIT_NOFILE 7
 #define RLIMIT_MEMLOCK 8
+#define RLIMIT_NICE 13
 #define RLIM_NLIMITS 16
 
 struct rusage {

@@ -1,6 +1,7 @@
 /* What programs are told of network interfaces. */
 #include <calypso/lib.h>
 #include <calypso/user.h>
+#include <file/credentials.h>
 #include <file/procfs/procfs.h>
 #include <net/interface/interface.h>
 
@@ -67,6 +68,8 @@ int64_t interface_control(unsigned number, user_t argument)
 	struct ifreq request;
 	if (user_get(&request, argument) != 0)
 		return -EFAULT;
+	if (number == SIOCSIFFLAGS && !is_superuser())
+		return -EPERM;
 	request.ifr_name[IFNAMSIZ - 1] = '\0';
 	int error;
 	if (number == SIOCGIFNAME) {

@@ -2,6 +2,7 @@
 #include <calypso/lib.h>
 #include <calypso/mm.h>
 #include <calypso/user.h>
+#include <file/credentials.h>
 #include <net/packet/packet.h>
 
 /* Where the address begins; what is before it every name has. */
@@ -282,6 +283,8 @@ static int create(int type, int protocol, struct socket **made)
 {
 	if (interface_first() == NULL)
 		return -EAFNOSUPPORT;
+	if (!is_superuser())
+		return -EPERM;
 	if (type != SOCK_RAW && type != SOCK_DGRAM)
 		return -ESOCKTNOSUPPORT;
 	struct packet_socket *socket = packet_make(type);

@@ -1,6 +1,7 @@
 /* Names of AF_UNIX sockets: paths of nodes in a file system, and abstract ones. */
 #include <calypso/lib.h>
 #include <file/path.h>
+#include <file/permission.h>
 #include <net/unix/unix.h>
 
 #define PATH_OFFSET offsetof(struct sockaddr_un, sun_path)
@@ -210,10 +211,11 @@ static int find_at_path(const struct socket_address *address, int type, struct u
 	int error = path_find(file_context(), NULL, path, PATH_FOLLOW, &node);
 	if (error != 0)
 		return error;
-	*found = find_by_node(node);
+	error = permission_check(node, MAY_WRITE);
+	*found = error == 0 ? find_by_node(node) : NULL;
 	file_put(node);
 	if (*found == NULL)
-		return -ECONNREFUSED;
+		return error != 0 ? error : -ECONNREFUSED;
 	return (*found)->socket.type == type ? 0 : -EPROTOTYPE;
 }
 

@@ -94,7 +94,7 @@ void unix_append(struct unix_socket *target, struct unix_message *message)
 {
 	if (!message->has_credentials && wants_credentials(message->sender, target)) {
 		message->has_credentials = true;
-		message->credentials = unix_own_credentials();
+		message->credentials = unix_sender_credentials();
 	}
 	if (message->rights != NULL)
 		unix_rights_queued(message->rights);

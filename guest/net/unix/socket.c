@@ -13,7 +13,17 @@ void unix_tell_all(struct unix_socket *socket)
 	poll_notify(&socket->socket.poll_state, ALL_EVENTS);
 }
 
-struct ucred unix_own_credentials(void) { return (struct ucred){.pid = PROCESS_ID}; }
+struct ucred unix_own_credentials(void)
+{
+	const struct credentials *self = credentials();
+	return (struct ucred){PROCESS_ID, self->effective_user, self->effective_group};
+}
+
+struct ucred unix_sender_credentials(void)
+{
+	const struct credentials *self = credentials();
+	return (struct ucred){PROCESS_ID, self->real_user, self->real_group};
+}
 
 /* ---- Names ---- */
 

@@ -102,8 +102,10 @@ static inline bool unix_has_connections(const struct unix_socket *socket)
 /* A new socket, or NULL. */
 struct unix_socket *unix_make(int type);
 
-/* Who the program is, as its peers are told. */
+/* Who the running thread is: as the peer of a connection sees it (the effective user and group), and
+ * as the receiver of a message (the real ones). */
 struct ucred unix_own_credentials(void);
+struct ucred unix_sender_credentials(void);
 
 /* Everything may have changed for those who wait for this socket. */
 void unix_tell_all(struct unix_socket *socket);

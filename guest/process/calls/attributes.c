@@ -2,6 +2,7 @@
 #include <calypso/lib.h>
 #include <calypso/time.h>
 #include <file/inotify.h>
+#include <file/permission.h>
 #include <process/calls/at.h>
 
 /* ---- Changes: each finds a file, changes it, and lets it go ---- */
@@ -48,13 +49,14 @@ static int announce(struct file *file, const struct file_change *change)
 static int64_t change_mode(struct file *file, const void *argument)
 {
 	const uint32_t *mode = argument;
-	struct file_change change = {.what = FILE_CHANGE_MODE, .mode = *mode & S_IALLUGO};
+	uint32_t bits = permission_bits(file->group, *mode & S_IALLUGO);
+	struct file_change change = {.what = FILE_CHANGE_MODE, .mode = bits};
 	if (S_ISLNK(file->mode))
 		return -EOPNOTSUPP;
-	int error = announce(file, &change);
+	int error = permission_is_owner(file) ? announce(file, &change) : -EPERM;
 	if (error != 0)
 		return error;
-	file->mode = (file->mode & S_IFMT) | (*mode & S_IALLUGO);
+	file->mode = (file->mode & S_IFMT) | bits;
 	file_changed(file);
 	return 0;
 }
@@ -82,7 +84,7 @@ SYSCALL4(fchmodat2, int, directory, user_t, path, uint32_t, mode, int, flags)
 }
 
 struct owner {
-	uint32_t user; /* UINT32_MAX: stays */
+	uint32_t user; /* NOBODY: stays */
 	uint32_t group;
 };
 
@@ -90,23 +92,26 @@ static int64_t change_owner(struct file *file, const void *argument)
 {
 	const struct owner *owner = argument;
 	struct file_change change = {
-		.what = (owner->user != UINT32_MAX ? FILE_CHANGE_USER : 0) |
-			(owner->group != UINT32_MAX ? FILE_CHANGE_GROUP : 0),
+		.what = (owner->user != NOBODY ? FILE_CHANGE_USER : 0) |
+			(owner->group != NOBODY ? FILE_CHANGE_GROUP : 0),
 		.user = owner->user,
 		.group = owner->group,
 	};
-	int error = announce(file, &change);
+	int error = permission_to_give(file, owner->user, owner->group);
+	if (error == 0)
+		error = announce(file, &change);
 	if (error != 0)
 		return error;
-	if (owner->user != UINT32_MAX)
-		file->user = owner->user;
-	if (owner->group != UINT32_MAX)
-		file->group = owner->group;
 	/* What a file may do for its owner does not pass on to the next one. */
-	if (!S_ISDIR(file->mode))
-		file->mode &= ~(uint32_t)S_ISUID;
-	if (!S_ISDIR(file->mode) && (file->mode & S_IXGRP) != 0)
-		file->mode &= ~(uint32_t)S_ISGID;
+	if (!S_ISDIR(file->mode)) {
+		file->mode = permission_bits(file->group, file->mode & ~(uint32_t)S_ISUID);
+		if ((file->mode & S_IXGRP) != 0)
+			file->mode &= ~(uint32_t)S_ISGID;
+	}
+	if (owner->user != NOBODY)
+		file->user = owner->user;
+	if (owner->group != NOBODY)
+		file->group = owner->group;
 	file_changed(file);
 	return 0;
 }
@@ -164,6 +169,15 @@ static void set_time(int64_t *field, const struct timespec *time, int64_t now)
 			 : second * (int64_t)NANOSECONDS_PER_SECOND + time->tv_nsec;
 }
 
+/* Only its owner may give a file a time of the past; who may write to it, that of now. */
+static int check_times(const struct file *file, const struct times *times)
+{
+	bool now = times->of[0].tv_nsec == UTIME_NOW && times->of[1].tv_nsec == UTIME_NOW;
+	if (permission_is_owner(file))
+		return 0;
+	return now ? permission_check(file, MAY_WRITE) : -EPERM;
+}
+
 static int64_t change_times(struct file *file, const void *argument)
 {
 	const struct times *times = argument;
@@ -178,7 +192,9 @@ static int64_t change_times(struct file *file, const void *argument)
 	};
 	set_time(&change.accessed, &times->of[0], now);
 	set_time(&change.modified, &times->of[1], now);
-	int error = announce(file, &change);
+	int error = check_times(file, times);
+	if (error == 0)
+		error = announce(file, &change);
 	if (error != 0)
 		return error;
 	file->accessed = change.accessed;
@@ -241,12 +257,17 @@ SYSCALL2(utime, user_t, path, user_t, address)
 
 /* ---- Size ---- */
 
+/* By path; a descriptor that may write is right enough. */
+
 static int64_t change_size(struct file *file, const void *argument)
 {
 	const int64_t *size = argument;
 	if (S_ISDIR(file->mode))
 		return -EISDIR;
-	return S_ISREG(file->mode) ? file_resize(file, (uint64_t)*size) : -EINVAL;
+	if (!S_ISREG(file->mode))
+		return -EINVAL;
+	int error = permission_check(file, MAY_WRITE);
+	return error != 0 ? error : file_resize(file, (uint64_t)*size);
 }
 
 SYSCALL2(truncate, user_t, path, int64_t, size)

@@ -28,15 +28,28 @@ static int add_rights(const int32_t *numbers, uint64_t count, struct ancillary *
 	return 0;
 }
 
-/* The superuser may call itself anybody, but only processes that exist can send. */
-static int set_credentials(const struct ucred *credentials, struct ancillary *ancillary)
+/* Whether they are the caller's own, in one of the ways in which it has any. */
+static bool are_own(const struct ucred *given)
 {
-	if (credentials->uid == UINT32_MAX || credentials->gid == UINT32_MAX)
+	const struct credentials *self = credentials();
+	bool user = given->uid == self->real_user || given->uid == self->effective_user ||
+		    given->uid == self->saved_user;
+	bool group = given->gid == self->real_group || given->gid == self->effective_group ||
+		     given->gid == self->saved_group;
+	return given->pid == PROCESS_ID && user && group;
+}
+
+/* The superuser may call itself anybody, but only processes that exist can send. */
+static int set_credentials(const struct ucred *given, struct ancillary *ancillary)
+{
+	if (!is_superuser() && !are_own(given))
+		return -EPERM;
+	if (given->uid == NOBODY || given->gid == NOBODY)
 		return -EINVAL;
-	if (credentials->pid != PROCESS_ID)
+	if (given->pid != PROCESS_ID)
 		return -ESRCH;
 	ancillary->has_credentials = true;
-	ancillary->credentials = *credentials;
+	ancillary->credentials = *given;
 	return 0;
 }
 

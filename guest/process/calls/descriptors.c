@@ -1,5 +1,6 @@
 /* Calls on descriptors as such. */
 #include <file/lock.h>
+#include <file/permission.h>
 #include <file/pipe.h>
 #include <process/calls/at.h>
 #include <uapi/termios.h>
@@ -67,6 +68,8 @@ static int64_t set_flags(struct open_file *open, unsigned flags)
 	uint32_t mode = open->file->mode;
 	if ((flags & O_DIRECT) != 0 && !S_ISFIFO(mode) && !S_ISREG(mode) && !S_ISBLK(mode))
 		return -EINVAL;
+	if ((flags & ~open->flags & O_NOATIME) != 0 && !permission_is_owner(open->file))
+		return -EPERM;
 	open->flags = (open->flags & ~(unsigned)OPEN_FILE_SETTABLE) | (flags & OPEN_FILE_SETTABLE);
 	return 0;
 }

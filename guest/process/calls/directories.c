@@ -1,6 +1,7 @@
 /* Calls that read directories and change the working one. */
 #include <calypso/lib.h>
 #include <file/inotify.h>
+#include <file/permission.h>
 #include <process/calls/at.h>
 
 /* ---- getdents64 ---- */
@@ -109,12 +110,16 @@ SYSCALL2(getcwd, user_t, buffer, uint64_t, size)
 	return length;
 }
 
-/* Keep a directory, with the caller's reference, in a field of the context. */
+/* Keep a directory, with the caller's reference, in a field of the context: the root is the
+ * superuser's to change. */
 static int64_t enter(struct file **field, struct file *directory)
 {
-	if (!S_ISDIR(directory->mode)) {
+	int error = S_ISDIR(directory->mode) ? permission_to_search(directory) : -ENOTDIR;
+	if (error == 0 && field == &file_context()->root && !is_superuser())
+		error = -EPERM;
+	if (error != 0) {
 		file_put(directory);
-		return -ENOTDIR;
+		return error;
 	}
 	file_put(*field);
 	*field = directory;

@@ -1,6 +1,7 @@
 /* Calls that make, remove and rename the entries of directories. */
 #include <calypso/lib.h>
 #include <file/inotify.h>
+#include <file/permission.h>
 #include <process/calls/at.h>
 
 /* ---- Making ---- */
@@ -95,6 +96,9 @@ static int link_here(struct path_walk *walk, struct file *file)
 		return -ENOENT;
 	if (directory->system != file->system)
 		return -EXDEV;
+	error = permission_to_add(directory);
+	if (error != 0)
+		return error;
 	if (S_ISDIR(file->mode) || directory->operations->link == NULL)
 		return -EPERM;
 	if (file->links == 0 && !file->can_be_linked)
@@ -182,12 +186,15 @@ static int not_removable(struct name last, bool directory)
 
 static int check_removal(const struct path_walk *walk, const struct file *file, bool directory)
 {
+	if (!directory && walk->trailing_slash)
+		return S_ISDIR(file->mode) ? -EISDIR : -ENOTDIR;
+	int error = permission_to_remove(walk->directory, file);
+	if (error != 0)
+		return error;
 	if (directory && !S_ISDIR(file->mode))
 		return -ENOTDIR;
 	if (!directory && S_ISDIR(file->mode))
 		return -EISDIR;
-	if (!directory && walk->trailing_slash)
-		return -ENOTDIR;
 	if (path_is_mounted(file))
 		return -EBUSY;
 	return walk->directory->operations->unlink == NULL ? -EPERM : 0;
@@ -253,6 +260,27 @@ static bool is_within(const struct file *directory, const struct file *file)
 	return directory == file;
 }
 
+/* A directory that gets another parent is written to: its ".." changes. */
+static int check_move(const struct renaming *renaming, const struct file *file)
+{
+	bool moves = renaming->from->directory != renaming->to->directory;
+	if (!permissions_matter || !moves || file == NULL || !S_ISDIR(file->mode))
+		return 0;
+	return permission_check(file, MAY_WRITE);
+}
+
+static int check_rights(const struct renaming *renaming)
+{
+	const struct file *to = renaming->to->directory, *replaced = renaming->replaced;
+	int error = permission_to_remove(renaming->from->directory, renaming->file);
+	if (error == 0)
+		error = replaced == NULL ? permission_to_add(to)
+					 : permission_to_remove(to, replaced);
+	if (error == 0)
+		error = check_move(renaming, renaming->file);
+	return error == 0 && renaming->exchange ? check_move(renaming, replaced) : error;
+}
+
 /* The order is Linux's, so that of several errors the same one is told. */
 static int check_renaming(const struct renaming *renaming)
 {
@@ -269,6 +297,11 @@ static int check_renaming(const struct renaming *renaming)
 	if (replaced != NULL && S_ISDIR(replaced->mode) &&
 	    is_within(renaming->from->directory, replaced))
 		return both ? -EINVAL : -ENOTEMPTY;
+	if (file == replaced)
+		return 0;
+	int error = check_rights(renaming);
+	if (error != 0)
+		return error;
 	if (replaced != NULL && !both && S_ISDIR(file->mode) != S_ISDIR(replaced->mode))
 		return S_ISDIR(file->mode) ? -ENOTDIR : -EISDIR;
 	if (path_is_mounted(file) || (replaced != NULL && path_is_mounted(replaced)))

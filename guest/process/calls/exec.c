@@ -1,7 +1,9 @@
 /* execve(2): another program takes the place of this one. */
 #include <calypso/arch.h>
 #include <calypso/lib.h>
+#include <file/permission.h>
 #include <process/calls/at.h>
+#include <process/credentials.h>
 #include <process/program.h>
 #include <process/timer.h>
 #include <service/service.h>
@@ -177,7 +179,7 @@ static int find_executable(struct execution *execution, const char *path)
 	int error = program_find(path, &found, &resolved);
 	if (error != 0)
 		return error;
-	if (!S_ISREG(found->mode) || (found->mode & S_IXUGO) == 0) {
+	if (!S_ISREG(found->mode) || permission_check(found, MAY_EXECUTE) != 0) {
 		kfree(resolved);
 		file_put(found);
 		return -EACCES;
@@ -270,6 +272,7 @@ static noreturn void enter(struct execution *execution, const struct arguments *
 	const char *problem;
 	set_names(execution);
 	renew_process();
+	credentials_execute(execution->file);
 	if (program_load(program, arguments, &problem) != 0)
 		process_kill(SIGKILL, NULL, NULL, 0);
 	user_t entry = program->entry, sp = program->sp;

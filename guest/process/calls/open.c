@@ -1,5 +1,6 @@
 /* open(2) and its kind. */
 #include <file/inotify.h>
+#include <file/permission.h>
 #include <file/ramfs/ramfs.h>
 #include <process/calls/at.h>
 #include <process/calls/structure.h>
@@ -31,16 +32,17 @@ static int find_or_create(struct path_walk *walk, unsigned flags, uint32_t mode,
 /* O_TMPFILE: the path is of the directory in whose file system a file without a name is made. */
 static int make_nameless(struct path_walk *walk, unsigned flags, uint32_t mode, struct file **made)
 {
-	struct creation what = {.mode = S_IFREG | (mode & S_IALLUGO & ~file_context()->umask)};
+	struct creation what = {.mode = S_IFREG | (mode & S_IALLUGO)};
 	struct file *directory;
 	int error = path_last(walk, PATH_FOLLOW, &directory);
 	if (error != 0)
 		return error;
-	if (!S_ISDIR(directory->mode))
-		error = -ENOTDIR;
-	else if (directory->operations->create_nameless == NULL)
+	error = S_ISDIR(directory->mode) ? permission_to_add(directory) : -ENOTDIR;
+	if (error == 0 && directory->operations->create_nameless == NULL)
 		error = -EOPNOTSUPP;
-	else
+	permission_own_entry(directory, &what);
+	what.mode &= ~file_context()->umask;
+	if (error == 0)
 		error = directory->operations->create_nameless(directory, &what, made);
 	if (error == 0)
 		(*made)->can_be_linked = (flags & O_EXCL) == 0;
@@ -58,11 +60,15 @@ static int open_walked(struct path_walk *walk, unsigned flags, uint32_t mode,
 			     : find_or_create(walk, flags, mode, &created, &file);
 	if (error != 0)
 		return error;
+	/* Who makes a file may open it as it likes, whatever the mode it has given. */
+	if (!created && !nameless)
+		error = permission_to_open(file, flags);
 	if (created)
 		flags &= ~(unsigned)(O_CREAT | O_TRUNC);
 	if (nameless)
 		flags &= ~(unsigned)O_DIRECTORY;
-	error = open_file_make(file, flags, open);
+	if (error == 0)
+		error = open_file_make(file, flags, open);
 	if (error == 0 && !nameless)
 		(*open)->directory = file_get(walk->directory);
 	if (error == 0)
@@ -181,6 +187,7 @@ SYSCALL2(memfd_create, user_t, name, unsigned, flags)
 	int error = ramfs_create_nameless(NULL, &what, &file);
 	if (error != 0)
 		return error;
+	permission_own(file);
 	return descriptor_add_file(&file_context()->descriptors, file,
 				   O_RDWR | O_LARGEFILE |
 					   ((flags & MFD_CLOEXEC) != 0 ? O_CLOEXEC : 0));

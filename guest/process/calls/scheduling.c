@@ -61,6 +61,13 @@ static int find(int id)
 	return id == 0 || thread_find(id) != NULL ? 0 : -ESRCH;
 }
 
+/* The superuser may have any niceness; others what their limit, counted from the other end, gives. */
+static bool may_be_so_nice(int nice)
+{
+	uint64_t needed = (uint64_t)(NICE_MAX + 1 - nice);
+	return is_superuser() || needed <= process.limits[RLIMIT_NICE].rlim_cur;
+}
+
 static int64_t set_policy(int id, int policy, user_t address)
 {
 	int32_t priority;
@@ -77,6 +84,9 @@ static int64_t set_policy(int id, int policy, user_t address)
 		return priority < 1 || priority > SCHED_PRIORITY_MAX ? -EINVAL : -EPERM;
 	if (priority != 0)
 		return -EINVAL;
+	/* It counts as nicer than all others. */
+	if (process.policy == SCHED_IDLE && policy != SCHED_IDLE && !may_be_so_nice(process.nice))
+		return -EPERM;
 	process.policy = policy;
 	return 0;
 }
@@ -149,7 +159,10 @@ SYSCALL3(setpriority, int, which, int, who, int, nice)
 	int error = find_nice(which, who);
 	if (error != 0)
 		return error;
-	process.nice = nice < NICE_MIN ? NICE_MIN : nice > NICE_MAX ? NICE_MAX : nice;
+	nice = nice < NICE_MIN ? NICE_MIN : nice > NICE_MAX ? NICE_MAX : nice;
+	if (nice < process.nice && !may_be_so_nice(nice))
+		return -EACCES;
+	process.nice = nice;
 	return 0;
 }
 

@@ -106,6 +106,7 @@ static bool is_own_process(int id) { return id == PROCESS_ID; }
 static int64_t send(struct thread *thread, int signal, int code)
 {
 	struct siginfo info = {.signal = signal, .code = code, .sender.process = PROCESS_ID};
+	info.sender.user = current_thread->credentials.real_user;
 	if (signal < 0 || signal > SIGNAL_COUNT)
 		return -EINVAL;
 	return signal == 0 ? 0 : signal_send_info(thread, &info);

@@ -1,7 +1,9 @@
 /* Calls that show what a file is: stat, access. */
 #include <calypso/lib.h>
 #include <calypso/time.h>
+#include <file/permission.h>
 #include <process/calls/at.h>
+#include <process/credentials.h>
 
 #define BLOCK_SIZE 4096 /* st_blksize */
 
@@ -129,23 +131,32 @@ SYSCALL5(statx, int, directory, user_t, path, int, flags, uint32_t, mask, user_t
 
 /* ---- access ---- */
 
+static int check_found(const struct file *file, int mode)
+{
+	bool content = S_ISREG(file->mode) || S_ISDIR(file->mode) || S_ISLNK(file->mode);
+	if ((mode & W_OK) != 0 && content && file->system->read_only)
+		return -EROFS;
+	return permission_check(file, (unsigned)mode);
+}
+
+/* By default it is asked for those whom the process works for, on the way to the file, too. */
 static int64_t check_access(int directory, user_t path, int mode, int flags)
 {
 	if ((mode & ~(R_OK | W_OK | X_OK)) != 0 ||
 	    (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
 		return -EINVAL;
+	struct credentials own;
+	if ((flags & AT_EACCESS) == 0)
+		own = credentials_use_real();
 	struct file *file;
 	int error = at_find(directory, path, flags, &file);
-	if (error != 0)
-		return error;
-	/* The superuser may do all but execute what nobody may. */
-	bool executable = S_ISDIR(file->mode) || (file->mode & S_IXUGO) != 0;
-	bool content = S_ISREG(file->mode) || S_ISDIR(file->mode) || S_ISLNK(file->mode);
-	bool read_only = content && file->system->read_only;
-	file_put(file);
-	if ((mode & W_OK) != 0 && read_only)
-		return -EROFS;
-	return (mode & X_OK) != 0 && !executable ? -EACCES : 0;
+	if (error == 0) {
+		error = check_found(file, mode);
+		file_put(file);
+	}
+	if ((flags & AT_EACCESS) == 0)
+		credentials_put_back(&own);
+	return error;
 }
 
 SYSCALL2(access, user_t, path, int, mode)

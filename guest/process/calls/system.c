@@ -102,9 +102,11 @@ SYSCALL5(prctl, int, option, uint64_t, value, uint64_t, value3, uint64_t, value4
 	case PR_GET_DUMPABLE:
 	case PR_SET_DUMPABLE:
 	case PR_SET_PDEATHSIG:
-	case PR_GET_NO_NEW_PRIVS:
 		return 0;
+	case PR_GET_NO_NEW_PRIVS:
+		return process.no_new_privileges;
 	case PR_SET_NO_NEW_PRIVS:
+		process.no_new_privileges |= value == 1;
 		return value == 1 ? 0 : -EINVAL;
 	default:
 		return -EINVAL;
@@ -125,6 +127,8 @@ static int set_limit(unsigned resource, user_t address)
 		return -EFAULT;
 	if (limit.rlim_cur > limit.rlim_max)
 		return -EINVAL;
+	if (limit.rlim_max > process.limits[resource].rlim_max && !is_superuser())
+		return -EPERM;
 	if (resource == RLIMIT_NOFILE) {
 		if (limit.rlim_max > DESCRIPTORS_MAX)
 			return -EPERM;
