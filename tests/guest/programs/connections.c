@@ -402,13 +402,23 @@ static void *poll_one(void *argument)
 	return NULL;
 }
 
+static const struct timespec moment = {0, 50000000};
+
 static pthread_t start(void *(*function)(void *), long argument)
 {
 	pthread_t thread;
-	struct timespec moment = {0, 50000000};
 	pthread_create(&thread, NULL, function, (void *)argument);
 	nanosleep(&moment, NULL);
 	return thread;
+}
+
+/* From a quarter on a socket is not writable; on a busy host the rest takes a while, too. */
+static void wait_until_full(int fd)
+{
+	struct pollfd entry = {fd, POLLOUT, 0};
+	while (poll(&entry, 1, 0) == 1)
+		nanosleep(&moment, NULL);
+	nanosleep(&moment, NULL);
 }
 
 static void finish(const char *title, pthread_t thread)
@@ -462,6 +472,7 @@ static void waiting(void)
 	close(waiter[0]);
 	socketpair(AF_UNIX, SOCK_STREAM, 0, waiter);
 	thread = start(send_much, 0);
+	wait_until_full(waiter[0]);
 	SHOW(close(waiter[1]));
 	finish("part was sent", thread);
 	close(waiter[0]);
