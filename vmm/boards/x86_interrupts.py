@@ -82,7 +82,7 @@ class Interrupts:
                 self._ioapic = IoApic(messages=vm.signal_msi, on_routes=vm.watch_vectors)
                 vm.connect_end_of_interrupt(self._ioapic)
             else:
-                self._ioapic = IoApic(messages=self.apics.send_message)
+                self._ioapic = IoApic(messages=self._send_message)
         return self._ioapic
 
     @property
@@ -107,6 +107,9 @@ class Interrupts:
     def _end_of_interrupt(self, vector: int) -> None:
         if self._ioapic is not None:
             self._ioapic.end_of_interrupt(vector)
+
+    def _send_message(self, address: int, data: int) -> None:
+        self.apics.send_message(address, data)
 
     def line(self, irq: int) -> InterruptLine:
         """Return the wire of ISA interrupt request ``irq``, or of pin 16 or more alone."""

@@ -100,12 +100,17 @@ class Device:
         STATE_VERSION: the version of the layout of its state; raised when that changes.
         INPUTS: the methods by which the host acts on it, for traces and their replay.
         SOURCES: its attributes that the host gave it to ask for what differs from run to run.
+        ENDS: its attributes that are functions by which it acts on the host or on other devices.
+        whole: the device that it is a region of, if it is not all of one.
     """
 
     STATE_VERSION: ClassVar[int] = 1
     INPUTS: ClassVar[tuple[str, ...]] = ()
     SOURCES: ClassVar[tuple[str, ...]] = ()
+    ENDS: ClassVar[tuple[str, ...]] = ()
     _resets: ClassVar[dict[str, Any]] = {}
+
+    whole: Device | None = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

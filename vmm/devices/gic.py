@@ -13,7 +13,7 @@ from vmm.devices.registers import W1C, W1S, RegisterArray, RegisterDevice
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Final
+    from typing import ClassVar, Final
 
     from vmm.lines import InterruptLine
 
@@ -171,6 +171,8 @@ class Gic(Device):
         routed: by processor, the bitmap of SPIs that go there.
     """
 
+    INPUTS: ClassVar[tuple[str, ...]] = ("set_shared", "set_private")
+
     def __init__(self, irq_lines: Sequence[InterruptLine], interrupts: int) -> None:
         if interrupts % 32 or not 2 * PRIVATE <= interrupts <= 1024:
             raise ValueError(f"a GIC has 64 to 1024 interrupts in steps of 32, not {interrupts}")
@@ -193,7 +195,7 @@ class Gic(Device):
         """
         if not PRIVATE <= intid < min(self.interrupts, MAX_INTERRUPTS):
             raise ValueError(f"the GIC has no shared peripheral interrupt {intid}")
-        return lambda level: self._set_shared(intid, level)
+        return lambda level: self.set_shared(intid, level)
 
     def private_line(self, cpu: int, intid: int) -> InterruptLine:
         """Return the wire of PPI ``intid`` of processor ``cpu``.
@@ -203,7 +205,17 @@ class Gic(Device):
         """
         if not SGIS <= intid < PRIVATE:
             raise ValueError(f"INTID {intid} is not a private peripheral interrupt")
-        return lambda level: self._set_private(cpu, intid, level)
+        return lambda level: self.set_private(cpu, intid, level)
+
+    def set_shared(self, intid: int, level: bool) -> None:
+        """Drive the input of SPI ``intid``."""
+        if self.shared.set_line(intid, level):
+            self.update()
+
+    def set_private(self, cpu: int, intid: int, level: bool) -> None:
+        """Drive the input of PPI ``intid`` of processor ``cpu``."""
+        if self.private[cpu].set_line(intid, level):
+            self.update_cpu(cpu)
 
     def best(self, cpu: int, groups: int) -> tuple[int, int, bool]:
         """Return (priority, INTID, in group 1) of the one to be taken first at ``cpu``.
@@ -246,14 +258,6 @@ class Gic(Device):
 
     def _bank_of(self, cpu: int, intid: int) -> InterruptBank:
         return self.private[cpu] if intid < PRIVATE else self.shared
-
-    def _set_shared(self, intid: int, level: bool) -> None:
-        if self.shared.set_line(intid, level):
-            self.update()
-
-    def _set_private(self, cpu: int, intid: int, level: bool) -> None:
-        if self.private[cpu].set_line(intid, level):
-            self.update_cpu(cpu)
 
 
 class InterruptRegisters(RegisterDevice):

@@ -78,7 +78,7 @@ class Distributor(InterruptRegisters):
     CIDR = RegisterArray(0xFF0, 4, "Component Identification", RO)
 
     def __init__(self, gic: GicV2) -> None:
-        self._gic = gic
+        self._gic = self.whole = gic
         super().__init__()
 
     def _place(self, word: int) -> tuple[InterruptBank, int] | None:
@@ -348,7 +348,7 @@ class CpuInterfaceWindow:
     """The region behind which each processor finds its own interface."""
 
     def __init__(self, gic: GicV2) -> None:
-        self._gic = gic
+        self._gic = self.whole = gic
 
     def read(self, offset: int, size: int) -> int:
         """Read a register of the processor that asks."""
@@ -377,6 +377,8 @@ class GicV2(Gic):
         interfaces: the interfaces behind it, by processor.
         targets: ITARGETSR, a byte for each SPI.
     """
+
+    SOURCES: ClassVar[tuple[str, ...]] = ("current_cpu",)
 
     targets = internal(bytearray())
 

@@ -56,7 +56,7 @@ class Distributor(InterruptRegisters):
     CIDR = RegisterArray(0xFFF0, 4, "Component Identification", RO)
 
     def __init__(self, gic: GicV3) -> None:
-        self._gic = gic
+        self._gic = self.whole = gic
         super().__init__()
 
     def _place(self, word: int) -> tuple[InterruptBank, int] | None:
@@ -154,7 +154,10 @@ class Redistributor:
 
     SIZE: ClassVar[int] = 0x2_0000
 
-    def __init__(self, control: RedistributorControl, private: PrivateInterrupts) -> None:
+    def __init__(
+        self, gic: GicV3, control: RedistributorControl, private: PrivateInterrupts
+    ) -> None:
+        self.whole = gic
         self.control = control
         self.private = private
 
@@ -201,7 +204,7 @@ class GicV3(Gic):
         self.distributor = Distributor(self)
         self.redistributors = [
             Redistributor(
-                RedistributorControl(cpu, cpu == len(cpus) - 1), PrivateInterrupts(self, cpu)
+                self, RedistributorControl(cpu, cpu == len(cpus) - 1), PrivateInterrupts(self, cpu)
             )
             for cpu in cpus
         ]

@@ -15,7 +15,7 @@ from vmm.devices.registers import RO, WO, Register, RegisterDevice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import ClassVar, Final
 
     from vmm.devices.gicv3 import GicV3
     from vmm.devices.gicv3_encodings import Encoding
@@ -38,6 +38,8 @@ class CpuInterface(RegisterDevice, width=64, sizes=(8,)):
     Attributes:
         active: the priorities at work.
     """
+
+    INPUTS: ClassVar[tuple[str, ...]] = ("read_register", "write_register")
 
     PMR = Register(system_register(3, 0, 4, 6, 0), "Priority Mask")
     PMR_PRIORITY = PMR.bits(7, 3, "only higher priorities (lower numbers) are signalled")

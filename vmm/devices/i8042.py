@@ -116,7 +116,7 @@ class _Port:
     """One of the ports as a region of its own."""
 
     def __init__(self, controller: I8042, offset: int) -> None:
-        self._controller = controller
+        self._controller = self.whole = controller
         self._offset = offset
 
     def read(self, offset: int, size: int) -> int:

@@ -224,6 +224,7 @@ class I8254(RegisterDevice, width=8):
         self.irq = OutputPin(irq)
         self.channels = [Channel(clock) for _ in range(3)]
         self.port_61 = Port61(self.channels[2], clock)
+        self.port_61.whole = self
         self._clock = clock
         self._alarm = clock.timer(self._rise)
         super().__init__()

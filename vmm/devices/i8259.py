@@ -13,7 +13,7 @@ from vmm.devices.registers import RO, UNMODELLED, WO, Register, RegisterDevice
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
+    from typing import ClassVar, Final
 
     from vmm.lines import InterruptLine
 
@@ -266,6 +266,8 @@ class I8259Pair(Device):
         regions: these three, in this order.
     """
 
+    INPUTS: ClassVar[tuple[str, ...]] = ("set_line", "acknowledge")
+
     def __init__(self) -> None:
         self._output = OutputPin(_unconnected)
         self.master = I8259(
@@ -276,6 +278,8 @@ class I8259Pair(Device):
         )
         self.elcr = Elcr(self.master, self.slave)
         self.regions = (self.master, self.slave, self.elcr)
+        for region in self.regions:
+            region.whole = self
         super().__init__()
 
     def connect(self, output: InterruptLine) -> None:
@@ -291,8 +295,12 @@ class I8259Pair(Device):
         """
         if not 0 <= irq < 16 or irq == CASCADE:
             raise ValueError(f"the 8259 pair has no line for IRQ {irq}")
+        return lambda level: self.set_line(irq, level)
+
+    def set_line(self, irq: int, level: bool) -> None:
+        """Drive the line of ``irq``."""
         chip = self.slave if irq & 8 else self.master
-        return lambda level: chip.set_line(irq & 7, level)
+        chip.set_line(irq & 7, level)
 
     def pending(self) -> bool:
         return self.master.requested() >= 0

@@ -47,6 +47,8 @@ class IoApic(RegisterDevice):
     """
 
     SIZE: ClassVar[int] = 0x1000
+    INPUTS: ClassVar[tuple[str, ...]] = ("set_line", "end_of_interrupt")
+    ENDS: ClassVar[tuple[str, ...]] = ("messages",)
 
     IOREGSEL = Register(0x00, "Register Select", span=16)
     IOREGSEL_ADDRESS = IOREGSEL.bits(7, 0, "index of the register behind IOWIN")
@@ -96,14 +98,25 @@ class IoApic(RegisterDevice):
         """
         if not 0 <= pin < PINS:
             raise ValueError(f"the I/O APIC has no pin {pin}")
-        return lambda level: self._set_line(pin, level)
+        return lambda level: self.set_line(pin, level)
+
+    def set_line(self, pin: int, level: bool) -> None:
+        """Drive the line of ``pin``."""
+        mask = 1 << pin
+        rising = level and not self._lines & mask
+        self._lines = self._lines | mask if level else self._lines & ~mask
+        if not rising:
+            return
+        entry = self.IOREDTBL[pin]
+        if entry & self.IOREDTBL_TRIGGER:
+            self._serve_level(pin)
+        elif not entry & self.IOREDTBL_MASK:
+            # An edge at a masked pin is lost: the chip does not keep it.
+            self.messages(*self._message(entry))
 
     def end_of_interrupt(self, vector: int) -> None:
         """Take the EOI of a local APIC; a line that is still asserted interrupts again."""
-        for pin, entry in enumerate(self.IOREDTBL):
-            if entry & self.IOREDTBL_REMOTE_IRR and entry & self.IOREDTBL_VECTOR == vector:
-                self.IOREDTBL[pin] = entry & ~self.IOREDTBL_REMOTE_IRR
-                self._serve_level(pin)
+        self._end(vector)
 
     def reset(self) -> None:
         super().reset()
@@ -130,7 +143,7 @@ class IoApic(RegisterDevice):
     @EOIR.on_write
     def _write_eoi(self, value: int) -> None:
         if self.version >= VERSION_WITH_EOI:
-            self.end_of_interrupt(value & self.EOIR_VECTOR)
+            self._end(value & self.EOIR_VECTOR)
 
     @IOAPICVER.on_read
     def _read_version(self) -> int:
@@ -150,18 +163,11 @@ class IoApic(RegisterDevice):
 
     # ---- Inside ----
 
-    def _set_line(self, pin: int, level: bool) -> None:
-        mask = 1 << pin
-        rising = level and not self._lines & mask
-        self._lines = self._lines | mask if level else self._lines & ~mask
-        if not rising:
-            return
-        entry = self.IOREDTBL[pin]
-        if entry & self.IOREDTBL_TRIGGER:
-            self._serve_level(pin)
-        elif not entry & self.IOREDTBL_MASK:
-            # An edge at a masked pin is lost: the chip does not keep it.
-            self.messages(*self._message(entry))
+    def _end(self, vector: int) -> None:
+        for pin, entry in enumerate(self.IOREDTBL):
+            if entry & self.IOREDTBL_REMOTE_IRR and entry & self.IOREDTBL_VECTOR == vector:
+                self.IOREDTBL[pin] = entry & ~self.IOREDTBL_REMOTE_IRR
+                self._serve_level(pin)
 
     def _serve_level(self, pin: int) -> None:
         entry = self.IOREDTBL[pin]

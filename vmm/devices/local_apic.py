@@ -65,6 +65,9 @@ class LocalApic(RegisterDevice, span=16, sizes=(4,)):
         timer_hz: frequency of the timer before division.
     """
 
+    INPUTS: ClassVar[tuple[str, ...]] = ("acknowledge", "set_lint")
+    SOURCES: ClassVar[tuple[str, ...]] = ("_acknowledge_external",)
+
     ID = Register(0x020, "Local APIC ID")
     ID_ID = ID.bits(31, 24, "identity")
     VERSION = Register(0x030, "Version", RO, reset=APIC_VERSION)
@@ -178,8 +181,10 @@ class LocalApic(RegisterDevice, span=16, sizes=(4,)):
         return self._external_pending() or _highest(self._requested) >> 4 > self._priority() >> 4
 
     def acknowledge(self) -> int:
-        if self._external_pending() and self._external:
-            return self._external.acknowledge()
+        if self._external_pending():
+            external = self._acknowledge_external()
+            if external is not None:
+                return external
         vector = _highest(self._requested)
         if vector >> 4 <= self._priority() >> 4:
             return self.SVR & self.SVR_VECTOR
@@ -187,6 +192,9 @@ class LocalApic(RegisterDevice, span=16, sizes=(4,)):
         self._serviced |= 1 << vector
         self._update()
         return vector
+
+    def _acknowledge_external(self) -> int | None:
+        return None if self._external is None else self._external.acknowledge()
 
     # ---- Towards the interrupts ----
 
@@ -403,6 +411,9 @@ class LocalApics(Device):
     """
 
     SIZE: ClassVar[int] = 0x1000
+    INPUTS: ClassVar[tuple[str, ...]] = ("send_message",)
+    SOURCES: ClassVar[tuple[str, ...]] = ("current_cpu",)
+    ENDS: ClassVar[tuple[str, ...]] = ("end_of_interrupt", "on_init", "on_startup")
 
     def __init__(
         self,

@@ -51,6 +51,7 @@ class Ns16550(RegisterDevice, width=8):
 
     SIZE: ClassVar[int] = 8  # bytes of address space, times the stride
     INPUTS: ClassVar[tuple[str, ...]] = ("receive", "receive_break", "set_modem_inputs")
+    ENDS: ClassVar[tuple[str, ...]] = ("sink", "on_room")
 
     RBR = Register(0, "Receiver Buffer", RO)
     THR = Register(0, "Transmitter Holding", WO)

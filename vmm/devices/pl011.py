@@ -53,6 +53,7 @@ class Pl011(RegisterDevice, width=16, span=4):
 
     SIZE: ClassVar[int] = 0x1000
     INPUTS: ClassVar[tuple[str, ...]] = ("receive", "receive_break", "set_modem_inputs")
+    ENDS: ClassVar[tuple[str, ...]] = ("sink", "on_room")
 
     DR = Register(0x000, "Data, received", RO)
     DR_OE = DR.bit(11, "overrun: a character behind this one was lost")

@@ -57,7 +57,7 @@ def describe(record: Record) -> str:
             verb = "rises" if record["level"] else "falls"
             return f"{record['device']}.{record['line']} {verb}"
         case "input":
-            return f"{record['device']}.{record['method']}({_show_arguments(record)})"
+            return _describe_input(record)
         case "request":
             return _describe_request(record)
         case "dma":
@@ -101,6 +101,12 @@ def _describe_request(record: Record) -> str:
 
 def _number(content: int) -> str:
     return str(content) if content < 10 else f"{content:#x}"
+
+
+def _describe_input(record: Record) -> str:
+    part = f"{record['part']}." if "part" in record else ""
+    line = f"{record['device']}.{part}{record['method']}({_show_arguments(record)})"
+    return f"{line} = {_show(record['result'])}" if "result" in record else line
 
 
 def _describe_dma(record: Record) -> str:

@@ -22,6 +22,7 @@ class Trace:
         header: its first record.
         records: what happened, by the time at which it began.
         devices: the records of kind ``device`` by the device's name.
+        places: by the name of a region, of which device it is one, and where that has it.
         symbols: names of code by program counter.
         cut: the file's last line is not whole: the machine was killed.
     """
@@ -36,6 +37,7 @@ class Trace:
         self.header: Record = {}
         self.records: list[Record] = []
         self.devices: dict[str, Record] = {}
+        self.places: dict[str, tuple[str, list[str | int]]] = {}
         self.symbols: dict[int, str] = {}
         self.cut = False
         try:
@@ -81,11 +83,17 @@ class Trace:
             case "symbol":
                 self.symbols[record["pc"]] = record["name"]
             case "device":
-                self.devices.setdefault(record["device"], record)
+                self._describe(record)
             case _:
                 # Every reader sorts by it.
                 int(record["n"]), int(record["t"])
                 self.records.append(record)
+
+    def _describe(self, record: Record) -> None:
+        if "whole" in record:
+            self.places[record["device"]] = (record["whole"], record["place"])
+        else:
+            self.devices.setdefault(record["device"], record)
 
     def place(self, record: Record) -> str:
         """Return where in the guest's code ``record`` was made; "" if nowhere."""

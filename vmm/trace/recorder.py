@@ -17,6 +17,7 @@ from vmm.trace.selection import Selection
 from vmm.trace.tap import Tap
 from vmm.trace.traced_bus import TracingBus, VcpuAccesses
 from vmm.trace.values import encode
+from vmm.trace.wiring import parts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from vmm.devices.peripheral import Peripheral
     from vmm.devices.virtio.device import VirtioDevice
-    from vmm.lines import Region, Timer
+    from vmm.lines import Timer
     from vmm.machine.clock import MachineClock
     from vmm.machine.machine import Machine
     from vmm.memory import GuestMemory
@@ -50,6 +51,7 @@ class Recorder:
     Attributes:
         bus: the bus that the machine must have.
         current: the number of the vCPU that makes the access under way, or made the last one.
+        for_replay: all that a replay needs is recorded.
         over: the machine is being taken apart, which is no longer part of the trace.
         failure: why the trace ends early, or "".
     """
@@ -64,7 +66,7 @@ class Recorder:
         if form not in FORMATS:
             raise UsageError(f"--trace-format {form}: the formats are {', '.join(FORMATS)}")
         self._selection = Selection([word for word in words if word != REPLAY])
-        self._for_replay = REPLAY in words
+        self.for_replay = REPLAY in words
         try:
             self._file = open(path, "w", encoding="ascii", buffering=_BUFFER)  # noqa: SIM115
         except OSError as error:
@@ -80,6 +82,8 @@ class Recorder:
         self._open: list[dict[str, Any]] = []
         self._thread = 0
         self._taps: dict[int, Tap] = {}
+        # By the name of a region, that of the whole device.
+        self._wholes: dict[str, str] = {}
         self._places: set[int] = set()
 
     def follow(self, clock: MachineClock) -> None:
@@ -104,6 +108,7 @@ class Recorder:
                 "arch": machine.arch,
                 "backend": machine.backend,
                 "title": machine.title,
+                "cpus": len(machine.vcpus),
                 "ram": [[region.base, region.size] for region in machine.memory.regions],
             }
         )
@@ -174,9 +179,10 @@ class Recorder:
         """From now on ``record`` is under way: what the host gives to devices belongs to it."""
         if not self._open:
             self._thread = get_ident()
-        outer = [under_way for under_way in self._open if under_way["device"] == record["device"]]
-        if outer:
-            record["in"] = outer[-1]["n"]
+        device = self._wholes.get(record["device"], record["device"])
+        for other in self._open:
+            if self._wholes.get(other["device"], other["device"]) == device:
+                record["in"] = other["n"]
         self._open.append(record)
 
     def leave(self, record: dict[str, Any]) -> None:
@@ -208,28 +214,32 @@ class Recorder:
     ) -> _Virtio:
         """Make a virtio device that can be watched."""
         tap = Tap(self)
-        device = tap.make(kind, memory, options) if self._for_replay else kind(memory, **options)
+        device = tap.make(kind, memory, options) if self.for_replay else kind(memory, **options)
         self._taps[id(device)] = tap
         # Before it is connected to what calls them.
-        tap.watch_inputs(device, "device")
+        for path, part in parts_of(device, "device"):
+            tap.watch_inputs(path, part)
         return device
 
     def memory_for(self, device: Peripheral, memory: GuestMemory) -> GuestMemory:
         """Return what ``device`` is to have for RAM."""
-        if not self._for_replay:
+        if not self.for_replay:
             return memory
         tap = self._taps[id(device)] = Tap(self)
         return tap.memory_for_peripheral(memory)
 
-    def watch(self, name: str, space: str, base: int, region: Region) -> None:
+    def watch(self, name: str, space: str, base: int, region: object) -> None:
         """Record from now on what the device ``region`` does besides answering accesses."""
-        if not isinstance(region, Device):
+        whole = getattr(region, "whole", None) or region
+        if not isinstance(whole, Device):
             return
-        device: Device = region
-        made = device.device if isinstance(device, VirtioMmio) else device
+        made = whole.device if isinstance(whole, VirtioMmio) else whole
         tap = self._taps.setdefault(id(made), Tap(self))
-        if not tap.name:
-            tap.watch(name, space, base, device)
+        if whole is not region:
+            tap.watch_region(name, space, base, whole, region)
+            self._wholes[name] = tap.name
+        elif not tap.name:
+            tap.watch(name, space, base, whole)
 
     def settle(self, region: object) -> None:
         """The device ``region`` has been accessed."""

@@ -19,15 +19,15 @@ from __future__ import annotations
 from bdb import BdbQuit
 from inspect import Parameter, signature
 
-from vmm.devices.device import Device, OutputPin
 from vmm.devices.peripheral import Peripheral
 from vmm.devices.virtio.mmio import VirtioMmio
 from vmm.errors import UsageError
 from vmm.trace.bounce import BounceMemory, BounceQueue, PeripheralMemory
-from vmm.trace.ends import restore_option
+from vmm.trace.ends import function_end, restore_option
 from vmm.trace.reader import Trace
 from vmm.trace.script import Departure, Script
 from vmm.trace.values import decode, find_class
+from vmm.trace.wiring import join, parts_of, pins_of, region_at
 from vmm.value import value
 
 TYPE_CHECKING = False
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Final
 
+    from vmm.devices.device import Device
     from vmm.memory import Gpa
     from vmm.trace.reader import Record
 
@@ -105,7 +106,6 @@ _MACHINERY: Final = ("vmm.trace.", "bdb", "pdb")
 # What constructors of devices take, by name; the clock comes besides.
 _WIRES: Final[dict[str, Any]] = {
     "irq": _ignore,
-    "irq_lines": (_ignore,),
     "sink": _ignore,
     "messages": _ignore,
     "shutdown": _ignore,
@@ -142,11 +142,14 @@ class Replay:
         self.clock = ReplayClock()
         self.steps = 0
         self.during: Record = {}
-        described = self.trace.devices.get(name)
+        places = self.trace.places
+        whole = places[name][0] if name in places else name
+        described = self.trace.devices.get(whole)
         if described is None:
-            known = ", ".join(sorted(self.trace.devices)) or "none"
+            known = ", ".join(sorted({*self.trace.devices, *places})) or "none"
             raise UsageError(f"{self.trace.path} has no device {name!r}; it has {known}")
-        self._script = Script(name, self.trace.records, self._input)
+        regions = [region for region, place in places.items() if place[0] == whole]
+        self._script = Script([whole, *regions], self.trace.records, self._input)
         self._memory: BounceMemory | None = None
         self._given: list[dict[str, list[Any]]] = []
         self._debug: Callable[..., Any] | None = None
@@ -154,10 +157,13 @@ class Replay:
         if isinstance(self.device, Peripheral):
             self._connect(self.device, described)
         self.clock.now = self._diverted("now", self.clock.now)  # type: ignore[method-assign]
-        self._connect_sources(self.device)
+        self._connect_sources(described)
         if device is None:
             self.device.load(decode(_state_for(kind, described)))
-        self._connect_pins(self.device)
+        for path, part in parts_of(self.device):
+            for line, pin in pins_of(part):
+                pin.observe(self._observer(join(path, line)))
+        self._regions = {region: region_at(self.device, places[region][1]) for region in regions}
         self._script.begun = True
 
     # ---- Making the device ----
@@ -166,7 +172,8 @@ class Replay:
         if "behind" in described:
             return self._make_virtio(described, kind or find_class(described["behind"]))
         kind = kind or find_class(described["class"])
-        wires = {**_WIRES, "clock": self.clock}
+        cpus = self.trace.header["cpus"]
+        wires = {**_WIRES, "clock": self.clock, "irq_lines": (_ignore,) * cpus, "count": cpus}
         arguments = {}
         for parameter in signature(kind).parameters.values():
             if parameter.name in wires:
@@ -188,30 +195,25 @@ class Replay:
         return VirtioMmio(device=device, irq=_ignore)
 
     def _connect(self, device: Peripheral, described: Record) -> None:
-        if described.get("memory"):
+        if described["replay"]:
             self._memory = PeripheralMemory(self._ram(described), self._script)
         else:
             self._memory = PeripheralMemory(self.trace.header["ram"], _Unrecorded(self.name))
         device.connect(irq=_ignore, memory=self._memory, clock=self.clock)
 
     def _ram(self, described: Record) -> list[tuple[Gpa, int]]:
-        if not described.get("memory"):
+        if not described["replay"]:
             raise _not_recorded(self.name)
         return [(base, size) for base, size in self.trace.header["ram"]]
 
-    def _connect_sources(self, device: Device) -> None:
+    def _connect_sources(self, described: Record) -> None:
         """Let the device be given what was recorded, in its order, as long as there is any."""
-        for attribute in device.SOURCES:
-            setattr(device, attribute, self._diverted(attribute, getattr(device, attribute)))
-        for _, part in device.parts():
-            self._connect_sources(part)
-
-    def _connect_pins(self, device: Device) -> None:
-        for attribute, pin in vars(device).items():
-            if isinstance(pin, OutputPin):
-                pin.observe(self._observer(attribute))
-        for _, part in device.parts():
-            self._connect_pins(part)
+        for path, part in parts_of(self.device):
+            for attribute in part.SOURCES:
+                setattr(part, attribute, self._diverted(attribute, getattr(part, attribute)))
+            for attribute in part.ENDS if described["replay"] else ():
+                end = function_end(self._script, join(path, attribute), "", _ignore)
+                setattr(part, attribute, end)
 
     def _observer(self, line: str) -> Callable[[bool], None]:
         return lambda level: self._script.irq(line, level)
@@ -259,7 +261,7 @@ class Replay:
             self._access(record)
 
     def _access(self, record: Record) -> None:
-        device: Any = self.device
+        device: Any = self._regions.get(record["device"], self.device)
         offset, size, recorded = record["offset"], record["size"], record["value"]
         if record["kind"] == "write":
             self._act(record, device.write, offset, size, recorded)
@@ -307,10 +309,7 @@ class Replay:
             self._given.pop()
 
     def _part(self, path: str) -> Device:
-        device = self.device
-        for name in path.split(".") if path else ():
-            device = dict(device.parts())[name]
-        return device
+        return dict(parts_of(self.device))[path]
 
     def _argument(self, item: Any) -> Any:
         if isinstance(item, dict) and "end" in item:

@@ -15,7 +15,7 @@ from vmm.trace.values import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, Final
 
     from vmm.trace.ends import Function
@@ -51,7 +51,7 @@ class Script:
     """The records of one device, and how far a replay has come.
 
     Args:
-        device: its name.
+        names: the device's, and those of its regions.
         records: those of all devices.
         act: carries out a record of an input.
 
@@ -59,10 +59,12 @@ class Script:
         begun: the device is complete; nothing that it does before is compared.
     """
 
-    def __init__(self, device: str, records: list[Record], act: Callable[[Record], None]) -> None:
-        self._device = device
-        self._records = [r for r in records if r.get("device") == device]
-        self._records = [r for r in self._records if r["kind"] in (*CUES, *DEEDS)]
+    def __init__(
+        self, names: Sequence[str], records: list[Record], act: Callable[[Record], None]
+    ) -> None:
+        self._device = names[0]
+        kinds = (*CUES, *DEEDS)
+        self._records = [r for r in records if r["kind"] in kinds and r["device"] in names]
         self._position = 0
         self._act = act
         self._callbacks: dict[int, Function] = {}

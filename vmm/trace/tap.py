@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from vmm.devices.device import Device, OutputPin
 from vmm.devices.virtio.mmio import VirtioMmio
 from vmm.trace.bounce import BounceMemory, BounceQueue, PeripheralMemory
 from vmm.trace.ends import (
@@ -10,18 +9,21 @@ from vmm.trace.ends import (
     content,
     describe_option,
     encode_arguments,
+    function_end,
     is_function,
     put_between,
     writable_views,
 )
 from vmm.trace.requests import summarize
 from vmm.trace.values import class_path, encode, is_plain
+from vmm.trace.wiring import join, parts_of, pins_of, place_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, Final, TypeVar
 
+    from vmm.devices.device import Device
     from vmm.devices.virtio.chain import Chain
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.devices.virtio.queue import Queue
@@ -96,36 +98,37 @@ class Tap:
     def watch(self, name: str, space: str, base: int, device: Device) -> None:
         """Begin: the machine is complete, or has just made the device."""
         self.name = name
-        record = {
-            **self._recorder.stamp("device"),
-            "device": name,
-            "class": class_path(device),
-            "space": space,
-            "base": base,
-            "state": encode(device.save()),
-            "memory": self._bounce is not None,
-        }
+        record = self._describe(name, space, base)
+        record["class"] = class_path(device)
+        record["state"] = encode(device.save())
+        record["replay"] = self._recorder.for_replay
         if isinstance(device, VirtioMmio):
             record["behind"] = class_path(device.device)
             record["options"] = self._options
             for index, queue in enumerate(device.device.queues):
                 self._watch_queue(device.device, index, queue)
         self._recorder.write(record)
-        self._watch_outputs(device)
-        self.watch_inputs(device, "")
+        for path, part in parts_of(device):
+            self._watch_outputs(path, part)
+            self.watch_inputs(path, part)
 
-    def watch_inputs(self, device: Device, path: str) -> None:
-        """Record from now on what the host does to ``device`` and its parts.
+    def watch_region(
+        self, name: str, space: str, base: int, device: Device, region: object
+    ) -> None:
+        """Begin with a region of ``device``, which may be watched already."""
+        if not self.name:
+            self.watch(name, space, base, device)
+        place = place_of(device, region)
+        record = self._describe(name, space, base)
+        self._recorder.write({**record, "whole": self.name, "place": place})
 
-        ``path`` says where ``device`` is in the whole one: the names of parts with dots.
-        """
+    def watch_inputs(self, path: str, device: Device) -> None:
+        """Record from now on what the host does to ``device``, which is at ``path``."""
         if id(device) in self._parts:
             return
         self._parts[id(device)] = path
         for method in device.INPUTS:
             setattr(device, method, self._input(path, method, getattr(device, method)))
-        for name, part in device.parts():
-            self.watch_inputs(part, f"{path}.{name}".lstrip("."))
 
     def alarm(self, device: object, callback: Callable[[], None]) -> bool:
         """Let an alarm of ``device`` go off, if that is one of this tap's; tell whether it is."""
@@ -135,15 +138,19 @@ class Tap:
         self._input(path, callback.__name__, callback)()
         return True
 
-    def _watch_outputs(self, device: Device) -> None:
-        for attribute, pin in vars(device).items():
-            if isinstance(pin, OutputPin):
-                pin.observe(self._observer(attribute))
+    def _describe(self, name: str, space: str, base: int) -> dict[str, Any]:
+        return {**self._recorder.stamp("device", name), "space": space, "base": base}
+
+    def _watch_outputs(self, path: str, device: Device) -> None:
+        for name, pin in pins_of(device):
+            pin.observe(self._observer(join(path, name)))
         for attribute in device.SOURCES:
             give = self._recorder.source(attribute, getattr(device, attribute))
             setattr(device, attribute, give)
-        for _, part in device.parts():
-            self._watch_outputs(part)
+        if self._recorder.for_replay:
+            for attribute in device.ENDS:
+                end = function_end(self, join(path, attribute), "", getattr(device, attribute))
+                setattr(device, attribute, end)
 
     def _observer(self, line: str) -> Callable[[bool], None]:
         def observe(level: bool) -> None:
@@ -155,14 +162,15 @@ class Tap:
         def take(*arguments: Any, **options: Any) -> Any:
             if not self.active:
                 return call(*arguments, **options)
-            record = self._recorder.stamp("input", self.name)
-            number = record["n"]
-            taken = [self._admit(item, number) for item in arguments]
-            record["method"] = method
-            if path:
-                record["part"] = path
-            record["arguments"], record["options"] = encode_arguments(number, taken, options)
-            return self._during(record, lambda: call(*taken, **options))
+            with self._recorder.bus.lock:
+                record = self._recorder.stamp("input", self.name)
+                number = record["n"]
+                taken = [self._admit(item, number) for item in arguments]
+                record["method"] = method
+                if path:
+                    record["part"] = path
+                record["arguments"], record["options"] = encode_arguments(number, taken, options)
+                return self._during(record, lambda: call(*taken, **options))
 
         return take
 

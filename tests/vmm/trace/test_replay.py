@@ -147,8 +147,20 @@ def test_what_cannot_be_replayed_is_told(file: str, tmp_path: Path) -> None:
         Replay(file, "virtio0")
     with pytest.raises(UsageError, match="no device 'lamp'; it has gicd, virtio0"):
         Replay(file, "lamp")
-    with pytest.raises(UsageError, match="a Distributor needs gic"):
-        Replay(file, "gicd")
+
+
+class Particular(Lamp):
+    def __init__(self, at: int, *, colour: str) -> None:
+        super().__init__(at)
+
+
+def test_a_device_that_needs_more_is_to_be_given(file: str) -> None:
+    lamp = Particular(DICE, colour="red")
+    with Machine("hello", arch="arm64", backend="unicorn", devices=[lamp], trace=file) as machine:
+        machine.bus.mmio_read(DICE, 4)
+    with pytest.raises(UsageError, match="a Particular needs at; give replay"):
+        Replay(file, "particular")
+    assert replay(file, "particular", Particular(DICE, colour="blue")) is None
 
 
 def test_states_survive_being_written_down() -> None:

@@ -17,7 +17,7 @@ from tests.guest.test_devices import CONTENT, program, send, transport
 from tests.guest.test_host_directories import FILES
 from tests.guest.test_programs import ARGUMENTS, ENVIRONMENT, STDIN, build
 from tests.vmm.trace.machines import MEMORY, BusGuest
-from vmm.devices.device import Device
+from tests.vmm.trace.replays import departs, repeats
 from vmm.devices.virtio import net, tap
 from vmm.devices.virtio.balloon import Balloon
 from vmm.devices.virtio.block import Block
@@ -28,27 +28,8 @@ from vmm.devices.virtio.p9.device import P9Device
 from vmm.devices.virtio.rng import Rng
 from vmm.devices.virtio.vsock.device import Connection, VsockDevice
 from vmm.machine.machine import Machine
-from vmm.trace.listing import describe
 from vmm.trace.reader import Trace
 from vmm.trace.replay import Replay
-
-
-def departs(trace: Trace, name: str, kind: type[Device]) -> tuple[str, str, str]:
-    """Return the step at which ``kind`` departs, what was recorded, and what it does."""
-    difference = Replay(trace, name, kind=kind).run().difference
-    assert difference is not None
-    assert difference.recorded is not None
-    assert difference.replayed is not None
-    found = (difference.during, difference.recorded, difference.replayed)
-    step, recorded, replayed = (describe(record).removeprefix(name) for record in found)
-    return step, recorded, replayed
-
-
-def repeats(trace: Trace, *names: str) -> None:
-    for name in names:
-        outcome = Replay(trace, name).run()
-        assert outcome.difference is None
-        assert outcome.steps > 20
 
 
 def driven_machine(file: Path, **options: Any) -> Machine:
