@@ -64,7 +64,8 @@ KERNEL_FLAGS = (
     "-fno-omit-frame-pointer",
     "-momit-leaf-frame-pointer",
 )
-BITCODE_FLAGS = ("-flto",)
+# A loop that is not unrolled is one block to an emulator.
+BITCODE_FLAGS = ("-flto", "-fno-unroll-loops")
 # Functions from other files are worth a copy if they are this small; the default, 225, makes the
 # kernel a fifth larger and no faster.
 MERGE_FLAGS = ("--lto-emit-llvm", "-mllvm", "-inline-threshold=50")

@@ -30,14 +30,24 @@ struct cells {
 	uint32_t size;
 };
 
+static const struct cells default_cells = {2, 1}; /* section 2.3.5 */
+
+static const char *const property_names[DEVICE_PROPERTIES] = {
+	[DEVICE_COMPATIBLE] = "compatible",
+	[DEVICE_REG] = "reg",
+	[DEVICE_INTERRUPTS] = "interrupts",
+	[DEVICE_ADDRESS_CELLS] = "#address-cells",
+	[DEVICE_SIZE_CELLS] = "#size-cells",
+};
+
 struct walk {
-	const uint8_t *at, *end; /* in the structure block */
+	const uint8_t *at, *end; /* in the structure block; whole words */
 	const char *strings;
 	uint32_t strings_size;
 	unsigned depth;
-	struct cells cells[DEPTH_MAX]; /* of the node at each depth, for its children */
-	struct device_node node;       /* the innermost, while its properties come */
-	bool open;		       /* the node has not been visited yet */
+	struct cells cells[DEPTH_MAX + 1]; /* what the node at each depth has inherited */
+	struct device_node node;	   /* the innermost, while its properties come */
+	bool open;			   /* the node has not been visited yet */
 };
 
 static uint32_t big_endian(const void *at)
@@ -50,119 +60,93 @@ static uint32_t big_endian(const void *at)
 
 #define header_field(blob, name) big_endian((blob) + offsetof(struct header, name))
 
-static bool take_word(struct walk *walk, uint32_t *word)
-{
-	if (walk->end - walk->at < (ptrdiff_t)sizeof(*word))
-		return false;
-	*word = big_endian(walk->at);
-	walk->at += sizeof(*word);
-	return true;
-}
-
-/* Take bytes and the padding to the next word. */
-static const uint8_t *take_bytes(struct walk *walk, uint64_t length)
+/* Take bytes and the padding to the next word. NULL, and nothing more to take, if they are too many. */
+static const uint8_t *take(struct walk *walk, uint64_t length)
 {
 	const uint8_t *bytes = walk->at;
 	uint64_t padded = ALIGN_UP(length, sizeof(uint32_t));
+	bool there = padded <= (uint64_t)(walk->end - bytes);
 
-	if ((uint64_t)(walk->end - walk->at) < padded)
-		return NULL;
-	walk->at += padded;
-	return bytes;
+	walk->at = there ? bytes + padded : walk->end;
+	return there ? bytes : NULL;
 }
 
+/* One cell, or what it is by default. */
+static uint32_t cell(const struct device_property *property, uint32_t otherwise)
+{
+	return property->length == sizeof(uint32_t) ? big_endian(property->value) : otherwise;
+}
+
+/* The properties of a node are all before its children. */
 static void close_properties(struct walk *walk, device_visitor *visitor, void *context)
 {
-	if (walk->open)
-		visitor(&walk->node, context);
+	const struct device_property *properties = walk->node.properties;
+
+	if (!walk->open)
+		return;
 	walk->open = false;
+	walk->cells[walk->depth] = (struct cells){
+		cell(&properties[DEVICE_ADDRESS_CELLS], default_cells.address),
+		cell(&properties[DEVICE_SIZE_CELLS], default_cells.size),
+	};
+	visitor(&walk->node, context);
 }
 
 static bool begin_node(struct walk *walk)
 {
 	const char *name = (const char *)walk->at;
-	size_t room = (size_t)(walk->end - walk->at);
-	size_t length = strnlen(name, room);
-	struct cells parent = {2, 1}; /* the defaults of section 2.3.5 */
+	size_t length = strnlen(name, (size_t)(walk->end - walk->at));
 
-	if (length == room || walk->depth == DEPTH_MAX || !take_bytes(walk, length + 1))
+	if (walk->depth == DEPTH_MAX || !take(walk, length + 1))
 		return false;
-	if (walk->depth > 0)
-		parent = walk->cells[walk->depth - 1];
-	walk->cells[walk->depth++] = (struct cells){2, 1};
+	const struct cells *cells = &walk->cells[walk->depth++];
 	walk->node = (struct device_node){
-		.name = name, .address_cells = parent.address, .size_cells = parent.size};
+		.name = name, .address_cells = cells->address, .size_cells = cells->size};
 	walk->open = true;
 	return true;
 }
 
-/* Keep what is wanted of a property. Most names differ in their first letter. */
-static void keep_property(struct walk *walk, const char *name, const uint8_t *value,
-			  uint32_t length)
-{
-	struct cells *cells = &walk->cells[walk->depth - 1];
-
-	if (name[0] == 'r' && strcmp(name, "reg") == 0) {
-		walk->node.reg = value;
-		walk->node.reg_length = length;
-	} else if (name[0] == 'c' && strcmp(name, "compatible") == 0) {
-		walk->node.compatible = (const char *)value;
-		walk->node.compatible_length = length;
-	} else if (name[0] == 'i' && strcmp(name, "interrupts") == 0) {
-		if (length >= 2 * sizeof(uint32_t))
-			walk->node.interrupt =
-				big_endian(value + sizeof(uint32_t)) +
-				(big_endian(value) == 0 ? FIRST_SPI : FIRST_PPI);
-	} else if (name[0] == '#' && length == sizeof(uint32_t)) {
-		if (strcmp(name, "#address-cells") == 0)
-			cells->address = big_endian(value);
-		else if (strcmp(name, "#size-cells") == 0)
-			cells->size = big_endian(value);
-	}
-}
-
 static bool read_property(struct walk *walk)
 {
-	uint32_t length, name_offset;
-
-	if (!take_word(walk, &length) || !take_word(walk, &name_offset))
+	const uint8_t *numbers = take(walk, 2 * sizeof(uint32_t));
+	if (!numbers)
 		return false;
-	const uint8_t *value = take_bytes(walk, length);
+	uint32_t length = big_endian(numbers);
+	uint32_t name_offset = big_endian(numbers + sizeof(uint32_t));
+	const uint8_t *value = take(walk, length);
 	if (!value || !walk->open || name_offset >= walk->strings_size)
 		return false;
 
-	keep_property(walk, walk->strings + name_offset, value, length);
+	const char *name = walk->strings + name_offset;
+	for (unsigned i = 0; i < DEVICE_PROPERTIES; i++)
+		if (*name == *property_names[i] && strcmp(name, property_names[i]) == 0)
+			walk->node.properties[i] = (struct device_property){value, length};
 	return true;
 }
 
 static bool walk_tokens(struct walk *walk, device_visitor *visitor, void *context)
 {
-	uint32_t token;
+	const uint8_t *word;
 
-	while (take_word(walk, &token)) {
-		switch (token) {
-		case BEGIN_NODE:
-			close_properties(walk, visitor, context);
-			if (!begin_node(walk))
-				return false;
-			break;
-		case PROPERTY:
+	while ((word = take(walk, sizeof(uint32_t)))) {
+		uint32_t token = big_endian(word);
+
+		if (token == PROPERTY) {
 			if (!read_property(walk))
 				return false;
-			break;
-		case END_NODE:
-			close_properties(walk, visitor, context);
-			if (walk->depth == 0)
-				return false;
-			walk->depth--;
-			break;
-		case NOP:
-			break;
-		case END:
-			return walk->depth == 0;
-		default:
-			return false;
+			continue;
 		}
+		if (token == NOP)
+			continue;
+		close_properties(walk, visitor, context);
+		if (token == BEGIN_NODE) {
+			if (!begin_node(walk))
+				return false;
+			continue;
+		}
+		if (token != END_NODE || walk->depth == 0)
+			return token == END && walk->depth == 0;
+		walk->depth--;
 	}
 	return false;
 }
@@ -187,6 +171,7 @@ bool device_tree_visit(physical_t tree, uint64_t length, device_visitor *visitor
 		.end = blob + structure + structure_size,
 		.strings = (const char *)blob + strings,
 		.strings_size = (uint32_t)strings_size,
+		.cells = {default_cells},
 	};
 	return walk_tokens(&walk, visitor, context);
 }
@@ -194,11 +179,10 @@ bool device_tree_visit(physical_t tree, uint64_t length, device_visitor *visitor
 bool device_node_is(const struct device_node *node, const char *compatible)
 {
 	size_t wanted = strlen(compatible) + 1;
-	const char *at = node->compatible;
+	const struct device_property *property = &node->properties[DEVICE_COMPATIBLE];
+	const char *at = (const char *)property->value;
+	const char *end = at + property->length;
 
-	if (!at)
-		return false;
-	const char *end = at + node->compatible_length;
 	while (at < end) {
 		size_t length = strnlen(at, (size_t)(end - at)) + 1;
 
@@ -207,6 +191,16 @@ bool device_node_is(const struct device_node *node, const char *compatible)
 		at += length;
 	}
 	return false;
+}
+
+unsigned device_node_interrupt(const struct device_node *node)
+{
+	const struct device_property *property = &node->properties[DEVICE_INTERRUPTS];
+
+	if (property->length < 2 * sizeof(uint32_t))
+		return 0;
+	return big_endian(property->value + sizeof(uint32_t)) +
+	       (big_endian(property->value) == 0 ? FIRST_SPI : FIRST_PPI);
 }
 
 static uint64_t read_cells(const uint8_t *at, uint32_t cells)
@@ -225,9 +219,10 @@ bool device_node_range(const struct device_node *node, unsigned index, struct de
 	uint64_t stride = (node->address_cells + node->size_cells) * sizeof(uint32_t);
 	uint64_t offset = index * stride;
 
-	if (offset + stride > node->reg_length)
+	const struct device_property *reg = &node->properties[DEVICE_REG];
+	if (offset + stride > reg->length)
 		return false;
-	const uint8_t *at = node->reg + offset;
+	const uint8_t *at = reg->value + offset;
 	range->base = read_cells(at, node->address_cells);
 	range->length = read_cells(at + node->address_cells * sizeof(uint32_t), node->size_cells);
 	return true;

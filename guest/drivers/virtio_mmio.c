@@ -90,7 +90,7 @@ static void visit(const struct device_node *node, void *context)
 	struct device_range range;
 	(void)context;
 	if (device_node_is(node, "virtio,mmio") && device_node_range(node, 0, &range))
-		add(range.base, node->interrupt);
+		add(range.base, device_node_interrupt(node));
 }
 
 /* A word as Linux's module virtio_mmio takes it: virtio_mmio.device=SIZE@BASE:IRQ. */

@@ -26,8 +26,6 @@ static void add(const struct device_node *node, const char *name)
 static void visit(const struct device_node *node, void *context)
 {
 	(void)context;
-	if (!node->reg || !node->compatible)
-		return;
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
 		if (!device_node_is(node, wanted[i].compatible))
 			continue;

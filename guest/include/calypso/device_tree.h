@@ -4,16 +4,26 @@
 
 #include <calypso/types.h>
 
+enum device_property_name {
+	DEVICE_COMPATIBLE,
+	DEVICE_REG,
+	DEVICE_INTERRUPTS,
+	DEVICE_ADDRESS_CELLS,
+	DEVICE_SIZE_CELLS,
+	DEVICE_PROPERTIES,
+};
+
+struct device_property {
+	const uint8_t *value; /* NULL where the node has none of this name */
+	uint32_t length;
+};
+
 /* A node whose properties have been read; valid during the visit only. */
 struct device_node {
 	const char *name;
-	const char *compatible; /* NUL-terminated strings back to back */
-	uint32_t compatible_length;
-	const uint8_t *reg;
-	uint32_t reg_length;
+	struct device_property properties[DEVICE_PROPERTIES];
 	uint32_t address_cells; /* of its parent: 32-bit words of an address in `reg` */
 	uint32_t size_cells;
-	unsigned interrupt; /* INTID of its first one, as the binding of GICs tells it */
 };
 
 struct device_range {
@@ -29,6 +39,9 @@ bool device_tree_visit(physical_t tree, uint64_t length, device_visitor *visitor
 
 /* Whether `compatible` lists this string. */
 bool device_node_is(const struct device_node *node, const char *compatible);
+
+/* INTID of its first interrupt, as the binding of GICs tells it; 0 where there is none. */
+unsigned device_node_interrupt(const struct device_node *node);
 
 /* The `index`th range of `reg`; false past the last. */
 bool device_node_range(const struct device_node *node, unsigned index, struct device_range *range);
