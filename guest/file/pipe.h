@@ -51,6 +51,10 @@ struct pipe *pipe_of_file(struct file *file);
 int pipe_take(struct pipe *pipe, bool waits, struct pipe_slot *slot);
 void pipe_return(struct pipe *pipe, struct pipe_slot *slot);
 
+/* Wait, where `waits`, until `from` has data or has come to its end, and `to` has room: 0 or an error
+ * (also -EPIPE with its signal). What is to be moved stays meanwhile where others can read it. */
+int pipe_wait_for_both(struct pipe *from, struct pipe *to, bool waits);
+
 /* A new slot for as long as it takes to fill it, waiting for room where `waits`: 0 or an error
  * (also -EPIPE with its signal). pipe_append adds it, or frees it while it is empty. */
 int pipe_reserve(struct pipe *pipe, bool waits, struct pipe_slot *slot);
@@ -75,6 +79,12 @@ static inline struct pipe_slot *pipe_slot_at(const struct pipe *pipe, uint32_t p
 static inline bool pipe_is_full(const struct pipe *pipe)
 {
 	return pipe->used + pipe->borrowed == pipe->capacity;
+}
+
+/* Bytes that can be written without waiting, in slots of their own. */
+static inline uint64_t pipe_room(const struct pipe *pipe)
+{
+	return (uint64_t)(pipe->capacity - pipe->used - pipe->borrowed) * PAGE_SIZE;
 }
 
 /* 0 with data or at the end; -EAGAIN where it may not wait; -ERESTARTSYS. */

@@ -23,11 +23,31 @@ void pipe_return(struct pipe *pipe, struct pipe_slot *slot)
 		pipe->first = (pipe->first + pipe->capacity - 1) % pipe->capacity;
 		pipe->used++;
 		*pipe_slot_at(pipe, 0) = *slot;
+		poll_notify(&pipe->poll_state, POLLIN | POLLRDNORM);
 		return;
 	}
 	frame_free(virt_to_phys(slot->page), 0);
 	if (was_full)
 		poll_notify(&pipe->poll_state, POLLOUT | POLLWRNORM);
+}
+
+int pipe_wait_for_both(struct pipe *from, struct pipe *to, bool waits)
+{
+	for (;;) {
+		int error = pipe_wait_for_data(from, waits);
+		if (error != 0)
+			return error;
+		/* That nobody will read counts more than that nobody has written. */
+		if (to->readers == 0)
+			return pipe_broken();
+		if (!pipe_is_full(to))
+			return 0;
+		if (!waits)
+			return -EAGAIN;
+		error = poll_wait_for(&to->poll_state, POLLOUT, TIME_FOREVER);
+		if (error != 0)
+			return error;
+	}
 }
 
 int pipe_reserve(struct pipe *pipe, bool waits, struct pipe_slot *slot)

@@ -1,5 +1,6 @@
 /* Calls that move data from one open file to another: sendfile(2), copy_file_range(2). */
 #include <calypso/lib.h>
+#include <file/pipe.h>
 #include <process/calls/at.h>
 
 #define BUFFER_ORDER 2 /* 16 KiB at a time */
@@ -32,29 +33,49 @@ static int64_t copy_part(struct copy *copy, uint64_t length)
 	return written;
 }
 
+/* How much of what is left to copy next. A pipe is given what it has room for; only where nothing was
+ * copied yet, that is waited for. */
+static uint64_t next_length(const struct copy *copy, uint64_t left, bool first)
+{
+	const struct pipe *pipe = pipe_of_file(copy->out->file);
+	uint64_t most = PAGE_SIZE << BUFFER_ORDER;
+	if (pipe != NULL && pipe_room(pipe) < most)
+		most = pipe_is_full(pipe) && first ? PAGE_SIZE : pipe_room(pipe);
+	return left < most ? left : most;
+}
+
 static int64_t copy_all(struct copy *copy, uint64_t length)
 {
-	const uint64_t part_max = PAGE_SIZE << BUFFER_ORDER;
 	physical_t frames = frame_allocate(BUFFER_ORDER, 0);
 	if (frames == FRAME_NONE)
 		return -ENOMEM;
 	copy->buffer = phys_to_virt(frames);
-	/* While this thread waits, another one may close the descriptors. */
-	open_file_get(copy->in);
-	open_file_get(copy->out);
-	uint64_t done = 0;
-	int64_t written = 0;
-	while (done < length) {
-		uint64_t part = length - done < part_max ? length - done : part_max;
+	uint64_t done = 0, part;
+	int64_t written = 1;
+	while (written > 0 && (part = next_length(copy, length - done, done == 0)) > 0) {
 		written = copy_part(copy, part);
-		if (written <= 0)
-			break;
-		done += (uint64_t)written;
+		done += written > 0 ? (uint64_t)written : 0;
 	}
+	frame_free(frames, BUFFER_ORDER);
+	return done > 0 || length == 0 ? (int64_t)done : written;
+}
+
+/* The two files of a call, as far as their descriptors are open. While the thread waits, another one
+ * may close them. */
+static void hold(struct copy *copy, int in_number, int out_number)
+{
+	copy->in = at_open_file(in_number);
+	copy->out = at_open_file(out_number);
+	if (copy->in != NULL)
+		open_file_get(copy->in);
+	if (copy->out != NULL)
+		open_file_get(copy->out);
+}
+
+static void let_go(struct copy *copy)
+{
 	open_file_put(copy->out);
 	open_file_put(copy->in);
-	frame_free(frames, BUFFER_ORDER);
-	return done > 0 ? (int64_t)done : written;
 }
 
 /* A position of the program, or the file's own where the address is 0. */
@@ -93,24 +114,28 @@ static int check_send(const struct open_file *out, const struct open_file *in)
 	return streams || (out->flags & O_APPEND) != 0 ? -EINVAL : 0;
 }
 
-SYSCALL4(sendfile, int, out_number, int, in_number, user_t, position, uint64_t, length)
+static int64_t send(struct copy *copy, user_t position, uint64_t length)
 {
-	struct copy copy = {
-		.in = at_open_file(in_number),
-		.out = at_open_file(out_number),
-		.out_is_stream = true,
-	};
-	if (copy.in == NULL || !open_file_readable(copy.in))
+	if (copy->in == NULL || !open_file_readable(copy->in))
 		return -EBADF;
-	int error = send_position(copy.in, position, length, &copy.in_at);
-	if (error == 0 && (copy.out == NULL || !open_file_writable(copy.out)))
+	int error = send_position(copy->in, position, length, &copy->in_at);
+	if (error == 0 && (copy->out == NULL || !open_file_writable(copy->out)))
 		error = -EBADF;
 	if (error == 0)
-		error = check_send(copy.out, copy.in);
+		error = check_send(copy->out, copy->in);
 	if (error != 0)
 		return error;
-	int64_t sent = copy_all(&copy, length < IO_MAX ? length : IO_MAX);
-	return put_position(copy.in, position, copy.in_at) != 0 ? -EFAULT : sent;
+	int64_t sent = copy_all(copy, length < IO_MAX ? length : IO_MAX);
+	return put_position(copy->in, position, copy->in_at) != 0 ? -EFAULT : sent;
+}
+
+SYSCALL4(sendfile, int, out_number, int, in_number, user_t, position, uint64_t, length)
+{
+	struct copy copy = {.out_is_stream = true};
+	hold(&copy, in_number, out_number);
+	int64_t sent = send(&copy, position, length);
+	let_go(&copy);
+	return sent;
 }
 
 /* ---- copy_file_range ---- */
@@ -136,24 +161,33 @@ static int check_range(const struct copy *copy, uint64_t length)
 	return in == out && overlap ? -EINVAL : 0;
 }
 
-SYSCALL6(copy_file_range, int, in_number, user_t, in_position, int, out_number, user_t,
-	 out_position, uint64_t, length, unsigned, flags)
+static int64_t copy_range(struct copy *copy, user_t in_position, user_t out_position,
+			  uint64_t length, unsigned flags)
 {
-	struct copy copy = {.in = at_open_file(in_number), .out = at_open_file(out_number)};
-	if (copy.in == NULL || copy.out == NULL)
+	if (copy->in == NULL || copy->out == NULL)
 		return -EBADF;
-	int error = get_position(copy.in, in_position, &copy.in_at);
+	int error = get_position(copy->in, in_position, &copy->in_at);
 	if (error == 0)
-		error = get_position(copy.out, out_position, &copy.out_at);
+		error = get_position(copy->out, out_position, &copy->out_at);
 	if (error == 0 && flags != 0)
 		error = -EINVAL;
 	if (error == 0)
-		error = check_range(&copy, length);
+		error = check_range(copy, length);
 	if (error != 0)
 		return error;
-	int64_t copied = copy_all(&copy, length < IO_MAX ? length : IO_MAX);
-	if (put_position(copy.in, in_position, copy.in_at) != 0 ||
-	    put_position(copy.out, out_position, copy.out_at) != 0)
+	int64_t copied = copy_all(copy, length < IO_MAX ? length : IO_MAX);
+	if (put_position(copy->in, in_position, copy->in_at) != 0 ||
+	    put_position(copy->out, out_position, copy->out_at) != 0)
 		return -EFAULT;
+	return copied;
+}
+
+SYSCALL6(copy_file_range, int, in_number, user_t, in_position, int, out_number, user_t,
+	 out_position, uint64_t, length, unsigned, flags)
+{
+	struct copy copy = {.out_is_stream = false};
+	hold(&copy, in_number, out_number);
+	int64_t copied = copy_range(&copy, in_position, out_position, length, flags);
+	let_go(&copy);
 	return copied;
 }

@@ -50,14 +50,13 @@ static int64_t fill_pipe(struct end *in, struct end *out, uint64_t length, bool 
 	return count;
 }
 
-/* What is left of one slot of a pipe into a file. */
+/* What is left of one slot of a pipe into a file, or into a pipe that has room for it. */
 static int64_t drain_pipe(struct end *in, struct end *out, uint64_t length, bool waits)
 {
 	struct pipe_slot slot;
-	int error = pipe_take(in->pipe, waits, &slot);
-	/* That nobody will read counts more than that nobody has written. */
-	if (error == 0 && out->pipe != NULL && out->pipe->readers == 0)
-		return pipe_broken();
+	int error = out->pipe != NULL ? pipe_wait_for_both(in->pipe, out->pipe, waits) : 0;
+	if (error == 0)
+		error = pipe_take(in->pipe, waits, &slot);
 	if (error <= 0)
 		return error;
 	uint64_t part = slot.length < length ? slot.length : length;
@@ -81,8 +80,7 @@ static int64_t splice_ends(struct end *in, struct end *out, uint64_t length, boo
 {
 	uint64_t done = 0;
 	while (done < length) {
-		bool may_wait = waits && (done == 0 || in->pipe == NULL);
-		int64_t moved = splice_part(in, out, length - done, may_wait);
+		int64_t moved = splice_part(in, out, length - done, waits && done == 0);
 		if (moved <= 0)
 			return done > 0 ? (int64_t)done : moved;
 		done += (uint64_t)moved;
