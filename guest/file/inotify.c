@@ -12,8 +12,6 @@
 /* What waits to be read, at most; Linux's fs.inotify.max_queued_events. */
 #define EVENTS_MAX 16384
 
-
-
 struct event {
 	struct event *next;
 	struct inotify_event told;

@@ -4,9 +4,6 @@
 #include <calypso/errno.h>
 #include <calypso/fault.h>
 
-/* vm.max_map_count of Linux: what one program can make the kernel keep. */
-#define AREAS_MAX 65530
-
 /* Kept free below a stack, so that running over its end is a fault (stack_guard_gap of Linux). */
 #define STACK_GAP (256 * PAGE_SIZE)
 
@@ -93,7 +90,7 @@ static int split(struct area *area, user_t at)
 {
 	struct area *rest;
 
-	if (space.count >= AREAS_MAX || !(rest = kmalloc(sizeof(*rest))))
+	if (space.count >= SPACE_AREAS_MAX || !(rest = kmalloc(sizeof(*rest))))
 		return -ENOMEM;
 	*rest = *area;
 	rest->start = at;
@@ -215,7 +212,7 @@ static int check_map(uint64_t length, int protection, int flags, const struct pa
 		return -EINVAL;
 	if (length > USER_END - USER_START)
 		return -ENOMEM;
-	return 0;
+	return source && offset > INT64_MAX - length ? -EOVERFLOW : 0;
 }
 
 /* Where a mapping goes, made free: its address, or -errno. */
@@ -252,7 +249,7 @@ int64_t space_map(user_t address, uint64_t length, int protection, int flags,
 		return error;
 	length = ALIGN_UP(length, PAGE_SIZE);
 	struct area *area = kmalloc(sizeof(*area));
-	if (!area || space.count >= AREAS_MAX) {
+	if (!area || space.count >= SPACE_AREAS_MAX) {
 		kfree(area);
 		return -ENOMEM;
 	}

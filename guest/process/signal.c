@@ -111,6 +111,15 @@ int signal_take(uint64_t set, struct siginfo *info)
 	return signal != 0 ? signal : take_from(&process.pending, set, info);
 }
 
+struct siginfo *signal_of_timer(struct thread *thread, int id)
+{
+	struct pending_signals *pending = thread == NULL ? &process.pending : &thread->pending;
+	struct signal_item *item = pending->items;
+	while (item != NULL && (item->info.code != SI_TIMER || item->info.timer.id != id))
+		item = item->next;
+	return item == NULL ? NULL : &item->info;
+}
+
 static void drop_signal(struct pending_signals *pending, int signal)
 {
 	struct siginfo info;

@@ -32,6 +32,10 @@ void signal_send_self(int signal);
 /* A signal for one thread, or with NULL for the process. 0, or -EAGAIN: too many are pending. */
 int signal_send_info(struct thread *thread, const struct siginfo *info);
 
+/* The pending signal of timer `id` (timer_create) for a thread, or with NULL for the process; NULL
+ * where there is none. It may be changed. */
+struct siginfo *signal_of_timer(struct thread *thread, int id);
+
 /* A signal that an instruction of the running thread is the reason of: its handler is what goes on,
  * and where it has none, or must not run now, the program ends with a report of `reason`. */
 void signal_fault(struct trap_frame *frame, const struct siginfo *info, const char *reason,

@@ -156,8 +156,8 @@ void p9_clunk(struct p9_session *session, uint32_t fid)
 
 static void put_time(struct p9_call *call, int64_t time)
 {
-	p9_put64(call, (uint64_t)(time / (int64_t)NANOSECONDS_PER_SECOND));
-	p9_put64(call, (uint64_t)(time % (int64_t)NANOSECONDS_PER_SECOND));
+	p9_put64(call, (uint64_t)time_seconds(time));
+	p9_put64(call, (uint64_t)time_nanoseconds(time));
 }
 
 int p9_setattr(struct p9_session *session, uint32_t fid, const struct p9_change *change)

@@ -112,7 +112,7 @@ int procfs_show_id_limit(struct text *text)
 
 int procfs_show_mapping_limit(struct text *text)
 {
-	text_add(text, "%d\n", INT32_MAX);
+	text_add(text, "%d\n", SPACE_AREAS_MAX);
 	return 0;
 }
 

@@ -118,9 +118,12 @@ struct image_source {
 
 void image_source_initialize(struct image_source *image, physical_t base, uint64_t length);
 
+/* vm.max_map_count of Linux: no more areas can be had. */
+#define SPACE_AREAS_MAX 65530
+
 /* Map; `source` is NULL exactly with MAP_ANONYMOUS, `offset` is its first byte (page-aligned).
  * `address` is a wish unless MAP_FIXED says otherwise. The address, or -EINVAL, -ENOMEM,
- * -EEXIST (MAP_FIXED_NOREPLACE), -EPERM. MAP_POPULATE maps pages now as far as memory allows. */
+ * -EEXIST (MAP_FIXED_NOREPLACE), -EPERM, -EOVERFLOW. MAP_POPULATE maps pages now as far as memory allows. */
 int64_t space_map(user_t address, uint64_t length, int protection, int flags,
 		  struct page_source *source, uint64_t offset);
 int space_unmap(user_t address, uint64_t length);

@@ -22,4 +22,17 @@ void time_idle(uint64_t deadline);
  * sets the alarm again. */
 void time_set_alarm(uint64_t deadline);
 
+/* A time in nanoseconds from 1970, or before it, as whole seconds and what is above them. */
+static inline int64_t time_seconds(int64_t time)
+{
+	int64_t seconds = time / (int64_t)NANOSECONDS_PER_SECOND;
+
+	return time % (int64_t)NANOSECONDS_PER_SECOND < 0 ? seconds - 1 : seconds;
+}
+
+static inline int64_t time_nanoseconds(int64_t time)
+{
+	return time - time_seconds(time) * (int64_t)NANOSECONDS_PER_SECOND;
+}
+
 #endif

@@ -74,6 +74,25 @@ static int check_connect(const struct vsock_socket *self)
 	}
 }
 
+/* Wait until the peer has said what it makes of the request. */
+static int wait_for_answer(struct vsock_socket *self, uint64_t deadline)
+{
+	int error = 0;
+	while (error == 0 && self->state == VSOCK_CONNECTING) {
+		error = vsock_look() ? 0 : -EIO;
+		if (error == 0 && self->state == VSOCK_CONNECTING)
+			error = socket_wait(&self->socket.poll_state, POLLOUT, deadline);
+	}
+	return error;
+}
+
+/* Let the request be as if it had not been made. */
+static void give_up(struct vsock_socket *self)
+{
+	vsock_tell(self, VSOCK_RESET, 0, NULL, 0);
+	self->state = VSOCK_UNCONNECTED;
+}
+
 static int connect(struct socket *socket, const struct socket_address *address, bool waits)
 {
 	struct vsock_socket *self = vsock_of(socket);
@@ -90,12 +109,15 @@ static int connect(struct socket *socket, const struct socket_address *address, 
 	self->peer_port = peer.svm_port;
 	self->state = VSOCK_CONNECTING;
 	error = vsock_tell(self, VSOCK_REQUEST, 0, NULL, 0);
-	while (error == 0 && vsock_look() && self->state == VSOCK_CONNECTING) {
-		error = socket_wait(&socket->poll_state, POLLOUT, deadline);
-		if (error == -EAGAIN)
-			return waits ? -ETIMEDOUT : -EINPROGRESS;
+	if (error == 0)
+		error = wait_for_answer(self, deadline);
+	if (error == -EAGAIN && !waits)
+		return -EINPROGRESS;
+	if (error != 0) {
+		give_up(self);
+		return error == -EAGAIN ? -ETIMEDOUT : error;
 	}
-	return error != 0 ? error : socket_take_error(socket);
+	return socket_take_error(socket);
 }
 
 static struct vsock_socket *take_pending(struct vsock_socket *listener)

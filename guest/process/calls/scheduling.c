@@ -11,12 +11,15 @@ SYSCALL0(sched_yield)
 	return 0;
 }
 
+/* 0 is the caller. */
+static bool thread_exists(int id) { return id == 0 || thread_find(id) != NULL; }
+
 SYSCALL3(sched_getaffinity, int, id, uint64_t, size, user_t, mask)
 {
 	static const uint64_t first = 1;
 	if (size < sizeof(first) || size % sizeof(first) != 0)
 		return -EINVAL;
-	if (id != 0 && id != PROCESS_ID)
+	if (!thread_exists(id))
 		return -ESRCH;
 	return user_put(mask, &first) != 0 ? -EFAULT : (int64_t)sizeof(first);
 }
@@ -24,7 +27,7 @@ SYSCALL3(sched_getaffinity, int, id, uint64_t, size, user_t, mask)
 SYSCALL3(sched_setaffinity, int, id, uint64_t, size, user_t, mask)
 {
 	uint64_t wanted = 0;
-	if (id != 0 && id != PROCESS_ID)
+	if (!thread_exists(id))
 		return -ESRCH;
 	if (user_copy_in(&wanted, mask, size < sizeof(wanted) ? size : sizeof(wanted)) != 0)
 		return -EFAULT;
@@ -53,12 +56,12 @@ static bool policy_is_known(int policy)
 	       policy_is_realtime(policy);
 }
 
-/* The thread that a call names; 0 is the caller. -EINVAL or -ESRCH. */
+/* The thread that a call names: 0, -EINVAL or -ESRCH. */
 static int find(int id)
 {
 	if (id < 0)
 		return -EINVAL;
-	return id == 0 || thread_find(id) != NULL ? 0 : -ESRCH;
+	return thread_exists(id) ? 0 : -ESRCH;
 }
 
 /* The superuser may have any niceness; others what their limit, counted from the other end, gives. */

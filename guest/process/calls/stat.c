@@ -9,17 +9,6 @@
 
 /* ---- stat ---- */
 
-static int64_t seconds(int64_t time)
-{
-	int64_t floor = time / (int64_t)NANOSECONDS_PER_SECOND;
-	return time % (int64_t)NANOSECONDS_PER_SECOND < 0 ? floor - 1 : floor;
-}
-
-static int64_t nanoseconds(int64_t time)
-{
-	return time - seconds(time) * (int64_t)NANOSECONDS_PER_SECOND;
-}
-
 static void refresh(struct file *file)
 {
 	if (file->operations->refresh != NULL)
@@ -40,12 +29,12 @@ static int64_t put_stat(struct file *file, user_t buffer)
 	stat.st_size = (int64_t)file->size;
 	stat.st_blksize = BLOCK_SIZE;
 	stat.st_blocks = (int64_t)file->blocks;
-	stat.st_atime = seconds(file->accessed);
-	stat.st_atime_nsec = nanoseconds(file->accessed);
-	stat.st_mtime = seconds(file->modified);
-	stat.st_mtime_nsec = nanoseconds(file->modified);
-	stat.st_ctime = seconds(file->changed);
-	stat.st_ctime_nsec = nanoseconds(file->changed);
+	stat.st_atime = time_seconds(file->accessed);
+	stat.st_atime_nsec = time_nanoseconds(file->accessed);
+	stat.st_mtime = time_seconds(file->modified);
+	stat.st_mtime_nsec = time_nanoseconds(file->modified);
+	stat.st_ctime = time_seconds(file->changed);
+	stat.st_ctime_nsec = time_nanoseconds(file->changed);
 	return user_put(buffer, &stat);
 }
 
@@ -85,7 +74,7 @@ SYSCALL2(fstat, int, number, user_t, buffer)
 
 static struct statx_timestamp statx_time(int64_t time)
 {
-	return (struct statx_timestamp){seconds(time), (uint32_t)nanoseconds(time), 0};
+	return (struct statx_timestamp){time_seconds(time), (uint32_t)time_nanoseconds(time), 0};
 }
 
 static int64_t put_statx(struct file *file, user_t buffer)

@@ -75,34 +75,41 @@ static void update_next(void)
 	timeout_set(&next_expiry, next);
 }
 
-static void notify(const struct timer *timer)
+/* Send the signal of a timer that has expired, and `missed` times besides. While the signal is
+ * pending, it only counts. */
+static void notify(struct timer *timer, uint64_t missed)
 {
 	const struct sigevent *event = &timer->event;
 	bool is_created = timer >= timers + ITIMER_COUNT;
-	struct siginfo info = {.signal = event->signal, .code = is_created ? SI_TIMER : SI_KERNEL};
-	struct thread *thread = NULL;
-	if (event->notify == SIGEV_NONE)
+	int32_t id = (int32_t)(timer - timers - ITIMER_COUNT);
+	bool to_thread = event->notify == SIGEV_THREAD_ID;
+	struct thread *thread = to_thread ? thread_find(event->thread) : NULL;
+	struct siginfo *pending = is_created ? signal_of_timer(thread, id) : NULL;
+	timer->overrun = pending != NULL ? timer->overrun + missed + 1 : missed;
+	if (pending != NULL) {
+		pending->timer.overrun = (int32_t)timer->overrun;
 		return;
-	if (event->notify == SIGEV_THREAD_ID)
-		thread = thread_find(event->thread);
+	}
+	struct siginfo info = {.signal = event->signal, .code = is_created ? SI_TIMER : SI_KERNEL};
 	if (is_created) {
-		info.timer.id = (int32_t)(timer - timers - ITIMER_COUNT);
+		info.timer.id = id;
 		info.timer.overrun = (int32_t)timer->overrun;
 		info.timer.value = event->value;
 	}
-	signal_send_info(thread, &info);
+	if (event->notify != SIGEV_NONE)
+		signal_send_info(thread, &info);
 }
 
 static void expire(struct timer *timer, uint64_t now)
 {
-	timer->overrun = 0;
+	uint64_t missed = 0;
 	if (timer->interval == 0) {
 		timer->expires = TIME_FOREVER;
 	} else {
-		timer->overrun = (now - timer->expires) / timer->interval;
-		timer->expires += (timer->overrun + 1) * timer->interval;
+		missed = (now - timer->expires) / timer->interval;
+		timer->expires += (missed + 1) * timer->interval;
 	}
-	notify(timer);
+	notify(timer, missed);
 }
 
 static void expire_timers(struct timeout *timeout, uint64_t now)

@@ -64,6 +64,11 @@ static void times(const char *path)
 	SHOW(utimensat(AT_FDCWD, path, keep, 0));
 	SHOW(lstat(path, &stat));
 	printf("%ld %ld\n", (long)stat.st_atim.tv_nsec, (long)stat.st_mtim.tv_sec);
+	struct timespec early[2] = {{-1, 500000000}, {-1000000000, 1}}; /* before 1970 */
+	SHOW(utimensat(AT_FDCWD, path, early, 0));
+	SHOW(lstat(path, &stat));
+	printf("%ld.%09ld %ld.%09ld\n", (long)stat.st_atim.tv_sec, (long)stat.st_atim.tv_nsec,
+	       (long)stat.st_mtim.tv_sec, (long)stat.st_mtim.tv_nsec);
 	keep[0].tv_nsec = 1000000000;
 	SHOW(utimensat(AT_FDCWD, path, keep, 0));
 }

@@ -133,6 +133,10 @@ static void requeues(void)
 	SHOW(futex(&first, FUTEX_WAKE, INT_MAX, NULL, NULL, 0));
 	SHOW(futex(&second, FUTEX_WAKE, INT_MAX, NULL, NULL, 0));
 	finish(waiters, 5);
+	SHOW(futex(&first, FUTEX_REQUEUE, -1, COUNT(1), &second, 0));
+	SHOW(futex(&first, FUTEX_REQUEUE, 1, COUNT(-1), &second, 0));
+	SHOW(futex((char *)&first + 1, FUTEX_REQUEUE, 1, COUNT(1), &second, 0));
+	SHOW(futex(&first, FUTEX_REQUEUE, 1, COUNT(1), (char *)&second + 2, 0));
 }
 
 /* The second word is changed; whether its waiters are woken depends on what it was. */

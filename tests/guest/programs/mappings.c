@@ -77,6 +77,10 @@ static void map(void)
 	SHOW(mmap(at(6), PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0));
 	SHOW(mmap(at(7), PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	look(0, 9);
+	int fd = open("probe", O_RDONLY);
+	SHOW(mmap(at(8), 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, INT64_MAX - PAGE + 1));
+	SHOW(mmap(at(8), 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, PAGE / 2));
+	close(fd);
 	end();
 }
 

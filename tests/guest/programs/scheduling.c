@@ -51,6 +51,10 @@ static void clocks(void)
 	pthread_create(&thread, NULL, burn, NULL);
 	SHOW(pthread_getcpuclockid(thread, &of_thread));
 	SHOW(seconds(of_thread) < 0.5);
+	cpu_set_t processors;
+	SHOW(pthread_getaffinity_np(thread, sizeof(processors), &processors));
+	SHOW(pthread_setaffinity_np(thread, sizeof(processors), &processors));
+	SHOW(CALL(SYS_sched_getaffinity, 99999999, sizeof(processors), &processors));
 	pthread_join(thread, NULL);
 	own = seconds(CLOCK_THREAD_CPUTIME_ID) - own;
 	SHOW(seconds(CLOCK_PROCESS_CPUTIME_ID) - process >= own + 0.02);

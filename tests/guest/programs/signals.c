@@ -225,6 +225,28 @@ static void created_timer(void)
 	printf("overrun %d, delete %d\n", timer_getoverrun(timer), timer_delete(timer));
 }
 
+/* A timer has one signal pending, which tells how often it has expired since. */
+static void blocked_timer(void)
+{
+	timer_t timer;
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+	struct itimerspec often = {{0, 10000000}, {0, 10000000}};
+	struct timespec moment = {0, 150000000}, now = {0, 0};
+	siginfo_t info;
+	int taken = 0, overrun = 0;
+	sigset_t held;
+	sigemptyset(&held);
+	sigaddset(&held, SIGRTMIN);
+	sigprocmask(SIG_BLOCK, &held, NULL);
+	timer_create(CLOCK_MONOTONIC, &event, &timer);
+	timer_settime(timer, 0, &often, NULL);
+	nanosleep(&moment, NULL);
+	for (; taken < 10 && sigtimedwait(&held, &info, &now) == SIGRTMIN; taken++)
+		overrun = taken == 0 ? info.si_overrun : overrun;
+	printf("few are taken %d, with overrun %d\n", taken < 10, overrun >= 8);
+	timer_delete(timer);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IONBF, 0);
@@ -235,6 +257,7 @@ int main(void)
 	registers();
 	interrupted_calls();
 	created_timer();
+	blocked_timer();
 	signal(SIGTERM, SIG_DFL);
 	raise(SIGTERM);
 	return 0;
