@@ -50,8 +50,8 @@ def _parameter(option: options.Option) -> click.Option:
         options.TEXT: str,
         options.SIZE: str,
         options.FILE: click.Path(),
-        options.NUMBER: click.IntRange(min=0),
-        options.SECONDS: click.FloatRange(min=0, min_open=True),
+        options.NUMBER: click.INT,
+        options.SECONDS: click.FLOAT,
     }
     kind = click.Choice(option.choices) if option.choices else kinds.get(option.kind)
     return click.Option(
@@ -67,7 +67,11 @@ def _parameter(option: options.Option) -> click.Option:
 def _run(image: str, arguments: tuple[str, ...], **given: object) -> int:
     from vmm.cli.run import main
 
-    present = {name: content for name, content in given.items() if content not in (None, False)}
+    present = {
+        name: content
+        for name, content in given.items()
+        if content is not None and content is not False
+    }
     return main(present, image, arguments)
 
 

@@ -20,6 +20,9 @@ SIZE: Final = "size"
 NUMBER: Final = "number"
 SECONDS: Final = "seconds"
 
+# What a timeout stays below, in seconds: thirty years.
+MAX_SECONDS: Final = 1e9
+
 
 @value
 class Option:
@@ -221,5 +224,5 @@ def _parse(option: Option, content: str) -> object:
             seconds = float(content)
         except ValueError:
             return None
-        return seconds if 0 < seconds < 1e9 else None
+        return seconds if 0 < seconds < MAX_SECONDS else None
     return content

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 
+from vmm.cli.options import MAX_SECONDS
 from vmm.errors import GuestTimeout, UsageError, VmmError
 from vmm.machine import outcome
 from vmm.machine.config import DEFAULT_MEMORY, MachineConfig, parse_size
@@ -38,6 +39,10 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
     config = _configure(options, image, arguments)
     timeout = options.get("timeout")
     assert timeout is None or isinstance(timeout, float)
+    if timeout is not None and not 0 < timeout < MAX_SECONDS:
+        raise UsageError(
+            f"--timeout {timeout:g}: not a number of seconds between 0 and {MAX_SECONDS:g}"
+        )
     with Machine.from_config(config) as machine:
         # What start-up made lives as long as the process: no collection needs to look at it.
         gc.freeze()

@@ -117,14 +117,16 @@ class Execution:
 
         Raises:
             GuestTimeout: if it runs longer than ``timeout`` seconds; it has been stopped then.
+            OverflowError: if ``timeout`` is infinite.
             VmmError: if the VMM failed.
         """
+        nanoseconds = 0 if timeout is None else int(timeout * 1e9)
         if not self._claim():
             return self.wait(timeout)
         alarm = None
         if timeout is not None:
             alarm = self.clock.timer(self.time_out)
-            alarm.arm(self.clock.now() + int(timeout * 1e9))
+            alarm.arm(self.clock.now() + nanoseconds)
         try:
             self._run_loop()
         finally:

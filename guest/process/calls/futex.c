@@ -107,7 +107,7 @@ static int64_t wake_and_change(user_t word, int32_t count, user_t second, int32_
 
 static int64_t requeue(user_t word, int32_t wake_count, user_t to, int32_t move_count)
 {
-	if (wake_count < 0 || move_count < 0)
+	if (wake_count < 0 || move_count < 0 || (word | to) % sizeof(uint32_t) != 0)
 		return -EINVAL;
 	return futex_requeue(word, wake_count, to, move_count);
 }

@@ -106,6 +106,14 @@ def test_idle_ends_at_its_deadline(kernel: Path, arch: str, backend: str) -> Non
         assert machine.clock.now() >= 300_000_000
 
 
+def test_an_infinite_timeout_is_refused_and_does_no_harm(kernel: Path, arch: str) -> None:
+    write_kernel(kernel, arch, [request(abi.EXIT, 3, 0, 0, 0)], SPIN[arch])
+    with Machine(kernel, backend="unicorn") as machine:
+        with pytest.raises(OverflowError):
+            machine.run(timeout=float("inf"))
+        assert machine.run(timeout=20) == 3
+
+
 def test_idle_guest_is_stopped_by_the_timeout(kernel: Path, arch: str, backend: str) -> None:
     write_kernel(kernel, arch, [request(abi.IDLE, NEVER)], SPIN[arch])
     with Machine(kernel, backend=backend) as machine, pytest.raises(GuestTimeout):
