@@ -73,6 +73,8 @@ _CREATE: Final = Struct("<III")
 _MKNOD: Final = Struct("<IIII")
 _GETLOCK: Final = Struct("<BQQI")
 
+_SECOND: Final = 1_000_000_000
+
 _V9FS_MAGIC: Final = 0x0102_1997
 
 
@@ -227,7 +229,7 @@ class P9Device(VirtioDevice):
         status = self._fids.stat(self._fids.find(number))
         times: list[int] = []
         for nanoseconds in (status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns):
-            times += divmod(nanoseconds, 1_000_000_000)
+            times += divmod(nanoseconds, _SECOND)
         return _GETATTR.pack(
             _GET_BASIC,
             _qid_of(status),
@@ -265,9 +267,9 @@ class P9Device(VirtioDevice):
         now = self._share.now()
         accessed, modified = status.st_atime_ns, status.st_mtime_ns
         if valid & _SET_ATIME:
-            accessed = times[0] * 10**9 + times[1] if valid & _SET_ATIME_TO else now
+            accessed = _time(*times[:2]) if valid & _SET_ATIME_TO else now
         if valid & _SET_MTIME:
-            modified = times[2] * 10**9 + times[3] if valid & _SET_MTIME_TO else now
+            modified = _time(*times[2:]) if valid & _SET_MTIME_TO else now
         self._share.utime(fid.path, accessed, modified)
 
     def _statfs(self, request: Reader) -> bytes:
@@ -445,6 +447,13 @@ def _qid_of(status: os.stat_result) -> bytes:
         kind = p9.QID_SYMLINK
     version = status.st_mtime_ns & 0xFFFF_FFFF
     return QID.pack(kind, version, identity(status.st_dev, status.st_ino))
+
+
+def _time(seconds: int, nanoseconds: int) -> int:
+    """Return a time in nanoseconds."""
+    if nanoseconds >= _SECOND:
+        raise _error(EINVAL)
+    return seconds * _SECOND + nanoseconds
 
 
 def _error(number: int) -> OSError:

@@ -372,6 +372,14 @@ def test_numbers_that_no_file_has_are_refused(client: Client) -> None:
         fails(errno.EINVAL, client.call, 26, body)
 
 
+def test_times_before_1970(client: Client, tree: Path) -> None:
+    fid = client.walk("file")
+    client.call(26, pack("<IIIIIQqQqQ", fid, 0x1B0, 0, 0, 0, 0, -1, 500_000_000, -(10**9), 1))
+    status = (tree / "file").stat()
+    assert status.st_atime_ns == -500_000_000
+    assert status.st_mtime_ns == -(10**18) + 1
+
+
 def test_a_reply_without_room_is_an_error(client: Client) -> None:
     fails(errno.EIO, client.call, 24, pack("<IQ", ROOT, 0x7FF), 32)
     assert client.guest.request(0, pack("<IBHI", 11, 120, 1, ROOT), 4) == (bytes(4), 0)
