@@ -141,11 +141,12 @@ class BounceQueue:
         """Take the place of some methods of ``queue``, which is in ``memory``."""
         self._queue = queue
         self._memory = memory
-        self._pop, self._push, self._wants_interrupt = queue.pop, queue.push, queue.wants_interrupt
+        self._pop, self._push_all = queue.pop, queue.push_all
+        self._wants_interrupt = queue.wants_interrupt
         # By head, the descriptors of chains that the device has.
         self._taken: dict[int, list[tuple[int, int, int]]] = {}
         queue.pop = self._take  # type: ignore[method-assign]
-        queue.push = self._give_back  # type: ignore[method-assign]
+        queue.push_all = self._give_back  # type: ignore[method-assign]
         queue.wants_interrupt = self._ask  # type: ignore[method-assign]
 
     def _take(self) -> Chain | None:
@@ -171,19 +172,21 @@ class BounceQueue:
             if seen == before:
                 return None
 
-    def _give_back(self, chain: Chain, written: int) -> None:
+    def _give_back(self, chains: Sequence[tuple[Chain, int]]) -> None:
         queue, memory = self._queue, self._memory
-        left = written
-        for address, length, writable in self._taken.pop(chain.head, ()):
-            if writable:
-                filled = min(left, length)
-                left -= filled
-                memory.publish(address, filled)
-                self._publish_beyond(address + filled, length - filled)
-        self._push(chain, written)
+        for chain, written in chains:
+            left = written
+            for address, length, writable in self._taken.pop(chain.head, ()):
+                if writable:
+                    filled = min(left, length)
+                    left -= filled
+                    memory.publish(address, filled)
+                    self._publish_beyond(address + filled, length - filled)
+        self._push_all(chains)
         index = queue.device + _WORD
-        pushed = memory.read_u16(index) - 1
-        memory.publish(self._used_element(pushed & queue.size - 1), USED_ELEMENT.size)
+        end = memory.read_u16(index)
+        for pushed in range(end - len(chains), end):
+            memory.publish(self._used_element(pushed & queue.size - 1), USED_ELEMENT.size)
         fence()
         memory.publish(index, _WORD)
 

@@ -20,7 +20,7 @@ from vmm.trace.wiring import join, parts_of, pins_of, place_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, Final, TypeVar
 
     from vmm.devices.device import Device
@@ -189,7 +189,7 @@ class Tap:
 
     def _watch_queue(self, device: VirtioDevice, index: int, queue: Queue) -> None:
         recorder = self._recorder
-        pop, push = queue.pop, queue.push
+        pop, push_all = queue.pop, queue.push_all
         pending: dict[int, dict[str, Any]] = {}
 
         def traced_pop() -> Chain | None:
@@ -204,15 +204,16 @@ class Tap:
                 )
             return chain
 
-        def traced_push(chain: Chain, written: int) -> None:
-            push(chain, written)
-            record = pending.pop(chain.head, None)
-            if record is not None:
-                record["written"] = written
-                recorder.finish(record)
+        def traced_push_all(chains: Sequence[tuple[Chain, int]]) -> None:
+            push_all(chains)
+            for chain, written in chains:
+                record = pending.pop(chain.head, None)
+                if record is not None:
+                    record["written"] = written
+                    recorder.finish(record)
 
         queue.pop = traced_pop  # type: ignore[method-assign]
-        queue.push = traced_push  # type: ignore[method-assign]
+        queue.push_all = traced_push_all  # type: ignore[method-assign]
 
     def _write(self, kind: str, **fields: object) -> None:
         if self.active:

@@ -364,4 +364,4 @@ def test_a_bug_in_a_network_is_found(net_trace: Trace) -> None:
     step, recorded, replayed = departs(net_trace, "virtio0", SplittingNet)
     assert step == ".QueueNotify W 0x0"
     assert " dma W " in recorded
-    assert replayed == " calls link.receive()"
+    assert " dma W " in replayed

@@ -10,7 +10,6 @@ from __future__ import annotations
 from struct import Struct
 
 from vmm.devices.device import internal
-from vmm.devices.virtio.chain import copy_to
 from vmm.devices.virtio.device import VirtioDevice
 
 TYPE_CHECKING = False
@@ -173,12 +172,18 @@ class NetDevice(VirtioDevice):
         return True
 
     def _fill(self, chains: list[Chain], frame: bytes) -> None:
-        queue = self.queues[RECEIVE]
-        content = bytearray(frame)
-        # 5.1.6.4.1: 1 if buffers are not merged.
-        _NUM_BUFFERS.pack_into(content, _NUM_BUFFERS_AT, len(chains))
-        rest = memoryview(content)
+        # 5.1.6.4.1: num_buffers is 1 if buffers are not merged.
+        header = frame[:_NUM_BUFFERS_AT] + _NUM_BUFFERS.pack(len(chains))
+        rest = memoryview(frame)[HEADER_SIZE:]
+        filled = []
         for chain in chains:
-            done = copy_to(chain.writable.views, rest)
-            rest = rest[done:]
-            queue.push(chain, done)
+            room = chain.writable
+            done = 0
+            if header:
+                done = room.write(header)
+                header = header[done:]
+            count = room.write(rest)
+            rest = rest[count:]
+            filled.append((chain, done + count))
+        # A driver that runs meanwhile takes a frame of which it sees only the front for a lost one.
+        self.queues[RECEIVE].push_all(filled)

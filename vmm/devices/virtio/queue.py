@@ -27,7 +27,7 @@ from vmm.errors import GuestMemoryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Final
 
     from vmm.memory import GuestMemory
@@ -192,10 +192,17 @@ class Queue(Device):
 
     def push(self, chain: Chain, written: int) -> None:
         """Give ``chain`` back with ``written`` bytes at the front of its writable part (2.7.8)."""
+        self.push_all([(chain, written)])
+
+    def push_all(self, chains: Sequence[tuple[Chain, int]]) -> None:
+        """Give several back, such that the driver sees either none of them or all."""
         used = self._next_used
-        place = 4 + USED_ELEMENT.size * (used & self.size - 1)
-        USED_ELEMENT.pack_into(self._used, place, chain.head, written)
-        self._next_used = used = used + 1 & _WORD
+        last = self.size - 1
+        for chain, written in chains:
+            place = 4 + USED_ELEMENT.size * (used & last)
+            USED_ELEMENT.pack_into(self._used, place, chain.head, written)
+            used += 1
+        self._next_used = used = used & _WORD
         fence()
         self._used_words[_INDEX] = used
 

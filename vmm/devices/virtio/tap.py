@@ -8,7 +8,7 @@ on a bridge takes the package pyroute2.
 from __future__ import annotations
 
 import os
-from errno import EBUSY, EPERM
+from errno import EBADFD, EBUSY, EPERM
 
 from vmm.devices.virtio import net
 from vmm.errors import UsageError
@@ -57,6 +57,7 @@ class Tap:
         """
         self.on_frame: Callable[[], None] = _nothing
         self._fd = open_tap(name)
+        self._gone = False
         self._watch = events.watch(self._fd, self._ready)
 
     def close(self) -> None:
@@ -79,7 +80,11 @@ class Tap:
         """Return the next frame, or b"" if there is none or the interface is gone."""
         try:
             return os.read(self._fd, net.MAX_FRAME)
-        except OSError:
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            # An interface that is down may come up again; one that was deleted never does.
+            self._gone = error.errno == EBADFD
             return b""
 
     def set_offloads(self, features: int) -> None:
@@ -92,7 +97,9 @@ class Tap:
 
     def wait(self) -> None:
         """Have `on_frame` called when there is a frame."""
-        self._watch.arm(read=True)
+        # What is gone has always something to say, and nothing new.
+        if not self._gone:
+            self._watch.arm(read=True)
 
     def _ready(self) -> None:
         self.on_frame()

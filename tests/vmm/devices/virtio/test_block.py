@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -245,6 +246,23 @@ def test_an_error_of_the_host_is_the_guests(
     assert blocks.write(0, bytes(512)) == IOERR
     assert blocks.request(FLUSH, 0)[0] == IOERR
     assert blocks.request(GET_ID, 0, room=20)[0] == OK
+
+
+def test_a_host_without_room_fails_the_write_only(path: Path) -> None:
+    """The kernel refuses to let a sparse image grow, as where its file system is full."""
+    path.write_bytes(b"")
+    os.truncate(path, 64 << 10)
+    blocks = Blocks(Disk(str(path)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16 << 10, hard))
+    try:
+        assert blocks.write(64, bytes(512)) == IOERR
+        assert blocks.write(0, b"\x5a" * 512) == OK
+        assert blocks.request(FLUSH, 0)[0] == OK
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert blocks.write(64, bytes(512)) == OK
+    assert path.read_bytes()[:512] == b"\x5a" * 512
 
 
 def test_a_file_that_became_shorter_fails(blocks: Blocks, path: Path) -> None:

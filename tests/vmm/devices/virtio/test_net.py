@@ -12,7 +12,7 @@ import pytest
 
 from tests.vmm.devices.virtio import driver as d
 from tests.vmm.devices.virtio.driver import Guest
-from vmm.devices.virtio import net
+from vmm.devices.virtio import net, queue
 from vmm.devices.virtio.net import HEADER_SIZE, MAX_FRAME, NetDevice
 from vmm.devices.virtio.tap import Tap, open_tap
 from vmm.errors import UsageError
@@ -130,6 +130,17 @@ def test_long_frames_are_spread_over_merged_buffers() -> None:
     assert b"".join(parts) == delivered(content, 3)
 
 
+def test_a_driver_sees_all_of_a_merged_frame_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card()
+    card.offer(*[100] * 8)
+    seen = set()
+    used = card.guest.queues[RECEIVE]
+    monkeypatch.setattr(queue, "fence", lambda: seen.add(used.used_index))
+    card.arrive(frame(bytes(300)), frame(bytes(300)))
+    assert used.used_index == 8
+    assert seen <= {0, 4, 8}
+
+
 def test_a_frame_waits_for_buffers() -> None:
     card = Card()
     card.wire.waiting = False
@@ -225,6 +236,38 @@ def test_a_tap_carries_frames(tap_name: str, lock: threading.RLock, events: Even
         tap.close()
         with lock:
             guest.request(TRANSMIT, bytes(HEADER_SIZE) + to_host, 0)
+
+
+def test_a_tap_that_vanishes_is_silent(
+    tap_name: str, lock: threading.RLock, events: EventLoop
+) -> None:
+    """The guest's frames are lost, nothing is received, and nobody waits for it in a circle."""
+    from pyroute2 import IPRoute
+
+    calls = []
+    tap = Tap(tap_name, events)
+    memory = d.ram()
+    device = NetDevice(memory, link=tap, mac=MAC)
+    guest = Guest(device, memory)
+
+    def on_frame() -> None:
+        calls.append(time.monotonic())
+        device.on_frame()
+
+    tap.on_frame = on_frame
+    with lock:
+        guest.start()
+        address = guest.queues[RECEIVE].allocate(1526)
+        guest.queues[RECEIVE].offer([(address, 1526, True)])
+        guest.kick(RECEIVE)
+    with IPRoute() as routes:
+        routes.link("del", index=routes.link_lookup(ifname=tap_name)[0])
+    time.sleep(0.2)
+    assert len(calls) < 5
+    with lock:
+        assert device.live
+        guest.request(TRANSMIT, bytes(HEADER_SIZE) + b"\xff" * 60, 0)
+    tap.close()
 
 
 @pytest.mark.parametrize("name", ["", "x" * 16, "a/b", ".."])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -331,6 +332,20 @@ def test_deep_paths_end(client: Client) -> None:
         return fid
 
     fails(errno.ENAMETOOLONG, descend, descend(ROOT, 20), 1)
+
+
+def test_a_host_without_room_fails_the_write_only(client: Client, tree: Path) -> None:
+    """The kernel refuses to let a file grow, as where its file system is full."""
+    fid = client.create(client.walk(), "new")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        fails(errno.EFBIG, client.write, fid, b"too far", 4096)
+        assert client.write(fid, b"x" * 8, 4092) == 4
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert client.write(fid, b"too far", 4096) == 7
+    assert (tree / "new").read_bytes()[4092:] == b"xxxxtoo far"
 
 
 def test_reset_and_a_new_session_close_everything(client: Client, tree: Path) -> None:
