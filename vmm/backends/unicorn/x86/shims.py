@@ -131,7 +131,7 @@ class Shims:
         syscall: for SYSCALL.
         rdtsc: for RDTSC.
         rdtscp: for RDTSCP.
-        cpuid: for CPUID, with `x86_cpuid.table`.
+        cpuid: for CPUID, with `cpuid.table`.
         read_port: for IN, with `new_port_guard`.
         write_port: for OUT, with `new_port_guard`.
     """
