@@ -3,6 +3,7 @@
 #include <calypso/time.h>
 #include <calypso/user.h>
 #include <file/permission.h>
+#include <net/inet/inet.h>
 #include <net/interface/interface.h>
 #include <net/packet/packet.h>
 #include <net/socket.h>
@@ -16,6 +17,7 @@
 
 static const struct socket_family *const families[] = {
 	&unix_family,
+	&inet_family,
 	&packet_family,
 	&vsock_family,
 };
@@ -58,6 +60,15 @@ static unsigned file_poll(struct file *file, unsigned flags)
 	return of_file(file)->operations->poll(of_file(file));
 }
 
+/* What neither the family nor the interfaces know is -ENOTTY. */
+static int64_t other_control(struct socket *socket, unsigned request, user_t argument)
+{
+	int64_t result = -ENOTTY;
+	if (socket->operations->control != NULL)
+		result = socket->operations->control(socket, request, argument);
+	return result != -ENOTTY ? result : interface_control(request, argument);
+}
+
 static int64_t file_control(struct file *file, unsigned request, user_t argument)
 {
 	struct socket *socket = of_file(file);
@@ -67,7 +78,7 @@ static int64_t file_control(struct file *file, unsigned request, user_t argument
 	else if (request == TIOCOUTQ)
 		count = socket->operations->bytes_out;
 	if (count == NULL)
-		return interface_control(request, argument);
+		return other_control(socket, request, argument);
 	int64_t bytes = count(socket);
 	int32_t value = (int32_t)bytes;
 	return bytes < 0 ? bytes : user_put(argument, &value);

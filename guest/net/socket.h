@@ -40,6 +40,9 @@ struct socket_operations {
 	int64_t (*bytes_in)(struct socket *socket);
 	int64_t (*bytes_out)(struct socket *socket);
 
+	/* The ioctls of the family; -ENOTTY for those that are none. */
+	int64_t (*control)(struct socket *socket, unsigned request, user_t argument);
+
 	/* Options of other levels than SOL_SOCKET; of a `length` that is not negative. */
 	int (*get_option)(struct socket *socket, int level, int option, user_t value, int *length);
 	int (*set_option)(struct socket *socket, int level, int option, user_t value, int length);

@@ -8,6 +8,7 @@
 #include <file/path.h>
 #include <file/ramfs/ramfs.h>
 #include <file/stream.h>
+#include <net/inet/inet.h>
 #include <process/process.h>
 #include <process/program.h>
 #include <process/strace/strace.h>
@@ -118,6 +119,7 @@ void program_start(void)
 	struct program program;
 	const char *problem;
 	initialize_process();
+	inet_start();
 	service_initialize();
 	if (bootinfo.argc == 0 && service_is_ready())
 		service_run_alone();

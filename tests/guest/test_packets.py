@@ -30,9 +30,9 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @cache
-def on_linux() -> str:
-    """What the program prints in a network namespace of this system."""
-    program = build(PROGRAM, host_arch() or X86_64, "static")
+def on_linux(source: Path) -> str:
+    """What a program prints in a network namespace of this system."""
+    program = build(source, host_arch() or X86_64, "static")
     result = subprocess.run(
         [sys.executable, responder.__file__, program],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -49,7 +49,7 @@ def on_linux() -> str:
 
 @pytest.mark.usefixtures("network")
 def test_like_on_linux(arch: str, backend: str) -> None:
-    expected = on_linux()
+    expected = on_linux(PROGRAM)
     with Machine(
         build(PROGRAM, arch, "static"), arch=arch, backend=backend, nets=["user"], stdin=b""
     ) as machine:

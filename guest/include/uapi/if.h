@@ -17,6 +17,7 @@
 #define IFF_MULTICAST 0x1000
 
 #define ARPHRD_ETHER 1
+#define ARPHRD_LOOPBACK 772
 
 #define ETH_ALEN 6
 #define ETH_HLEN 14

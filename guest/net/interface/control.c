@@ -22,7 +22,7 @@ static int get_name(struct ifreq *request)
 static void get_address(const struct interface *interface, struct ifreq *request)
 {
 	memset(&request->ifr_hwaddr, 0, sizeof(request->ifr_hwaddr));
-	request->ifr_hwaddr.sa_family = ARPHRD_ETHER;
+	request->ifr_hwaddr.sa_family = interface->hardware_type;
 	memcpy(request->ifr_hwaddr.sa_data, interface->address, ETH_ALEN);
 }
 

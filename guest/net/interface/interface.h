@@ -1,10 +1,10 @@
-/* Network interfaces: eth0 and so on, one for each network card.
+/* Network interfaces: lo, eth0 and so on, one for each network card; none where there is no card.
  *
  *   interface.c  what they are, and frames through them
  *   control.c    what programs are told of them: ioctls, /proc/net/dev
  *
- * The cards are looked for when somebody first asks for an interface. As on Linux an interface is
- * down until a program switches it on.
+ * The cards are looked for when somebody first asks for an interface. As on Linux eth0 is down until
+ * a program switches it on, or the kernel's command line gives it an address.
  */
 #ifndef NET_INTERFACE_INTERFACE_H
 #define NET_INTERFACE_INTERFACE_H
@@ -20,12 +20,15 @@ struct interface_count {
 
 struct interface {
 	struct interface *next;
-	struct virtio_net *card;
+	struct virtio_net *card; /* NULL: what is sent comes back */
 	char name[IFNAMSIZ];
 	int index;	/* from 1 on */
 	unsigned flags; /* IFF_*, without IFF_RUNNING */
 	unsigned mtu;	/* bytes of a frame behind its header */
+	uint16_t hardware_type; /* ARPHRD_* */
 	uint8_t address[ETH_ALEN];
+	uint32_t inet_address; /* IPv4, big-endian; 0: none */
+	uint32_t inet_mask;
 	struct interface_count received, sent;
 };
 

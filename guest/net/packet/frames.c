@@ -114,7 +114,7 @@ static struct sockaddr_ll describe(const struct interface *interface, const uint
 		.sll_family = AF_PACKET,
 		.sll_protocol = htons(protocol_of(frame, length)),
 		.sll_ifindex = interface->index,
-		.sll_hatype = ARPHRD_ETHER,
+		.sll_hatype = interface->hardware_type,
 		.sll_pkttype = kind_of(interface, header->h_dest),
 		.sll_halen = ETH_ALEN,
 	};

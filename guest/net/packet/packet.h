@@ -44,7 +44,7 @@ void packet_free(struct packet_socket *socket);
 /* Take the first frame from a socket's queue; there is one. */
 struct packet *packet_take_first(struct packet_socket *socket);
 
-/* Send a frame for a socket: others that look at all frames see it as well. */
+/* Send a frame for a socket, or for nobody (NULL): others that look at all frames see it as well. */
 int packet_send(struct packet_socket *sender, struct interface *interface, const uint8_t *frame,
 		size_t length);
 

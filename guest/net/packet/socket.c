@@ -45,7 +45,7 @@ static int get_name(struct socket *socket, bool of_peer, struct socket_address *
 	};
 	if (interface != NULL) {
 		name.sll_ifindex = interface->index;
-		name.sll_hatype = ARPHRD_ETHER;
+		name.sll_hatype = interface->hardware_type;
 		name.sll_halen = ETH_ALEN;
 		memcpy(name.sll_addr, interface->address, ETH_ALEN);
 	}

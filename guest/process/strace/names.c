@@ -7,6 +7,7 @@
 #include <uapi/epoll.h>
 #include <uapi/fcntl.h>
 #include <uapi/if_packet.h>
+#include <uapi/in.h>
 #include <uapi/sched.h>
 #include <uapi/socket.h>
 #include <uapi/system.h>
@@ -101,7 +102,6 @@ static const struct name action_flags[] = {
 	BIT(SA_SIGINFO), BIT(SA_NOCLDSTOP), END,
 };
 
-#define AF_INET 2
 #define AF_INET6 10
 #define AF_NETLINK 16
 #define AF_VSOCK 40
