@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.guest.oracle import Call, Oracle, oracle, run_calls
@@ -109,6 +109,7 @@ def compare(linux: Oracle, calls: list[Call]) -> None:
 
 @settings(max_examples=250)
 @given(st.lists(st.one_of(*MAKING, *MOVING), max_size=40))
+@example([("dup2", 7, 3), ("splice", 3, 4, 1)])
 def test_data(linux: Oracle, calls: list[Call]) -> None:
     compare(linux, calls)
 

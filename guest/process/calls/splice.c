@@ -35,7 +35,10 @@ static const uint64_t *place_of(const struct end *end)
 	return end->position_address != 0 ? &end->position : NULL;
 }
 
-/* One slot from a file into a pipe: bytes moved. */
+/* What is none can neither give bytes nor take any: eventfd and its kind. */
+static bool is_stream(const struct end *end) { return (end->open->file->mode & S_IFMT) != 0; }
+
+/* One slot from a file into a pipe: bytes moved. What is wrong with the pipe counts more. */
 static int64_t fill_pipe(struct end *in, struct end *out, uint64_t length, bool waits)
 {
 	struct pipe_slot slot;
@@ -44,7 +47,7 @@ static int64_t fill_pipe(struct end *in, struct end *out, uint64_t length, bool 
 		return error;
 	struct iovec segment = {(uintptr_t)slot.page, length < PAGE_SIZE ? length : PAGE_SIZE};
 	struct io io = io_kernel(&segment);
-	int64_t count = open_file_read(in->open, &io, place_of(in));
+	int64_t count = is_stream(in) ? open_file_read(in->open, &io, place_of(in)) : -EINVAL;
 	slot.length = count > 0 ? (uint32_t)count : 0;
 	pipe_append(out->pipe, &slot);
 	return count;
@@ -93,8 +96,6 @@ static int64_t splice_ends(struct end *in, struct end *out, uint64_t length, boo
 	return (int64_t)done;
 }
 
-static bool has_type(const struct end *end) { return (end->open->file->mode & S_IFMT) != 0; }
-
 static int check_splice(const struct end *in, const struct end *out)
 {
 	if (!open_file_readable(in->open) || !open_file_writable(out->open))
@@ -105,8 +106,7 @@ static int check_splice(const struct end *in, const struct end *out)
 		return -EINVAL;
 	if (out->pipe == NULL && (out->open->flags & O_APPEND) != 0)
 		return -EINVAL;
-	/* What is no stream of bytes cannot take or give any: eventfd and its kind. */
-	return !has_type(in) || !has_type(out) ? -EINVAL : 0;
+	return is_stream(out) ? 0 : -EINVAL;
 }
 
 static bool may_wait(const struct end *end, unsigned flags)
