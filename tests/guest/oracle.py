@@ -53,6 +53,15 @@ class Linux:
         ):
             setattr(self, name, getattr(os, name))
 
+    def become(self, user: int, group: int, groups: list[int]) -> None:
+        _be_superuser()
+        os.setgroups(groups)
+        os.setresgid(group, group, 0)
+        os.setresuid(user, user, 0)
+
+    def setfsuid(self, user: int) -> int:
+        return int(_libc.setfsuid(user))
+
     def dup2(self, fd: int, to: int) -> int:
         return checked(_libc.dup2(fd, to))
 
@@ -189,7 +198,17 @@ def _receive(fd: int) -> Any:
     return pickle.loads(exactly(length))
 
 
+def _be_superuser() -> None:
+    os.setresuid(0, 0, 0)
+    # What setfsuid took away, setresuid does not give back.
+    _libc.setfsuid(1)
+    _libc.setfsuid(0)
+
+
 def _tidy() -> None:
+    _be_superuser()
+    os.setresgid(0, 0, 0)
+    os.setgroups([])
     os.closerange(3, FIRST_PIPE)
     os.chdir("/")
     os.umask(0o022)

@@ -211,6 +211,15 @@ class System:
     def getcwd(self) -> str:
         return os.fsdecode(self.get(ARENA, self.call("getcwd", ARENA, 4096))[:-1])
 
+    def become(self, user: int, group: int, groups: list[int]) -> None:
+        self.call("setresuid", 0, 0, 0)
+        self.call("setgroups", len(groups), self.put(struct.pack(f"<{len(groups)}I", *groups)))
+        self.call("setresgid", group, group, 0)
+        self.call("setresuid", user, user, 0)
+
+    def setfsuid(self, user: int) -> int:
+        return self.call("setfsuid", user)
+
     def umask(self, mask: int) -> int:
         return self.call("umask", mask)
 
