@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line ``words`` (by default this process's) and return its exit status."""
+    _occupy_standard_descriptors()
     words = sys.argv[1:] if words is None else list(words)
     if words and words[0] == "run":
         # Start-up makes no garbage that matters, and looking for it is a twentieth of the time.
@@ -27,6 +29,29 @@ def main(words: Sequence[str] | None = None) -> int:
     from vmm.cli.commands import cli
 
     return cli(words)
+
+
+def _occupy_standard_descriptors() -> None:
+    """Open those of 0, 1 and 2 that are closed, lest the guest's RAM or a disk becomes one of them.
+
+    Who reads there finds the end; who writes gets an error, as if it were closed.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)
+
+
+def flush() -> None:
+    """Write out what is buffered, as far as standard output and error are there and take it."""
+    for stream in (sys.stdout, sys.stderr):
+        # Python has none where the process was started with the descriptor closed.
+        if stream is not None:
+            try:
+                stream.flush()
+            except OSError:
+                pass
 
 
 def _run(command: RunCommand) -> int:

@@ -116,4 +116,7 @@ def cli(words: Sequence[str]) -> int:
     except VmmError as error:
         click.echo(f"vmm: {error}", err=True)
         return STATUS_VMM_FAILURE
+    except OSError as error:
+        click.echo(f"vmm: {error.filename or 'output'}: {error.strerror}", err=True)
+        return STATUS_VMM_FAILURE
     return status if isinstance(status, int) else 0

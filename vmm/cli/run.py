@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 
+from vmm.cli import flush
 from vmm.cli.options import MAX_SECONDS
 from vmm.errors import GuestTimeout, UsageError, VmmError
 from vmm.machine import outcome
@@ -58,7 +58,7 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
             with terminal_input(machine):
                 status = _run(machine, timeout)
         else:
-            _attach_stdin(machine)
+            machine.attach_input(_STDIN)
             status = _run(machine, timeout)
         if machine.assistants and not options.get("quiet"):
             say(_assistance(machine.assistants.values()))
@@ -154,15 +154,6 @@ def _is_terminal() -> bool:
         return False
 
 
-def _attach_stdin(machine: Machine) -> None:
-    try:
-        os.fstat(_STDIN)
-    except OSError:
-        machine.console.close_input()  # started with standard input closed
-    else:
-        machine.attach_input(_STDIN)
-
-
 def _run(machine: Machine, timeout: float | None) -> int:
     try:
         return machine.run(timeout)
@@ -209,4 +200,4 @@ def main(options: Mapping[str, object], image: str, arguments: Sequence[str]) ->
     except KeyboardInterrupt:
         return outcome.STATUS_INTERRUPTED
     finally:
-        sys.stdout.flush()
+        flush()

@@ -68,6 +68,31 @@ def test_standard_input_reaches_the_guest(kernel: Path, arch: str) -> None:
     assert done.stdout == b"typed"
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_descriptors_do_no_harm(kernel: Path, closed: str) -> None:
+    requests = [
+        request(abi.CONSOLE_WRITE, text_offset("x86_64", 0), 4, abi.STREAM_OUTPUT),
+        request(abi.CONSOLE_READ, text_offset("x86_64", 0), 5),
+        request(abi.EXIT, 42, abi.EXIT_PROGRAM, 0, 0),
+    ]
+    write_kernel(kernel, "x86_64", requests, SPIN["x86_64"], texts=(b"out\n",))
+    words = [*VMM, "run", "--quiet", "--backend", "unicorn", str(kernel)]
+    script = f'exec "$@" {closed}'
+    done = subprocess.run(["sh", "-c", script, "sh", *words], check=False, capture_output=True)
+    assert done.returncode == 42
+    assert done.stdout == (b"" if ">&-" in closed.replace("2>&-", "") else b"out\n")
+    assert done.stderr == b""
+
+
+def test_output_that_cannot_be_written_is_told() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*VMM, "devices"], check=False, stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == 125
+    assert done.stderr == b"vmm: output: No space left on device\n"
+
+
 def test_timeout_is_124_with_the_state_of_the_guest(kernel: Path, arch: str) -> None:
     write_kernel(kernel, arch, [], SPIN[arch])
     done = vmm("run", "--timeout", "0.3", "--backend", "unicorn", str(kernel))
