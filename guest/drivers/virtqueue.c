@@ -57,6 +57,7 @@ struct virtqueue {
 	uint16_t notified;  /* of these, what the device was told of */
 	uint16_t collected; /* what was taken from the used ring */
 	bool keeps_interrupts;
+	bool asks; /* for interrupts, until nothing is under way: there may be several who wait */
 	struct virtq_descriptor *descriptors;
 	struct virtq_available *available;
 	struct virtq_used *used;
@@ -262,8 +263,8 @@ bool virtqueue_collect(struct virtqueue *queue)
 	bool any = false;
 	while (take_all(queue)) {
 		any = true;
-		/* What was asked for has come. */
-		set_used_event(queue, false);
+		queue->asks = queue->asks && queue->collected != queue->submitted;
+		set_used_event(queue, queue->asks);
 		arch_memory_barrier();
 	}
 	return any;
@@ -277,6 +278,7 @@ void virtqueue_keep_interrupts(struct virtqueue *queue)
 
 bool virtqueue_want_interrupt(struct virtqueue *queue)
 {
+	queue->asks = true;
 	set_used_event(queue, true);
 	arch_memory_barrier();
 	if (!something_is_used(queue))

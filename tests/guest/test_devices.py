@@ -79,6 +79,19 @@ def test_disks(arch: str, backend: str, disk: Path, tmp_path: Path) -> None:
     assert other.read_bytes() == bytes(4096)
 
 
+def test_threads_that_write_parts_of_the_same_sectors(
+    arch: str, backend: str, tmp_path: Path
+) -> None:
+    """With a worker, a request takes a while, in which other threads run."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(4096))
+    with Machine(
+        program("sectors.c", arch), backend=backend, disks=[f"{disk},worker"], stdin=b""
+    ) as machine:
+        assert machine.run(timeout=30) == 0
+    assert disk.read_bytes() == (b"a" * 256 + b"b" * 256) * 8
+
+
 def test_a_disk_that_needs_a_reset_gives_errors(arch: str, backend: str, disk: Path) -> None:
     with Machine(
         program("disk.c", arch), ["until it fails"], backend=backend, disks=[str(disk)], stdin=b""

@@ -1,9 +1,11 @@
 /* Virtio disks as files. There is no cache: what is read or written moves through a buffer between
  * the program and the device, in whole sectors. */
 #include <calypso/lib.h>
+#include <calypso/time.h>
 #include <calypso/user.h>
 #include <file/device/block.h>
 #include <file/io.h>
+#include <file/poll.h>
 #include <file/device/request.h>
 #include <uapi/fcntl.h>
 
@@ -127,12 +129,42 @@ static int read_span(struct file *file, struct io *io, struct span span, uint64_
 	return error == 0 ? io_put(io, buffer + span.skipped, length) : error;
 }
 
+/* Writes under way. One of parts of sectors reads these first: what others would write meanwhile it
+ * would undo. */
+static struct {
+	unsigned whole;
+	bool partial;
+	struct poll_state ended;
+} writes;
+
+static int begin_write(bool partial)
+{
+	while (writes.partial || (partial && writes.whole > 0)) {
+		int error = poll_wait_for(&writes.ended, POLLOUT, TIME_FOREVER);
+		if (error != 0)
+			return error;
+	}
+	writes.partial = partial;
+	writes.whole += !partial;
+	return 0;
+}
+
+static void end_write(bool partial)
+{
+	writes.partial = false;
+	writes.whole -= !partial;
+	poll_notify(&writes.ended, POLLOUT);
+}
+
 static int write_span(struct file *file, struct io *io, struct span span, uint64_t length,
 		      uint8_t *buffer)
 {
-	int error = 0;
+	bool partial = length < span.bytes;
+	int error = begin_write(partial);
+	if (error != 0)
+		return error;
 	/* What the first and the last sector have besides stays. */
-	if (length < span.bytes)
+	if (partial)
 		error = execute(device_of(file), TYPE_IN, span.sector, buffer, span.bytes);
 	struct io before = *io;
 	if (error == 0)
@@ -141,6 +173,7 @@ static int write_span(struct file *file, struct io *io, struct span span, uint64
 		error = execute(device_of(file), TYPE_OUT, span.sector, buffer, span.bytes);
 	if (error != 0)
 		*io = before;
+	end_write(partial);
 	return error;
 }
 
