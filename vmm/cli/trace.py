@@ -101,16 +101,16 @@ def _replay(recorded: Trace, text: str, pdb: bool, stops: str | None) -> int:
         return Replay(recorded, name, **_replacement(replacement))
 
     if stops is not None:
-        return _debug(recorded, fresh(), _stop_at(stops))
+        return _debug(fresh(), _stop_at(stops))
     outcome = fresh().run()
     if outcome.difference is None:
         click.echo(f"{name}: {outcome.steps} steps replayed, all as recorded")
         return 0
-    for line in describe_difference(recorded, outcome.difference):
+    for line in describe_difference(outcome.difference):
         click.echo(line)
     if pdb:
         step = outcome.difference.step
-        _debug(recorded, fresh(), lambda number, _: number == step)
+        _debug(fresh(), lambda number, _: number == step)
     return 1
 
 
@@ -134,7 +134,7 @@ def _stop_at(text: str) -> Callable[[int, Record], bool]:
     return lambda _, record: fnmatchcase(str(record.get("register") or record.get("method")), text)
 
 
-def _debug(recorded: Trace, replayed: Replay, stop: Callable[[int, Record], bool]) -> int:
+def _debug(replayed: Replay, stop: Callable[[int, Record], bool]) -> int:
     """Replay under the debugger, and stop in the device where it departs from the record."""
     from pdb import post_mortem
 
@@ -142,7 +142,7 @@ def _debug(recorded: Trace, replayed: Replay, stop: Callable[[int, Record], bool
         difference = replayed.run(stop).difference
         if difference is None:
             return 0
-        for line in describe_difference(recorded, difference):
+        for line in describe_difference(difference):
             click.echo(line)
         if difference.traceback is not None:
             post_mortem(difference.traceback)

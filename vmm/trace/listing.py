@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 NS: Final = 1_000_000_000
 _SHOWN_DESCRIPTORS: Final = 8
 _SHOWN_BYTES: Final = 16
+_SHOWN_BEFORE: Final = 8
 
 
 def list_records(trace: Trace, records: list[Record]) -> Iterator[str]:
@@ -24,11 +25,14 @@ def list_records(trace: Trace, records: list[Record]) -> Iterator[str]:
         yield f"{line:<84}  {where}".rstrip()
 
 
-def describe_difference(trace: Trace, difference: Difference) -> Iterator[str]:
-    """Yield lines that say where a replay departs from ``trace``."""
-    during = difference.during
-    place = trace.place(during)
-    yield f"step {difference.step}, {describe(during)}{f', at {place}' if place else ''}:"
+def describe_difference(difference: Difference) -> Iterator[str]:
+    """Yield lines that say where a replay departs from the trace."""
+    place = f", at {difference.place}" if difference.place else ""
+    yield f"step {difference.step}, {describe(difference.during)}{place}:"
+    if len(difference.before) > _SHOWN_BEFORE:
+        yield f"           {len(difference.before) - _SHOWN_BEFORE} more"
+    for record in difference.before[-_SHOWN_BEFORE:]:
+        yield f"           {describe(record)}"
     recorded, replayed = difference.recorded, difference.replayed
     yield f"  recorded {'nothing more' if recorded is None else describe(recorded)}"
     yield f"  replayed {'nothing of this' if replayed is None else describe(replayed)}"

@@ -24,6 +24,7 @@ from vmm.devices.virtio.mmio import VirtioMmio
 from vmm.errors import UsageError
 from vmm.trace.bounce import BounceMemory, BounceQueue, PeripheralMemory
 from vmm.trace.ends import function_end, restore_option
+from vmm.trace.listing import describe_difference
 from vmm.trace.reader import Trace
 from vmm.trace.script import Departure, Script
 from vmm.trace.values import decode, find_class
@@ -48,16 +49,24 @@ class Difference:
     Attributes:
         step: the number of the access or input, from 1.
         during: the record of that.
-        recorded: what the device did; None if nothing more.
+        place: where in the guest's code it was made; "" for an input.
+        before: what the device did in it as recorded, until then.
+        recorded: what it did then; None if nothing more.
         replayed: what it does now, in the same form; None if it does not.
         traceback: of where it does, if that is in the middle of a step.
     """
 
     step: int
     during: Record
+    place: str
+    before: tuple[Record, ...]
     recorded: Record | None
     replayed: Record | None
     traceback: TracebackType | None = None
+
+    def __repr__(self) -> str:
+        """Return what a failing test shows."""
+        return "\n".join(("Difference:", *describe_difference(self)))
 
 
 @value
@@ -142,6 +151,7 @@ class Replay:
         self.clock = ReplayClock()
         self.steps = 0
         self.during: Record = {}
+        self._start = 0
         places = self.trace.places
         whole = places[name][0] if name in places else name
         described = self.trace.devices.get(whole)
@@ -240,9 +250,14 @@ class Replay:
                     raise Departure(record, None)
                 self._step(record, stop)
         except Departure as departure:
-            traceback = _in_device(departure.__traceback__)
             difference = Difference(
-                self.steps, self.during, departure.recorded, departure.replayed, traceback
+                self.steps,
+                self.during,
+                self.trace.place(self.during),
+                self._script.done_since(self._start),
+                departure.recorded,
+                departure.replayed,
+                _in_device(departure.__traceback__),
             )
             return Outcome(self.steps, difference)
         return Outcome(self.steps, None)
@@ -250,6 +265,7 @@ class Replay:
     def _step(self, record: Record, stop: Callable[[int, Record], bool]) -> None:
         self.steps += 1
         self.during = record
+        self._start = self._script.position
         self._debug = None
         if stop(self.steps, record):
             from vmm.trace.debugger import Debugger

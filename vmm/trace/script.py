@@ -56,6 +56,7 @@ class Script:
         act: carries out a record of an input.
 
     Attributes:
+        position: index of the next record.
         begun: the device is complete; nothing that it does before is compared.
     """
 
@@ -65,7 +66,7 @@ class Script:
         self._device = names[0]
         kinds = (*CUES, *DEEDS)
         self._records = [r for r in records if r["kind"] in kinds and r["device"] in names]
-        self._position = 0
+        self.position = 0
         self._act = act
         self._callbacks: dict[int, Function] = {}
         self._seen: dict[tuple[str, str], object] = {}
@@ -73,13 +74,17 @@ class Script:
 
     def peek(self) -> Record | None:
         """Return the next record; None at the end."""
-        return self._records[self._position] if self._position < len(self._records) else None
+        return self._records[self.position] if self.position < len(self._records) else None
 
     def take(self) -> Record | None:
         """Return the next record and go on; None at the end."""
         record = self.peek()
-        self._position += 1
+        self.position += 1
         return record
+
+    def done_since(self, position: int) -> tuple[Record, ...]:
+        """Return what the device has done since the script was at ``position``."""
+        return tuple(self._records[position : self.position])
 
     def callback(self, number: int) -> Function:
         """Return the function that the device handed over in call ``number``."""
@@ -144,7 +149,7 @@ class Script:
         """Look at an attribute of an end, which is as it was in the beginning or last seen."""
         record = self.peek()
         if self.begun and record is not None and record.get("attribute") == f"{end}.{attribute}":
-            self._position += 1
+            self.position += 1
             self._seen[end, attribute] = decode(record["result"])
         return self._seen.get((end, attribute), value)
 
@@ -153,7 +158,7 @@ class Script:
         while (record := self.peek()) is not None and record["kind"] == "input":
             if record.get("in") != number:
                 return
-            self._position += 1
+            self.position += 1
             self._act(record)
 
     def _result(self, result: Any) -> Any:
@@ -168,7 +173,7 @@ class Script:
         record = self.peek()
         if record is None or record["kind"] != kind or not _same(record, deed):
             raise Departure(record, {"kind": kind, "device": self._device, **deed})
-        self._position += 1
+        self.position += 1
         return record
 
 
