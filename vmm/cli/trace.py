@@ -118,8 +118,9 @@ def _replacement(text: str) -> dict[str, Any]:
     """Return how to make the device otherwise than it was."""
     from vmm.devices.device import Device
     from vmm.devices.peripheral import Peripheral
-    from vmm.machine.plugin import import_class, load_device
+    from vmm.machine.plugin import import_class, load_device, look_here
 
+    look_here()
     if not text:
         return {}
     kind = import_class(text.partition(",")[0], Device)

@@ -63,6 +63,7 @@ class Peripheral(RegisterDevice):
         NAME: what it is called in traces and by guests; else the class's name in lower case.
         SIZE: length of the range of its registers in bytes.
         at: where it is.
+        made_of: the text it was made from, as of the option --device; "" if it was not.
         irq: its interrupt line, level-triggered.
         memory: the guest's RAM; from `connect` on.
         clock: guest time; from `connect` on.
@@ -71,6 +72,7 @@ class Peripheral(RegisterDevice):
     NAME: ClassVar[str] = ""
     SIZE: ClassVar[int] = 0x1000
 
+    made_of: str = ""
     memory: GuestMemory
     clock: Clock
 

@@ -6,13 +6,16 @@ Imported only when asked for; nothing here is on the way of a running guest.
 from __future__ import annotations
 
 from inspect import cleandoc
+from sys import modules
 
 from vmm.devices.decoder import RO, WO
+from vmm.devices.virtio import device as virtio_device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vmm.devices.decoder import Decoder
     from vmm.devices.registers import Declaration, RegisterDevice
+    from vmm.devices.virtio.device import VirtioDevice
 
 
 def decode(decoder: Decoder, offset: int, value: int, write: bool) -> tuple[str, dict[str, int]]:
@@ -39,6 +42,26 @@ def describe(device: type[RegisterDevice]) -> str:
         if register.fields:
             lines += ["", *_section(register)]
     return "\n".join(lines) + "\n"
+
+
+def describe_virtio(device: type[VirtioDevice]) -> str:
+    """Return the reference page of a kind of virtio device: its purpose, queues and features."""
+    lines = [f"# {device.__name__}", "", cleandoc(device.__doc__ or ""), ""]
+    lines += [f"Virtio device {device.DEVICE_ID}, behind the registers of `VirtioMmio`.", ""]
+    lines += ["## Queues", "", "| number | greatest size |", "|---|---|"]
+    lines += [f"| {number} | {size} |" for number, size in enumerate(device.QUEUE_SIZES)]
+    lines += ["", "## Features", "", "| bit | name |", "|---|---|"]
+    features = {**_features(device.__module__), **_features(virtio_device.__name__)}
+    lines += [f"| {bit} | {name} |" for bit, name in sorted(features.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _features(module: str) -> dict[int, str]:
+    """Return the names of the feature bits that ``module`` defines."""
+    names = [name for name in vars(modules[module]) if name.startswith("F_")]
+    return {
+        getattr(modules[module], name).bit_length() - 1: name.removeprefix("F_") for name in names
+    }
 
 
 def _row(register: Declaration) -> str:

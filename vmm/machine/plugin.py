@@ -44,9 +44,11 @@ def load_device(text: str) -> Peripheral:
     if missing:
         raise UsageError(f"--device {text}: it needs {missing[0]}=")
     try:
-        return kind(**options)
+        device = kind(**options)
     except (ValueError, TypeError, OSError) as error:
         raise UsageError(f"--device {text}: {error}") from error
+    device.made_of = text
+    return device
 
 
 def load_class(path: str) -> type[Peripheral]:
@@ -65,9 +67,7 @@ def import_class(path: str, base: type[_Device]) -> type[_Device]:
         UsageError: if there is none, or it is not derived from ``base``.
     """
     module_name, _, name = path.partition(":")
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.append(here)
+    look_here()
     try:
         module = import_module(module_name)
     except (ImportError, ValueError) as error:
@@ -81,6 +81,13 @@ def import_class(path: str, base: type[_Device]) -> type[_Device]:
     if not issubclass(kind, base):
         raise UsageError(f"--device {path}: {name} is not derived from vmm's class {base.__name__}")
     return kind
+
+
+def look_here() -> None:
+    """Let modules in the working directory be found, after all others."""
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 def _options(kind: type[Peripheral]) -> Mapping[str, Parameter]:

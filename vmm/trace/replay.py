@@ -181,6 +181,10 @@ class Replay:
     def _make(self, described: Record, kind: type[Device] | None) -> Device:
         if "behind" in described:
             return self._make_virtio(described, kind or find_class(described["behind"]))
+        if kind is None and described.get("made_of"):
+            from vmm.machine.plugin import load_device
+
+            return load_device(described["made_of"])
         kind = kind or find_class(described["class"])
         cpus = self.trace.header["cpus"]
         wires = {**_WIRES, "clock": self.clock, "irq_lines": (_ignore,) * cpus, "count": cpus}

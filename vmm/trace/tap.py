@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmm.devices.peripheral import Peripheral
 from vmm.devices.virtio.mmio import VirtioMmio
 from vmm.trace.bounce import BounceMemory, BounceQueue, PeripheralMemory
 from vmm.trace.ends import (
@@ -102,6 +103,8 @@ class Tap:
         record["class"] = class_path(device)
         record["state"] = encode(device.save())
         record["replay"] = self._recorder.for_replay
+        if isinstance(device, Peripheral):
+            record["made_of"] = device.made_of
         if isinstance(device, VirtioMmio):
             record["behind"] = class_path(device.device)
             record["options"] = self._options

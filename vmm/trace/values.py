@@ -73,4 +73,4 @@ def find_class(path: str) -> Any:
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise UsageError(f"{path} is gone: {error}") from None
+        raise UsageError(f"{path} cannot be imported here: {error}") from None

@@ -61,6 +61,19 @@ def test_reference_page_shows_registers_and_fields(capsys: pytest.CaptureFixture
     assert "ETBEI" in page
 
 
+def test_reference_page_of_a_virtio_device_shows_queues_and_features(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["devices"]) == 0
+    assert "VsockDevice" in capsys.readouterr().out
+    assert main(["device", "block"]) == 0
+    page = capsys.readouterr().out
+    assert "Virtio device 2" in page
+    assert "| 0 | 256 |" in page
+    assert "| 13 | DISCARD |" in page
+    assert "| 29 | EVENT_IDX |" in page
+
+
 def test_unknown_device_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["device", "flux-capacitor"]) == 2
     assert "'vmm devices' lists them" in capsys.readouterr().err

@@ -149,6 +149,18 @@ def test_what_cannot_be_replayed_is_told(file: str, tmp_path: Path) -> None:
         Replay(file, "lamp")
 
 
+def test_a_device_is_made_again_as_the_option_said(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = "tests.vmm.machine.dice:Dice,seed=7"
+    with Machine("hello", arch="arm64", backend="unicorn", devices=[device], trace=file) as machine:
+        for _ in range(9):
+            machine.bus.mmio_read(DICE + 4, 4)
+    assert main(["trace", file, "--replay", "dice"]) == 0
+    assert "9 steps replayed" in capsys.readouterr().out
+    assert main(["trace", file, "--replay", "dice=tests.vmm.machine.dice:Dice,seed=8"]) == 1
+
+
 class Particular(Lamp):
     def __init__(self, at: int, *, colour: str) -> None:
         super().__init__(at)

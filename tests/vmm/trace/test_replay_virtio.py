@@ -22,12 +22,20 @@ from vmm.devices.virtio import net, tap
 from vmm.devices.virtio.balloon import Balloon
 from vmm.devices.virtio.block import Block
 from vmm.devices.virtio.chain import Chain
-from vmm.devices.virtio.console.device import RECEIVE, TRANSMIT, ConsoleDevice
+from vmm.devices.virtio.console.control import EVENT_DEVICE_READY, EVENT_PORT_READY, MESSAGE
+from vmm.devices.virtio.console.device import (
+    CONTROL_RECEIVE,
+    CONTROL_TRANSMIT,
+    RECEIVE,
+    TRANSMIT,
+    ConsoleDevice,
+)
 from vmm.devices.virtio.net import NetDevice
 from vmm.devices.virtio.p9.device import P9Device
 from vmm.devices.virtio.rng import Rng
 from vmm.devices.virtio.vsock.device import Connection, VsockDevice
 from vmm.machine.machine import Machine
+from vmm.trace.listing import describe
 from vmm.trace.reader import Trace
 from vmm.trace.replay import Replay
 
@@ -182,6 +190,28 @@ def test_bugs_in_plain_devices_are_found(plain_trace: Trace) -> None:
     assert step == ".QueueNotify W 0x0"
     assert "dma discard" in recorded
     assert "dma discard" in replayed
+
+
+def test_a_named_port_repeats_itself(tmp_path: Path) -> None:
+    file = tmp_path / "trace"
+    with driven_machine(file, ports=[f"log=file:{tmp_path / 'log'}"]) as machine:
+        guest = BusGuest(machine)
+        guest.start()
+        receive, transmit = guest.queues[CONTROL_RECEIVE], guest.queues[CONTROL_TRANSMIT]
+        for _ in range(4):
+            receive.offer([(receive.allocate(64), 64, True)])
+        for message in ((0, EVENT_DEVICE_READY, 1), (1, EVENT_PORT_READY, 1), (1, 6, 1)):
+            content = MESSAGE.pack(*message)
+            transmit.offer([(transmit.allocate(8, content), 8, False)])
+            guest.kick(CONTROL_TRANSMIT)
+        log = guest.queues[-1]
+        log.offer([(log.allocate(6, b"hello\n"), 6, False)])
+        guest.kick(len(guest.queues) - 1)
+    assert (tmp_path / "log").read_bytes() == b"hello\n"
+    trace = Trace(str(file))
+    repeats(trace, "virtio0")
+    [sent] = [r for r in trace.records if r["kind"] == "call" and r.get("method") == "send"]
+    assert describe(sent) == "virtio0 calls ports[1].end.send(b'hello\\n') = 6"
 
 
 # ---- Random numbers ----
