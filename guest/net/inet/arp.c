@@ -12,8 +12,6 @@
 #define FRESH (60 * NANOSECONDS_PER_SECOND)
 #define PAUSE (NANOSECONDS_PER_SECOND / 4)
 
-static const uint8_t everybody[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
 struct neighbour {
 	struct interface *interface; /* NULL: the place is free */
 	uint32_t address;
@@ -101,7 +99,7 @@ static void ask(struct neighbour *neighbour)
 	if (neighbour->asked != 0 && now - neighbour->asked < PAUSE)
 		return;
 	neighbour->asked = now;
-	send(neighbour->interface, ARP_REQUEST, everybody, neighbour->address);
+	send(neighbour->interface, ARP_REQUEST, ethernet_everybody, neighbour->address);
 }
 
 int arp_send(struct interface *interface, uint32_t address, struct ip_packet *packet)

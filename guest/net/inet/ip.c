@@ -126,13 +126,12 @@ static void fill_header(struct ip_packet *packet, const struct ip_way *way,
 
 static int transmit(struct interface *interface, struct ip_packet *packet, uint32_t target)
 {
-	static const uint8_t everybody[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	const uint8_t *bytes = (const uint8_t *)&target;
 	const uint8_t group[ETH_ALEN] = {0x01, 0x00, 0x5e, bytes[1] & 0x7f, bytes[2], bytes[3]};
 	if ((interface->flags & IFF_LOOPBACK) != 0)
 		return ip_send_frame(interface, packet, interface->address);
 	if (ip_is_broadcast(target))
-		return ip_send_frame(interface, packet, everybody);
+		return ip_send_frame(interface, packet, ethernet_everybody);
 	if (ip_is_multicast(target))
 		return ip_send_frame(interface, packet, group); /* RFC 1112, 6.4 */
 	return arp_send(interface, is_neighbour(interface, target) ? target : inet_gateway(),
@@ -195,9 +194,8 @@ static void ip_receive(struct interface *interface, const uint8_t *packet, size_
 void inet_receive(struct interface *interface, const uint8_t *frame, size_t length)
 {
 	const struct ethhdr *header = (const void *)frame;
-	static const uint8_t everybody[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	bool is_own = memcmp(header->h_dest, interface->address, ETH_ALEN) == 0 ||
-		      memcmp(header->h_dest, everybody, ETH_ALEN) == 0;
+		      memcmp(header->h_dest, ethernet_everybody, ETH_ALEN) == 0;
 	if (!is_own)
 		return;
 	if (header->h_proto == htons(ETH_P_IP))

@@ -10,6 +10,8 @@
 /* What programs can change. */
 #define FLAGS_SETTABLE (IFF_UP | IFF_DEBUG | IFF_NOARP | IFF_PROMISC | IFF_ALLMULTI | IFF_MULTICAST)
 
+const uint8_t ethernet_everybody[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
 /* ---- Frames ---- */
 
 static void receive(void *context, const uint8_t *frame, size_t length)

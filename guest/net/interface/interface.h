@@ -32,6 +32,9 @@ struct interface {
 	struct interface_count received, sent;
 };
 
+/* The address that all interfaces of an Ethernet take frames for. */
+extern const uint8_t ethernet_everybody[ETH_ALEN];
+
 /* All, from the first on; NULL where there is none. */
 struct interface *interface_first(void);
 

@@ -98,8 +98,7 @@ static uint16_t protocol_of(const uint8_t *frame, size_t length)
 
 static uint8_t kind_of(const struct interface *interface, const uint8_t *target)
 {
-	static const uint8_t everybody[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-	if (memcmp(target, everybody, ETH_ALEN) == 0)
+	if (memcmp(target, ethernet_everybody, ETH_ALEN) == 0)
 		return PACKET_BROADCAST;
 	if ((target[0] & 1) != 0)
 		return PACKET_MULTICAST;
