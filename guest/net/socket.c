@@ -5,6 +5,7 @@
 #include <file/permission.h>
 #include <net/inet/inet.h>
 #include <net/interface/interface.h>
+#include <net/netlink/netlink.h>
 #include <net/packet/packet.h>
 #include <net/socket.h>
 #include <net/unix/unix.h>
@@ -18,6 +19,7 @@
 static const struct socket_family *const families[] = {
 	&unix_family,
 	&inet_family,
+	&netlink_family,
 	&packet_family,
 	&vsock_family,
 };

@@ -5,9 +5,6 @@
 #include <file/procfs/procfs.h>
 #include <net/interface/interface.h>
 
-/* Linux's default; nothing waits here that it could limit. */
-#define QUEUE_LENGTH 1000
-
 /* ---- netdevice(7) ---- */
 
 static int get_name(struct ifreq *request)
@@ -46,7 +43,7 @@ static int act(struct interface *interface, unsigned number, struct ifreq *reque
 		request->ifr_mtu = (int32_t)interface->mtu;
 		return 0;
 	case SIOCGIFTXQLEN:
-		request->ifr_qlen = QUEUE_LENGTH;
+		request->ifr_qlen = INTERFACE_QUEUE_LENGTH;
 		return 0;
 	default: /* SIOCGIFHWADDR */
 		get_address(interface, request);

@@ -12,6 +12,9 @@
 #include <calypso/virtio_net.h>
 #include <uapi/if.h>
 
+/* Linux's default; nothing waits here that it could limit. */
+#define INTERFACE_QUEUE_LENGTH 1000
+
 struct interface_count {
 	uint64_t bytes;
 	uint64_t frames;

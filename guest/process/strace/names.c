@@ -8,6 +8,7 @@
 #include <uapi/fcntl.h>
 #include <uapi/if_packet.h>
 #include <uapi/in.h>
+#include <uapi/netlink.h>
 #include <uapi/sched.h>
 #include <uapi/socket.h>
 #include <uapi/system.h>
@@ -103,7 +104,6 @@ static const struct name action_flags[] = {
 };
 
 #define AF_INET6 10
-#define AF_NETLINK 16
 #define AF_VSOCK 40
 
 static const struct name clone_flags[] = {

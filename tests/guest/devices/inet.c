@@ -3,11 +3,16 @@
 #include "../programs/show.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/udp.h>
+#include <netpacket/packet.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -142,6 +147,64 @@ static void addresses(void)
 	SHOW(connect_to(fd, "198.51.100.1", 7));
 	SHOW(send_to(fd, "198.51.100.1", 7, "x", 1));
 	close(fd);
+}
+
+static void show_interface(const struct ifaddrs *each)
+{
+	printf("%s flags %x ", each->ifa_name, each->ifa_flags);
+	if (each->ifa_addr->sa_family == AF_PACKET) {
+		struct sockaddr_ll *link = (void *)each->ifa_addr;
+		printf("index %d, type %d, %d bytes\n", link->sll_ifindex, link->sll_hatype,
+		       link->sll_halen);
+	} else {
+		printf("%s ", inet_ntoa(((struct sockaddr_in *)each->ifa_addr)->sin_addr));
+		printf("mask %s\n", inet_ntoa(((struct sockaddr_in *)each->ifa_netmask)->sin_addr));
+	}
+}
+
+static int ask(int fd, int type, int flags, uint32_t port)
+{
+	struct {
+		struct nlmsghdr header;
+		struct rtgenmsg content;
+	} request = {{sizeof(request), type, flags, 5, 0}, {AF_UNSPEC}};
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK, .nl_pid = port};
+	return sendto(fd, &request, sizeof(request), 0, (void *)&kernel, sizeof(kernel));
+}
+
+/* Lists by netlink(7). */
+static void interfaces(void)
+{
+	struct if_nameindex *names = if_nameindex();
+	struct ifaddrs *addresses;
+	for (int i = 0; names[i].if_index != 0; i++) {
+		if (names[i].if_index <= 2)
+			printf("%d: %s\n", names[i].if_index, names[i].if_name);
+	}
+	SHOW(getifaddrs(&addresses));
+	for (struct ifaddrs *each = addresses; each != NULL; each = each->ifa_next) {
+		bool known = strcmp(each->ifa_name, "lo") == 0 || strcmp(each->ifa_name, "eth0") == 0;
+		if (known && each->ifa_addr->sa_family != AF_INET6)
+			show_interface(each);
+	}
+	SHOW(socket(AF_NETLINK, SOCK_STREAM, 0) < 0);
+	SHOW(socket(AF_NETLINK, SOCK_RAW, 31) < 0);
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+	struct sockaddr_nl name = {.nl_family = AF_NETLINK}, found = {0};
+	socklen_t size = sizeof(found);
+	SHOW(recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT));
+	SHOW(bind(fd, (void *)&name, sizeof(name)));
+	SHOW(getsockname(fd, (void *)&found, &size));
+	printf("%u, family %d, own %d\n", size, found.nl_family, found.nl_pid == getpid());
+	SHOW(ask(fd, RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 0));
+	SHOW(events(fd));
+	SHOW(recvfrom(fd, buffer, 20, MSG_PEEK | MSG_TRUNC, (void *)&found, &size) > 100);
+	struct nlmsghdr *header = (void *)buffer;
+	struct ifaddrmsg *address = (void *)(header + 1);
+	printf("from %u, type %d, flags %x, number %d, own %d, family %d\n", found.nl_pid,
+	       header->nlmsg_type, header->nlmsg_flags & NLM_F_MULTI, header->nlmsg_seq,
+	       header->nlmsg_pid == getpid(), address->ifa_family);
+	SHOW(close(fd));
 }
 
 static void names(void)
@@ -376,6 +439,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	addresses();
+	interfaces();
 	names();
 	datagrams();
 	connections();
