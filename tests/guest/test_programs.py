@@ -18,7 +18,7 @@ from vmm import Machine
 from vmm.arch import X86_64, host_arch
 
 SOURCES = sorted(Path(__file__).parent.glob("programs/*.c"))
-SHARED = Path(__file__).parent / "programs/show.h"
+SHARED = sorted(Path(__file__).parent.glob("programs/*.h"))
 TARGETS = {"x86_64": "x86_64-linux-musl", "arm64": "aarch64-linux-musl"}
 KINDS = {"static": ("-static",), "static-pie": ("-static-pie", "-fPIE")}
 
@@ -55,7 +55,7 @@ def build(source: Path, arch: str, kind: str) -> Path:
     """
     flags = [*KINDS[kind], "-O1", "-std=gnu11", "-fno-sanitize=all", "-w", "-lm"]
     arguments = ["-m", "ziglang", "cc", "-target", TARGETS[arch], *flags]
-    content = "\0".join(arguments).encode() + SHARED.read_bytes() + source.read_bytes()
+    content = "\0".join(arguments).encode() + b"".join(path.read_bytes() for path in SHARED) + source.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     program = ROOT / "build/guest-tests" / f"{source.stem}-{arch}-{digest[:16]}"
     if not program.exists():

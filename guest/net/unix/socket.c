@@ -207,50 +207,31 @@ static int64_t bytes_out(struct socket *socket)
 
 /* ---- Making ---- */
 
+#define OF_ALL_TYPES                                                                       \
+	.bind = unix_bind, .name = get_name, .shutdown = shut_down, .poll = get_events,    \
+	.bytes_in = bytes_in, .bytes_out = bytes_out, .close = close_socket, .release = release
+
+#define OF_CONNECTIONS .listen = unix_listen, .connect = unix_connect, .accept = unix_accept
+
 static const struct socket_operations stream_operations = {
-	.bind = unix_bind,
-	.listen = unix_listen,
-	.connect = unix_connect,
-	.accept = unix_accept,
-	.name = get_name,
-	.shutdown = shut_down,
+	OF_ALL_TYPES,
+	OF_CONNECTIONS,
 	.send = unix_send_stream,
 	.receive = unix_receive_stream,
-	.poll = get_events,
-	.bytes_in = bytes_in,
-	.bytes_out = bytes_out,
-	.close = close_socket,
-	.release = release,
 };
 
 static const struct socket_operations packet_operations = {
-	.bind = unix_bind,
-	.listen = unix_listen,
-	.connect = unix_connect,
-	.accept = unix_accept,
-	.name = get_name,
-	.shutdown = shut_down,
+	OF_ALL_TYPES,
+	OF_CONNECTIONS,
 	.send = unix_send_packet,
 	.receive = unix_receive_packet,
-	.poll = get_events,
-	.bytes_in = bytes_in,
-	.bytes_out = bytes_out,
-	.close = close_socket,
-	.release = release,
 };
 
 static const struct socket_operations datagram_operations = {
-	.bind = unix_bind,
+	OF_ALL_TYPES,
 	.connect = unix_connect_datagram,
-	.name = get_name,
-	.shutdown = shut_down,
 	.send = unix_send_datagram,
 	.receive = unix_receive_datagram,
-	.poll = get_events,
-	.bytes_in = bytes_in,
-	.bytes_out = bytes_out,
-	.close = close_socket,
-	.release = release,
 };
 
 /* NULL: no such type. */

@@ -90,18 +90,29 @@ SYSCALL4(socketpair, int, family, int, type, int, protocol, user_t, address)
 
 /* ---- Names ---- */
 
+/* Begin a call that has an address. */
+static int begin_with_address(struct socket_call *call, int number, user_t from, int length,
+			      struct socket_address *address)
+{
+	int error = socket_call_begin(call, number);
+	if (error != 0)
+		return error;
+	error = socket_copy_address(from, length, address);
+	if (error != 0)
+		socket_call_end(call);
+	return error;
+}
+
 SYSCALL3(bind, int, number, user_t, from, int, length)
 {
 	struct socket_call call;
 	struct socket_address address;
-	int error = socket_call_begin(&call, number);
+	int error = begin_with_address(&call, number, from, length, &address);
 	if (error != 0)
 		return error;
-	error = socket_copy_address(from, length, &address);
-	if (error == 0)
-		error = call.socket->operations->bind == NULL
-				? -EOPNOTSUPP
-				: call.socket->operations->bind(call.socket, &address);
+	error = call.socket->operations->bind == NULL
+			? -EOPNOTSUPP
+			: call.socket->operations->bind(call.socket, &address);
 	socket_call_end(&call);
 	return error;
 }
@@ -157,15 +168,12 @@ SYSCALL3(connect, int, number, user_t, from, int, length)
 {
 	struct socket_call call;
 	struct socket_address address;
-	int error = socket_call_begin(&call, number);
+	int error = begin_with_address(&call, number, from, length, &address);
 	if (error != 0)
 		return error;
-	error = socket_copy_address(from, length, &address);
-	if (error == 0)
-		error = call.socket->operations->connect == NULL
-				? -EOPNOTSUPP
-				: call.socket->operations->connect(call.socket, &address,
-								   call.waits);
+	error = call.socket->operations->connect == NULL
+			? -EOPNOTSUPP
+			: call.socket->operations->connect(call.socket, &address, call.waits);
 	socket_call_end(&call);
 	return error;
 }

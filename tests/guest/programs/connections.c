@@ -18,32 +18,9 @@
 #include <unistd.h>
 
 #include "show.h"
+#include "unix_address.h"
 
-static struct sockaddr_un address;
 static char buffer[1 << 20];
-
-static socklen_t name(const char *text)
-{
-	memset(&address, 0, sizeof(address));
-	address.sun_family = AF_UNIX;
-	if (text[0] != '@') {
-		strcpy(address.sun_path, text);
-		return 2 + strlen(text) + 1;
-	}
-	return 3 + snprintf(address.sun_path + 1, 100, "%s-%d", text, getpid());
-}
-
-static int bind_to(int fd, const char *text)
-{
-	socklen_t length = name(text);
-	return bind(fd, (void *)&address, length);
-}
-
-static int connect_to(int fd, const char *text)
-{
-	socklen_t length = name(text);
-	return connect(fd, (void *)&address, length);
-}
 
 static void show_events(const char *title, int fd)
 {

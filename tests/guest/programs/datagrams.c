@@ -16,35 +16,16 @@
 #include <unistd.h>
 
 #include "show.h"
+#include "unix_address.h"
 
-static struct sockaddr_un address;
 static char buffer[1 << 19];
-
-static socklen_t name(const char *text)
-{
-	memset(&address, 0, sizeof(address));
-	address.sun_family = AF_UNIX;
-	if (text[0] != '@') {
-		strcpy(address.sun_path, text);
-		return 2 + strlen(text) + 1;
-	}
-	return 3 + snprintf(address.sun_path + 1, 100, "%s-%d", text, getpid());
-}
 
 static int make(const char *text)
 {
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-	if (text != NULL) {
-		socklen_t length = name(text);
-		bind(fd, (void *)&address, length);
-	}
+	if (text != NULL)
+		bind_to(fd, text);
 	return fd;
-}
-
-static int connect_to(int fd, const char *text)
-{
-	socklen_t length = name(text);
-	return connect(fd, (void *)&address, length);
 }
 
 static int send_to(int fd, const char *text, const char *data)

@@ -18,35 +18,7 @@
 #include <unistd.h>
 
 #include "show.h"
-
-#define PATH_OFFSET offsetof(struct sockaddr_un, sun_path)
-
-static struct sockaddr_un address;
-
-/* The length for bind and connect; "@name" is an abstract one, of this process alone. */
-static socklen_t name(const char *text)
-{
-	memset(&address, 0, sizeof(address));
-	address.sun_family = AF_UNIX;
-	if (text[0] != '@') {
-		strncpy(address.sun_path, text, sizeof(address.sun_path));
-		return PATH_OFFSET + strlen(text) + 1;
-	}
-	int length = snprintf(address.sun_path + 1, 100, "%s-%d", text, getpid());
-	return PATH_OFFSET + 1 + length;
-}
-
-static int bind_to(int fd, const char *text)
-{
-	socklen_t length = name(text);
-	return bind(fd, (void *)&address, length);
-}
-
-static int connect_to(int fd, const char *text)
-{
-	socklen_t length = name(text);
-	return connect(fd, (void *)&address, length);
-}
+#include "unix_address.h"
 
 static void show_name(const char *title, int fd, int (*get)(int, struct sockaddr *, socklen_t *),
 		      socklen_t room)
