@@ -55,8 +55,8 @@ def build(source: Path, arch: str, kind: str) -> Path:
     """
     flags = [*KINDS[kind], "-O1", "-std=gnu11", "-fno-sanitize=all", "-w", "-lm"]
     arguments = ["-m", "ziglang", "cc", "-target", TARGETS[arch], *flags]
-    content = "\0".join(arguments).encode() + b"".join(path.read_bytes() for path in SHARED) + source.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
+    content = [path.read_bytes() for path in (*SHARED, source)]
+    digest = hashlib.sha256(b"\0".join(["\0".join(arguments).encode(), *content])).hexdigest()
     program = ROOT / "build/guest-tests" / f"{source.stem}-{arch}-{digest[:16]}"
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)
