@@ -61,11 +61,14 @@ def trace(
 ) -> int:
     """Show the trace FILE that 'vmm run --trace FILE' wrote.
 
-    NAMEs are patterns like 'virtio*'. The exit status of --replay is 1 if there is a difference.
+    NAMEs are patterns like 'virtio*', and so may be DEVICE of --replay, whose exit status is 1 if
+    there is a difference.
     """
     recorded = Trace(file)
     if recorded.cut:
         click.echo(f"vmm: {file}: the last record is not whole", err=True)
+    if replayed and any(sign in replayed for sign in "*?["):
+        return _replay_all(recorded, replayed)
     if replayed:
         return _replay(recorded, replayed, pdb, stops)
     words = [f"{device}.{name}" for device in devices or "*" for name in registers or "*"]
@@ -112,6 +115,19 @@ def _replay(recorded: Trace, text: str, pdb: bool, stops: str | None) -> int:
         step = outcome.difference.step
         _debug(fresh(), lambda number, _: number == step)
     return 1
+
+
+def _replay_all(recorded: Trace, pattern: str) -> int:
+    """Replay the devices that ``pattern`` fits, each as it was."""
+    status = 0
+    for name in sorted(recorded.devices):
+        if fnmatchcase(name, pattern):
+            try:
+                status |= _replay(recorded, name, pdb=False, stops=None)
+            except UsageError as error:
+                click.echo(f"vmm: {error}", err=True)
+                status = 1
+    return status
 
 
 def _replacement(text: str) -> dict[str, Any]:

@@ -26,7 +26,8 @@ from vmm.trace.bounce import BounceMemory, BounceQueue, PeripheralMemory
 from vmm.trace.ends import function_end, restore_option
 from vmm.trace.listing import describe_difference
 from vmm.trace.reader import Trace
-from vmm.trace.script import Departure, Script
+from vmm.trace.script import DEEDS, Departure, Script
+from vmm.trace.stand_ins import WIRES, ReplayClock, UnrecordedRam, ignore, not_recorded
 from vmm.trace.values import decode, find_class
 from vmm.trace.wiring import join, parts_of, pins_of, region_at
 from vmm.value import value
@@ -82,46 +83,8 @@ class Outcome:
     difference: Difference | None
 
 
-class ReplayClock:
-    """A clock that shows the recorded times. Alarms go off by the record, not by themselves."""
-
-    def __init__(self) -> None:
-        self.time = 0
-
-    def now(self) -> int:
-        """Return the recorded time."""
-        return self.time
-
-    def timer(self, callback: Callable[[], None]) -> _Alarm:
-        """Return a new alarm."""
-        return _Alarm()
-
-
-class _Alarm:
-    def arm(self, deadline: int) -> None:
-        pass
-
-    def cancel(self) -> None:
-        pass
-
-
-def _ignore(*_: object) -> None:
-    """An interrupt line, a sink, a switch: what a device does to the rest of its machine."""
-
-
 # Modules that are not a device's.
 _MACHINERY: Final = ("vmm.trace.", "bdb", "pdb")
-
-# What constructors of devices take, by name; the clock comes besides.
-_WIRES: Final[dict[str, Any]] = {
-    "irq": _ignore,
-    "sink": _ignore,
-    "messages": _ignore,
-    "shutdown": _ignore,
-    "reset": _ignore,
-    "wall_clock": lambda: 0,
-    "source": bytes,
-}
 
 
 class Replay:
@@ -187,7 +150,7 @@ class Replay:
             return load_device(described["made_of"])
         kind = kind or find_class(described["class"])
         cpus = self.trace.header["cpus"]
-        wires = {**_WIRES, "clock": self.clock, "irq_lines": (_ignore,) * cpus, "count": cpus}
+        wires = {**WIRES, "clock": self.clock, "irq_lines": (ignore,) * cpus, "count": cpus}
         arguments = {}
         for parameter in signature(kind).parameters.values():
             if parameter.name in wires:
@@ -206,18 +169,18 @@ class Replay:
         device = kind(memory, **restored)
         for queue in device.queues:
             BounceQueue(queue, memory)
-        return VirtioMmio(device=device, irq=_ignore)
+        return VirtioMmio(device=device, irq=ignore)
 
     def _connect(self, device: Peripheral, described: Record) -> None:
         if described["replay"]:
             self._memory = PeripheralMemory(self._ram(described), self._script)
         else:
-            self._memory = PeripheralMemory(self.trace.header["ram"], _Unrecorded(self.name))
-        device.connect(irq=_ignore, memory=self._memory, clock=self.clock)
+            self._memory = PeripheralMemory(self.trace.header["ram"], UnrecordedRam(self.name))
+        device.connect(irq=ignore, memory=self._memory, clock=self.clock)
 
     def _ram(self, described: Record) -> list[tuple[Gpa, int]]:
         if not described["replay"]:
-            raise _not_recorded(self.name)
+            raise not_recorded(self.name)
         return [(base, size) for base, size in self.trace.header["ram"]]
 
     def _connect_sources(self, described: Record) -> None:
@@ -226,7 +189,7 @@ class Replay:
             for attribute in part.SOURCES:
                 setattr(part, attribute, self._diverted(attribute, getattr(part, attribute)))
             for attribute in part.ENDS if described["replay"] else ():
-                end = function_end(self._script, join(path, attribute), "", _ignore)
+                end = function_end(self._script, join(path, attribute), "", ignore)
                 setattr(part, attribute, end)
 
     def _observer(self, line: str) -> Callable[[bool], None]:
@@ -249,7 +212,7 @@ class Replay:
         """
         try:
             while (record := self._script.take()) is not None:
-                if "op" in record or record["kind"] in ("irq", "call"):
+                if record["kind"] in DEEDS:
                     # Nobody cues the device: it should have done this in the step before.
                     raise Departure(record, None)
                 self._step(record, stop)
@@ -361,31 +324,6 @@ def replay(
     """
     run = Replay(trace, name, device, kind=kind).run
     return run(lambda step, _: step == stop_at).difference
-
-
-class _Unrecorded:
-    """The RAM of a peripheral that was not recorded."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def read(self, gpa: int, view: memoryview) -> None:
-        raise _not_recorded(self._name)
-
-    def refresh(self, gpa: int, view: memoryview) -> None:
-        raise _not_recorded(self._name)
-
-    def write(self, gpa: int, view: memoryview) -> None:
-        """What it writes was not recorded either, and is not missed."""
-
-    def discard(self, gpa: int, length: int) -> None:
-        """Likewise."""
-
-
-def _not_recorded(name: str) -> UsageError:
-    return UsageError(
-        f"{name} reads RAM, which is not in this trace: record it with --trace FILE,replay"
-    )
 
 
 def _state_for(kind: type[Device] | None, described: Record) -> Record:

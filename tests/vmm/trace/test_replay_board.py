@@ -8,6 +8,7 @@ import pytest
 
 from tests.guest.test_devices import program
 from tests.vmm.trace.replays import departs, repeats
+from vmm.cli import main
 from vmm.devices.gicv2 import GicV2
 from vmm.devices.gicv3 import GicV3
 from vmm.devices.hwrng import HwRng
@@ -88,9 +89,13 @@ class EagerApics(LocalApics):
         super().send_message(address, data ^ 1)
 
 
-def test_apics(tmp_path: Path) -> None:
+def test_apics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trace = record(tmp_path / "trace", "x86_64")
     repeats(trace, "ioapic", "local apic", least=7)
+    assert main(["trace", trace.path, "--replay", "*"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["ioapic", "local apic", "virtio0"]
+    assert all(line.endswith("all as recorded") for line in lines)
     step, recorded, _ = departs(trace, "ioapic", DeafIoApic)
     assert step.startswith(".set_line(")
     assert recorded.startswith(" calls messages(")
