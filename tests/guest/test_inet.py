@@ -12,6 +12,8 @@ import pytest
 from tests.guest.test_packets import network, on_linux
 from tests.guest.test_programs import build
 from vmm import Machine
+from vmm.arch import parse_arch
+from vmm.images.bundled import kernel_path
 
 PROGRAM = Path(__file__).parent / "devices/inet.c"
 
@@ -61,6 +63,22 @@ def test_an_address_that_cannot_be_is_logged(word: str) -> None:
 def test_wild_packets_change_nothing(arch: str, backend: str) -> None:
     output = run(arch, backend, "ip=192.0.2.2/24", "192.0.2.1", "25", "still there")
     assert output.endswith("length                                                       11\n")
+
+
+@pytest.mark.usefixtures("network")
+def test_raw_sockets_are_the_superusers(arch: str) -> None:
+    chosen = parse_arch(arch)
+    assert chosen is not None
+    options = {"arch": arch, "backend": "unicorn"}
+    with Machine(kernel_path(chosen), **options, nets=["user"], services=True) as machine:
+        raw = (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        machine.guest.close(machine.guest.socket(*raw))
+        with machine.guest.task() as user:
+            user.syscall("setresuid", 1000, 1000, 1000)
+            with pytest.raises(PermissionError):
+                user.socket(*raw)
+            user.close(user.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        machine.guest.close(machine.guest.socket(*raw))
 
 
 def test_passt_leads_to_the_host(arch: str, backend: str) -> None:

@@ -3,6 +3,7 @@
 #include <calypso/lib.h>
 #include <calypso/log.h>
 #include <calypso/user.h>
+#include <file/credentials.h>
 #include <net/inet/inet.h>
 
 static uint32_t gateway;
@@ -153,6 +154,8 @@ int64_t inet_control(struct socket *socket, unsigned request, user_t argument)
 		return -ENOTTY;
 	if (user_get(&asked, argument) != 0)
 		return -EFAULT;
+	if (sets && !is_superuser())
+		return -EPERM;
 	asked.ifr_name[IFNAMSIZ - 1] = '\0';
 	struct interface *interface = interface_find_name(asked.ifr_name);
 	if (interface == NULL)

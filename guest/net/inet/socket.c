@@ -2,9 +2,12 @@
 #include <calypso/lib.h>
 #include <calypso/mm.h>
 #include <calypso/user.h>
+#include <file/credentials.h>
 #include <net/inet/inet.h>
 
 #define UDP_DATA_MAX (UINT16_MAX - sizeof(struct ip_header) - sizeof(struct udp_header))
+
+#define FIRST_PORT_OF_USERS 1024
 
 static bool is_udp(const struct inet_socket *self) { return self->socket.type == SOCK_DGRAM; }
 
@@ -37,6 +40,8 @@ static int bind(struct socket *socket, const struct socket_address *address)
 		return -EADDRNOTAVAIL;
 	struct inet_end local = {name.sin_addr, name.sin_port};
 	if (is_udp(self)) {
+		if (local.port != 0 && ntohs(local.port) < FIRST_PORT_OF_USERS && !is_superuser())
+			return -EACCES;
 		if (self->local.port != 0)
 			return -EINVAL;
 		error = inet_bind_port(self, local);
@@ -331,7 +336,7 @@ static int find_protocol(int type, int protocol)
 		/* Only with headers by the program itself, which nobody has asked for. */
 		if (protocol == 0 || protocol == IPPROTO_RAW)
 			return -EPROTONOSUPPORT;
-		return protocol;
+		return is_superuser() ? protocol : -EPERM;
 	case SOCK_STREAM:
 		return -EPROTONOSUPPORT;
 	default:
