@@ -1,11 +1,21 @@
-"""The escape key of an interactive run."""
+"""The escape key and the terminal of an interactive run."""
 
 from __future__ import annotations
+
+import os
+import signal
+import termios
+import time
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmm.cli.terminal import EscapeFilter
+from tests.guest.test_programs import build
+from vmm.cli.terminal import EscapeFilter, terminal_input
+from vmm.machine.machine import Machine
+
+CONSOLE = Path(__file__).parents[2] / "guest/devices/console.c"
 
 
 def test_ctrl_c_reaches_the_guest() -> None:
@@ -32,3 +42,27 @@ def test_ctrl_a_before_any_other_key_passes_both() -> None:
 def test_without_the_escape_key_nothing_changes(pieces: list[bytes]) -> None:
     keys = EscapeFilter()
     assert b"".join(keys.feed(piece) for piece in pieces) == b"".join(pieces)
+
+
+def test_a_console_has_the_size_of_the_terminal() -> None:
+    master, terminal = os.openpty()
+    program = build(CONSOLE, "x86_64", "static")
+    with Machine(program, backend="unicorn", devices=["console"]) as machine:
+        termios.tcsetwinsize(terminal, (25, 80))
+        with terminal_input(machine, terminal):
+            machine.console.expect(b"empty", timeout=30)
+            os.write(master, b"size\n")
+            machine.console.expect(b"0: 80x25\n", timeout=30)
+            termios.tcsetwinsize(terminal, (50, 132))
+            os.kill(os.getpid(), signal.SIGWINCH)
+            deadline = time.monotonic() + 30
+            size = b""
+            while size != b"132x50":
+                assert time.monotonic() < deadline
+                os.write(master, b"size\n")
+                size = machine.console.expect(rb"0: (\d+x\d+)\n", timeout=30)[1]
+            os.write(master, b"end\n")
+            assert machine.wait(timeout=30) == 0
+    assert signal.getsignal(signal.SIGWINCH) == signal.SIG_DFL
+    os.close(master)
+    os.close(terminal)
