@@ -6,6 +6,7 @@ compressed arm64 Image, with its place and method in the first bytes.
 
 from __future__ import annotations
 
+import os
 from struct import Struct
 
 from vmm.errors import UsageError
@@ -95,7 +96,7 @@ def _gunzip(packed: bytes) -> bytes:
 def _unxz(packed: bytes) -> bytes:
     import lzma
 
-    decompressor = lzma.LZMADecompressor()
+    decompressor = lzma.LZMADecompressor(memlimit=MAX_UNPACKED)
     try:
         content = decompressor.decompress(packed, MAX_UNPACKED)
     except lzma.LZMAError as error:
@@ -107,19 +108,30 @@ def _unzstd(packed: bytes) -> bytes:
     """Unpack by the zstd command: Python has no module for it before 3.14."""
     import subprocess
 
-    try:
-        done = subprocess.run(
-            ["zstd", "-dcq", f"--memory={MAX_UNPACKED >> 20}MB"],
-            input=packed,
-            capture_output=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise ValueError("unpacking needs the command zstd: install it") from None
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise ValueError(lines[-1] if lines else "damaged")
-    return _complete(done.stdout, True)
+    command = ["zstd", "-dcq", f"--memory={MAX_UNPACKED >> 20}MB"]
+    with (
+        open(os.memfd_create("packed"), "w+b") as source,
+        open(os.memfd_create("messages"), "w+b", buffering=0) as messages,
+    ):
+        source.write(packed)
+        source.seek(0)
+        try:
+            process = subprocess.Popen(
+                command, stdin=source, stdout=subprocess.PIPE, stderr=messages
+            )
+        except FileNotFoundError:
+            raise ValueError("unpacking needs the command zstd: install it") from None
+        with process:
+            assert process.stdout is not None
+            # It would go on: some kilobytes can unpack to terabytes.
+            content = process.stdout.read(MAX_UNPACKED)
+            if len(content) == MAX_UNPACKED:
+                process.kill()
+        if process.returncode and len(content) < MAX_UNPACKED:
+            messages.seek(0)
+            lines = messages.read().decode(errors="replace").strip().splitlines()
+            raise ValueError(lines[-1] if lines else "damaged")
+    return _complete(content, True)
 
 
 def _complete(content: bytes, whole: bool) -> bytes:

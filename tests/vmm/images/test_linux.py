@@ -14,6 +14,7 @@ import pytest
 from tests.foreign import images
 from tests.vmm.images.elf_maker import PT_LOAD, PT_NOTE, ElfMaker, Part, R, W, X, note, program
 from vmm.errors import UsageError
+from vmm.images import compressed
 from vmm.images.compressed import MAX_UNPACKED
 from vmm.images.recognise import open_image
 
@@ -224,6 +225,18 @@ def test_damaged_compressed_kernels(path: Path, content: bytes, problem: str) ->
     with pytest.raises(UsageError, match=problem) as caught:
         open_image(str(path))
     assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_what_zstd_would_go_on_to_unpack_is_cut_off(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "MAX_UNPACKED", 8 << 20)
+    path.write_bytes(zstd(bytes(8 << 20)))
+    with pytest.raises(UsageError, match="more than 8 MiB"):
+        open_image(str(path))
+    path.write_bytes(zstd(bytes(1 << 19))[:-3])
+    with pytest.raises(UsageError, match=r"zstd: .*(end|eof|EOF)"):
+        open_image(str(path))
 
 
 def test_what_was_compressed_twice_stays_unknown(path: Path) -> None:
