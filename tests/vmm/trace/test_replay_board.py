@@ -103,7 +103,7 @@ def test_apics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert step.startswith(".set_line(")
     assert recorded != replayed
     step, _, _ = departs(trace, "local apic", EagerApics)
-    assert step.endswith("acknowledge() = 37")
+    assert step.startswith(".cpu0.acknowledge() = ")
 
 
 class HighPair(I8259Pair):
