@@ -131,6 +131,51 @@ count:
     ret
 """
 
+# The second vCPU calls a function until it returns 1, which the first one makes it do once it has
+# been called.
+PATCH = """
+    adr x20, function
+    movz x9, #0x4020, lsl #16
+    movz x0, #0xc400, lsl #16
+    movk x0, #3
+    mov x1, #1
+    adr x2, other
+    hvc #0
+    cbnz x0, failed
+1:  ldr w10, [x9]
+    cbz w10, 1b
+    ldr w11, returns_one
+    str w11, [x20]
+    dc cvau, x20
+    dsb ish
+    ic ivau, x20
+    dsb ish
+    isb
+2:  yield
+    ldr w10, [x9, #4]
+    cbz w10, 2b
+    movz w0, #0x8400, lsl #16
+    movk w0, #8
+    hvc #0
+failed:
+    b failed
+other:
+    movz x9, #0x4020, lsl #16
+    mov w10, #1
+3:  bl function
+    str w10, [x9]
+    isb
+    cbz w0, 3b
+    str w10, [x9, #4]
+4:  wfi
+    b 4b
+returns_one:
+    mov w0, #1
+function:
+    mov w0, #0
+    ret
+"""
+
 
 @pytest.fixture
 def image(tmp_path: Path, arch: str) -> Path:
@@ -153,6 +198,13 @@ def test_the_end_comes_from_outside(image: Path, arch: str, backend: str) -> Non
         machine.memory.write(COUNTER[arch] + 8, b"\1")
         with pytest.raises(GuestTimeout):
             machine.run(timeout=0.5)
+
+
+def test_code_that_another_processor_changed(tmp_path: Path) -> None:
+    path = tmp_path / "kernel"
+    path.write_bytes(arm64_linked(assemble("arm64", PATCH, CODE["arm64-linked"]).code))
+    with Machine(path, backend="unicorn", cpus=2) as machine:
+        assert machine.run(timeout=20) == 0
 
 
 @pytest.mark.parametrize("cpus", [0, 17])

@@ -23,6 +23,8 @@ is used as its manual says, by number, and where that is dealt with:
    `EngineState.deliver_all_exceptions`.
 5. Atomic instructions are plain ones between engines in different threads: `EngineVcpu.turn`.
 6. Writes to code through other mappings are missed: `coherence`.
+7. Writes to code by other vCPUs, on engines of their own, are missed: within some 50 ms they are
+   seen, `EngineVcpu._forget_outdated_code`.
 """
 
 from __future__ import annotations

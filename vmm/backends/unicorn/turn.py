@@ -24,12 +24,13 @@ class Turn:
 
     Attributes:
         index: number of the vCPU that has it, or had it last.
+        previous: number of the vCPU that had it before.
     """
 
-    __slots__ = ("_executing", "_holder", "_next", "index")
+    __slots__ = ("_executing", "_holder", "_next", "index", "previous")
 
     def __init__(self) -> None:
-        self.index = 0
+        self.index = self.previous = 0
         self._executing = allocate_lock()
         # Held by the one that gets the turn next, so that who has just lost it waits behind.
         self._next = allocate_lock()
@@ -55,7 +56,7 @@ class Turn:
         finally:
             self._next.release()
         self._holder = bell
-        self.index = index
+        self.previous, self.index = self.index, index
         return True
 
     def give(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic_ns
+
 from vmm.backends.exits import Crashed, InternalError, Interrupted
 from vmm.backends.unicorn.doorbell import Doorbell
 from vmm.backends.unicorn.engine import ERR_FETCH_PROT, ERR_FETCH_UNMAPPED
@@ -11,12 +13,18 @@ from vmm.errors import VmmError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Final
 
     from vmm.backends.api import AccessHandler, Exit, Registers
     from vmm.backends.unicorn.counting import InstructionCounter
     from vmm.backends.unicorn.engine import Engine
     from vmm.backends.unicorn.library import CData
     from vmm.memory import GuestMemory
+
+
+# For how long a vCPU may execute what another one has changed: some times what it takes to
+# translate a kernel's usual paths again.
+_OUTDATED_NS: Final = 50_000_000
 
 
 class EngineVcpu:
@@ -46,6 +54,8 @@ class EngineVcpu:
         self._waiting = False
         self.turn = Turn()
         self.peers: Sequence[EngineVcpu] = (self,)
+        self._outdated = False
+        self._flushed = 0
         self.parked = index > 0
         self._parking = False
         self._start: Registers | None = None
@@ -191,6 +201,10 @@ class EngineVcpu:
         if not self.turn.take(self.index, bell):
             return None
         try:
+            if self.turn.previous != self.index:
+                self._outdated = True
+            if self._outdated:
+                self._forget_outdated_code()
             bell.native = True
             if bell.rung:
                 return None
@@ -198,6 +212,18 @@ class EngineVcpu:
         finally:
             bell.native = False
             self.turn.give()
+
+    def _forget_outdated_code(self) -> None:
+        """Forget translated code, now and then: what other vCPUs write this engine does not see.
+
+        Kernels change their code while other processors run, and tell them by an interrupt; a
+        processor that met a breakpoint meanwhile would else meet it for ever.
+        """
+        now = monotonic_ns()
+        if now - self._flushed >= _OUTDATED_NS:
+            self._engine.flush_code()
+            self._flushed = now
+            self._outdated = False
 
     def _outcome(self, error: int) -> Exit | None:
         engine = self._engine
