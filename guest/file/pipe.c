@@ -13,9 +13,30 @@
 
 static struct pipe *pipe_of(struct file *file) { return container_of(file, struct pipe, file); }
 
+/* ---- Pages ---- */
+
+/* A page, or NULL. Where what is written is soon read, it is always the same one. */
+static void *take_page(struct pipe *pipe)
+{
+	void *page = pipe->spare;
+	pipe->spare = NULL;
+	if (page != NULL)
+		return page;
+	physical_t frame = frame_allocate(0, 0);
+	return frame == FRAME_NONE ? NULL : phys_to_virt(frame);
+}
+
+static void put_page(struct pipe *pipe, void *page)
+{
+	if (pipe->spare == NULL)
+		pipe->spare = page;
+	else
+		frame_free(virt_to_phys(page), 0);
+}
+
 static void drop_first(struct pipe *pipe)
 {
-	frame_free(virt_to_phys(pipe_slot_at(pipe, 0)->page), 0);
+	put_page(pipe, pipe_slot_at(pipe, 0)->page);
 	pipe->first = (pipe->first + 1) % pipe->capacity;
 	pipe->used--;
 }
@@ -96,18 +117,18 @@ static int append_to_last(struct pipe *pipe, struct io *io)
 
 static int append_slot(struct pipe *pipe, struct io *io, bool is_packet)
 {
-	physical_t frame = frame_allocate(0, 0);
-	if (frame == FRAME_NONE)
+	void *page = take_page(pipe);
+	if (page == NULL)
 		return -ENOMEM;
 	uint32_t part = (uint32_t)(io->remaining < PAGE_SIZE ? io->remaining : PAGE_SIZE);
 	struct io before = *io;
-	if (io_take(io, phys_to_virt(frame), part) != 0) {
+	if (io_take(io, page, part) != 0) {
 		*io = before;
-		frame_free(frame, 0);
+		put_page(pipe, page);
 		return -EFAULT;
 	}
 	*pipe_slot_at(pipe, pipe->used++) = (struct pipe_slot){
-		.page = phys_to_virt(frame),
+		.page = page,
 		.length = part,
 		.is_packet = is_packet,
 	};
@@ -203,6 +224,9 @@ static void pipe_close(struct file *file, unsigned flags)
 		return;
 	while (pipe->used > 0)
 		drop_first(pipe);
+	if (pipe->spare != NULL)
+		frame_free(virt_to_phys(pipe->spare), 0);
+	pipe->spare = NULL;
 	kfree(pipe->slots);
 	pipe->slots = NULL;
 }

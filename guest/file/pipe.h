@@ -30,6 +30,7 @@ struct pipe {
 	uint32_t capacity;
 	uint32_t borrowed; /* slots taken out, or reserved, for a splice; there is room for them */
 	struct pipe_slot *slots; /* NULL while nobody has it open */
+	void *spare;		 /* a page for what is written next, or NULL */
 };
 
 extern const struct file_operations pipe_operations;
