@@ -7,6 +7,7 @@ nor when that one is cancelled: arming and cancelling a distant alarm costs no s
 from __future__ import annotations
 
 import os
+import sys
 from _heapq import heapify, heappop, heappush
 from _thread import allocate_lock, start_new_thread
 from time import monotonic_ns
@@ -131,6 +132,9 @@ class _Queue:
             # Whoever cancels or re-arms holds the same lock, so a stale ticket stays stale.
             if self._armed.pop(ticket, None):
                 alarm.callback()
+        except Exception:
+            # One machine's failure must not stop the time of the others.
+            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
         finally:
             alarm.lock.release()
 

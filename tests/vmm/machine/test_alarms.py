@@ -8,6 +8,8 @@ import threading
 import time
 import weakref
 
+import pytest
+
 from vmm.machine.clock import MachineClock
 
 MS = 1_000_000
@@ -65,6 +67,14 @@ def test_a_cancelled_alarm_keeps_nothing_alive() -> None:
     del owner, clock, alarm
     gc.collect()
     assert alive() is None
+
+
+def test_a_callback_that_fails_stops_no_others(capsys: pytest.CaptureFixture[str]) -> None:
+    clock, rung = MachineClock(threading.RLock()), threading.Event()
+    clock.timer(lambda: [].pop()).arm(0)
+    clock.timer(rung.set).arm(clock.now() + 5 * MS)
+    assert rung.wait(5)
+    assert "IndexError: pop from empty list" in capsys.readouterr().err
 
 
 def test_alarms_ring_in_a_child_process() -> None:
