@@ -134,7 +134,7 @@ class _Queue:
                 alarm.callback()
         except Exception:
             # One machine's failure must not stop the time of the others.
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
         finally:
             alarm.lock.release()
 
