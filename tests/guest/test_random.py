@@ -25,29 +25,30 @@ CALLS = {
 
 
 @cache
-def kernel_function(arch: str, name: str) -> tuple[bytes, int, int]:
-    """Return the kernel's code, where it wants to be, and the address of a function in it."""
+def kernel_image(arch: str) -> tuple[bytes, int, dict[str, int]]:
+    """Return the kernel as it is in memory, where that is, and the addresses in it by name."""
     with Path(ROOT / f"vmm/artifacts/kernel-{arch}.elf").open("rb") as file:
         elf = ELFFile(file)
-        (symbol,) = elf.get_section_by_name(".symtab").get_symbol_by_name(name)
-        address = symbol["st_value"]
-        for segment in elf.iter_segments("PT_LOAD"):
-            start = segment["p_vaddr"]
-            if start <= address < start + segment["p_filesz"]:
-                return segment.data(), start, address
-    raise AssertionError(name)
+        loads = list(elf.iter_segments("PT_LOAD"))
+        start = loads[0]["p_vaddr"]
+        image = bytearray(loads[-1]["p_vaddr"] + loads[-1]["p_memsz"] - start)
+        for segment in loads:
+            offset = segment["p_vaddr"] - start
+            image[offset : offset + segment["p_filesz"]] = segment.data()
+        symbols = elf.get_section_by_name(".symtab").iter_symbols()
+        return bytes(image), start, {symbol.name: symbol["st_value"] for symbol in symbols}
 
 
 def chacha20(arch: str, key: bytes, counter: int, nonce: bytes) -> bytes:
     """Run the function of the kernel image on a bare processor."""
-    code, start, address = kernel_function(arch, "chacha20_block")
+    image, start, symbols = kernel_image(arch)
     engine = unicorn.Uc(*CALLS[arch])
     # The kernel's half of the address space may be beyond what an engine without paging reaches;
     # the code is position-independent.
     base = start & 0x7FFF_F000
-    address += base - (start & ~0xFFF)
-    engine.mem_map(base, (len(code) + (start & 0xFFF) + PAGE - 1) & -PAGE)
-    engine.mem_write(base + (start & 0xFFF), code)
+    address = symbols["chacha20_block"] - start + base
+    engine.mem_map(base, (len(image) + PAGE - 1) & -PAGE)
+    engine.mem_write(base, image)
     for place in (ARGUMENTS, STACK, CALLER):
         engine.mem_map(place, PAGE)
     engine.mem_write(ARGUMENTS, key + nonce)
