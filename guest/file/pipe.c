@@ -365,14 +365,14 @@ int64_t pipe_set_capacity(struct file *file, uint64_t bytes)
 	struct pipe_slot *slots = kcalloc(capacity, sizeof(*slots));
 	if (slots == NULL)
 		return -ENOMEM;
-	bool was_full = pipe_is_full(pipe);
 	for (uint32_t i = 0; i < pipe->used; i++)
 		slots[i] = *pipe_slot_at(pipe, i);
 	kfree(pipe->slots);
 	pipe->slots = slots;
 	pipe->first = 0;
 	pipe->capacity = capacity;
-	if (was_full && !pipe_is_full(pipe))
-		poll_notify(&pipe->poll_state, POLLOUT | POLLWRNORM);
+	/* There may be room now; like Linux's, writers hear of it even if there is not. */
+	unsigned news = POLLOUT | POLLWRNORM | (pipe->readers == 0 ? POLLERR : 0);
+	poll_notify(&pipe->poll_state, news);
 	return pipe_capacity(file);
 }

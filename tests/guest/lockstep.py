@@ -149,7 +149,6 @@ class Lockstep(RuleBasedStateMachine):
         self.linux, self.guest = self.peers.renew()
         self.open: dict[int, Kind] = {}
         self.serial = 0
-        self.in_flight = False
         if theme == "pipes":
             self.pipe(0)
             self.pipe(os.O_DIRECT)
@@ -194,11 +193,6 @@ class Lockstep(RuleBasedStateMachine):
         """Tell whether two descriptors are of different files."""
         numbers = [attempt(self.linux, "fstat", (each,))[1] for each in (fd, other)]
         return numbers[0] != numbers[1]
-
-    def collect(self) -> None:
-        """Let Linux find sockets that only messages to themselves hold; a worker does it."""
-        if self.in_flight:
-            time.sleep(0.05)
 
     def kind_of(self, fd: int) -> Kind:
         mode, *_ = attempt(self.linux, "fstat", (fd,))
@@ -263,7 +257,6 @@ class Lockstep(RuleBasedStateMachine):
         fd = self.pick(choice)
         self.both("close", fd)
         self.open.pop(fd, None)
-        self.collect()
 
     @precondition(lambda self: len(self.open) < 24)
     @rule(choice=CHOICES)
@@ -277,7 +270,6 @@ class Lockstep(RuleBasedStateMachine):
         if target < 100:
             fd = self.pick(choice)
             self.opened(self.both("dup2", fd, target), kind=self.open.get(fd))
-            self.collect()
 
     @rule(choice=CHOICES, cmd=st.sampled_from([1, files.F_GETFL, files.F_GETPIPE_SZ]))
     def get_by_fcntl(self, choice: int, cmd: int) -> None:
@@ -450,12 +442,12 @@ class Lockstep(RuleBasedStateMachine):
 
     @rule(choice=CHOICES, length=SMALL, passed=st.lists(CHOICES, max_size=2))
     def send_descriptors(self, choice: int, length: int, passed: list[int]) -> None:
-        known = list(self.open)
+        # Sockets in each other's queues are found as garbage, on Linux by a worker at some time.
+        known = [fd for fd, kind in self.open.items() if kind not in (Kind.SOCKET, Kind.LISTENER)]
         descriptors = [known[number % len(known)] for number in passed if known]
         rights = struct.pack(f"{len(descriptors)}i", *descriptors)
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if descriptors else []
-        sent = self.both("sendmsg", self.pick(choice, Kind.SOCKET), [self.text(length)], ancillary)
-        self.in_flight |= sent is not None and bool(descriptors)
+        self.both("sendmsg", self.pick(choice, Kind.SOCKET), [self.text(length)], ancillary)
 
     @precondition(lambda self: len(self.open) < 24)
     @rule(choice=CHOICES, length=SMALL, room=st.sampled_from([0, 24, 64]))
