@@ -353,8 +353,12 @@ class Lockstep(RuleBasedStateMachine):
 
     @rule(choice=CHOICES, other=CHOICES, length=SIZES)
     def splice(self, choice: int, other: int, length: int) -> None:
-        source, target = self.pick(choice, *SPLICED), self.pick(other, *SPLICED)
-        if {self.open.get(source), self.open.get(target)} <= {*SPLICED, None}:
+        # Out of pipes only: what comes from a file is a copy here, and on Linux its page.
+        source, target = self.pick(choice, Kind.PIPE), self.pick(other, *SPLICED)
+        if self.open.get(source) != Kind.FILE and {
+            self.open.get(source),
+            self.open.get(target),
+        } <= {*SPLICED, None}:
             self.both("syscall", "splice", source, 0, target, 0, length, SPLICE_F_NONBLOCK)
 
     # ---- Names ----
