@@ -55,7 +55,10 @@ def _parameter(option: options.Option) -> click.Option:
     }
     kind = click.Choice(option.choices) if option.choices else kinds.get(option.kind)
     return click.Option(
-        [option.name],
+        [
+            option.name,
+            *(short for short, name in options.SHORT_NAMES.items() if name == option.name),
+        ],
         type=kind,
         metavar=option.metavar or None,
         help=option.help,

@@ -162,6 +162,8 @@ RUN_OPTIONS: Final = (
     Option("--dump-bootinfo", FILE, "FILE", "Write what its boot protocol tells it to FILE."),
 )
 
+SHORT_NAMES: Final = {"-q": "--quiet", "-v": "--verbose"}
+
 _BY_NAME: Final = {option.name: option for option in RUN_OPTIONS}
 
 
@@ -188,6 +190,7 @@ def parse_run(words: Sequence[str]) -> RunCommand | None:
                 return None
             return RunCommand(options, words[position], tuple(words[position + 1 :]))
         name, equals, content = word.partition("=")
+        name = SHORT_NAMES.get(name, name)
         option = _BY_NAME.get(name)
         if option is None:
             return None
