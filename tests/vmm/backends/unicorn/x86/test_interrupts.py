@@ -4,96 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 
 from tests.vmm.backends.unicorn.conftest import MakeGuest
+from tests.vmm.backends.unicorn.x86.controller import (
+    COUNT,
+    REQUEST,
+    SPURIOUS,
+    Controller,
+    Stack,
+    counts,
+)
 from tests.vmm.backends.unicorn.x86.guest import ENTER_USER, SCRATCH, TRAP_STACK, UNMAPPED, Guest
-from vmm.backends.exits import Halted, Interrupted
-
-END_OF_INTERRUPT = 0x20
-SPURIOUS = 0xFF
-
-
-class Controller:
-    """An interrupt controller with a queue of vectors, one in service at a time.
-
-    The guest ends an interrupt by writing to port 0x20.
-    """
-
-    def __init__(self, guest: Guest) -> None:
-        self.requests: deque[int] = deque()
-        self.in_service = False
-        self.acknowledged: list[int] = []
-        self.line = guest.vcpu.connect_interrupts(self)
-        self.lock = guest.bus.lock
-        guest.bus.on_write = self._on_write
-
-    def request(self, vector: int) -> None:
-        with self.lock:
-            self.requests.append(vector)
-            self._update()
-
-    def withdraw(self) -> None:
-        with self.lock:
-            self.requests.clear()
-            self._update()
-
-    def pending(self) -> bool:
-        return bool(self.requests) and not self.in_service
-
-    def acknowledge(self) -> int:
-        assert self.lock._is_owned()
-        vector = self.requests.popleft() if self.pending() else SPURIOUS
-        self.acknowledged.append(vector)
-        self.in_service = vector != SPURIOUS
-        self._update()
-        return vector
-
-    def _on_write(self, port: int, _value: int) -> None:
-        if port == END_OF_INTERRUPT:
-            self.in_service = False
-            self._update()
-
-    def _update(self) -> None:
-        self.line(self.pending())
-
-
-class Stack(Controller):
-    """A controller that has the next request pending as soon as one is acknowledged."""
-
-    def acknowledge(self) -> int:
-        vector = super().acknowledge()
-        self.in_service = False
-        self._update()
-        return vector
-
-
-# Handlers that count in the word at SCRATCH + 8 * (vector - 32).
-COUNT = f"""
-    on_32:
-        inc qword ptr [{SCRATCH}]
-        jmp done
-    on_33:
-        inc qword ptr [{SCRATCH} + 8]
-        jmp done
-    on_255:
-        inc qword ptr [{SCRATCH} + 16]
-        iretq
-    done:
-        push rax
-        out {END_OF_INTERRUPT}, al
-        pop rax
-        iretq
-"""
-
-
-def counts(guest: Guest) -> tuple[int, int, int]:
-    memory = guest.memory
-    return (
-        memory.read_u64(SCRATCH),
-        memory.read_u64(SCRATCH + 8),
-        memory.read_u64(SCRATCH + 16),
-    )
+from vmm.backends.exits import Crashed, Halted, Interrupted
 
 
 def test_an_interrupt_wakes_hlt(x86_guest: MakeGuest) -> None:
@@ -160,7 +82,7 @@ def test_an_interrupt_that_an_access_causes_comes_at_once(x86_guest: MakeGuest) 
         start:
             sti
             nop
-            out 0x10, al                    # requests the interrupt
+            out {REQUEST}, al
         again:
             inc rbp
             cmp qword ptr [{SCRATCH}], 0
@@ -170,15 +92,7 @@ def test_an_interrupt_that_an_access_causes_comes_at_once(x86_guest: MakeGuest) 
         {COUNT}
         """
     )
-    controller = Controller(guest)
-    end = guest.bus.on_write
-
-    def on_write(port: int, value: int) -> None:
-        if port == 0x10:
-            controller.request(32)
-        end(port, value)
-
-    guest.bus.on_write = on_write
+    Controller(guest)
     assert guest.run() == Halted()
     assert guest.register("rbp") <= 2
 
@@ -207,7 +121,7 @@ def test_interrupts_wait_for_if(x86_guest: MakeGuest) -> None:
     guest = x86_guest(
         f"""
         start:
-            out 0x10, al                    # requests the interrupt
+            out {REQUEST}, al
             mov ecx, 100
         again:
             dec ecx
@@ -228,15 +142,7 @@ def test_interrupts_wait_for_if(x86_guest: MakeGuest) -> None:
         {COUNT}
         """
     )
-    controller = Controller(guest)
-    end = guest.bus.on_write
-
-    def on_write(port: int, value: int) -> None:
-        if port == 0x10:
-            controller.request(32)
-        end(port, value)
-
-    guest.bus.on_write = on_write
+    Controller(guest)
     assert guest.run() == Halted()
     assert guest.register("rbx") == 0
     assert counts(guest) == (1, 0, 0)
@@ -275,7 +181,7 @@ def test_mov_ss_shadow(x86_guest: MakeGuest) -> None:
         start:
             sti
             mov eax, 0x10
-            out 0x10, al                    # requests the interrupt
+            out {REQUEST}, al
             mov ss, eax
         between:
             mov rsp, 0x70000
@@ -290,8 +196,7 @@ def test_mov_ss_shadow(x86_guest: MakeGuest) -> None:
             iretq
         """
     )
-    controller = Controller(guest)
-    guest.bus.on_write = lambda _port, _value: controller.request(32)
+    Controller(guest)
     assert guest.run() == Halted()
     assert guest.register("rbx") >= guest["wait"]
 
@@ -300,7 +205,7 @@ def test_a_request_withdrawn_in_time_is_not_taken(x86_guest: MakeGuest) -> None:
     guest = x86_guest(
         f"""
         start:
-            out 0x10, al                    # requests, then withdraws
+            out {REQUEST}, al
             sti
             nop
             mov ecx, 10000
@@ -314,11 +219,11 @@ def test_a_request_withdrawn_in_time_is_not_taken(x86_guest: MakeGuest) -> None:
     )
     controller = Controller(guest)
 
-    def on_write(_port: int, _value: int) -> None:
+    def request_and_withdraw() -> None:
         controller.request(32)
         controller.withdraw()
 
-    guest.bus.on_write = on_write
+    controller.on_request = request_and_withdraw
     assert guest.run() == Halted()
     assert counts(guest) == (0, 0, 0)
     assert controller.acknowledged == []
@@ -478,4 +383,4 @@ def test_an_interrupt_with_a_null_task_register_does_not_harm(x86_guest: MakeGue
         """
     )
     Controller(guest).request(32)
-    assert type(guest.run()).__name__ == "Crashed"
+    assert isinstance(guest.run(), Crashed)

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from tests.vmm.backends.unicorn.conftest import MakeGuest
+from tests.vmm.backends.unicorn.x86.controller import Controller
 from tests.vmm.backends.unicorn.x86.guest import (
     BASE,
     KERNEL_CS_32,
@@ -18,7 +19,6 @@ from tests.vmm.backends.unicorn.x86.guest import (
     USER_SS,
     USER_STACK,
 )
-from tests.vmm.backends.unicorn.x86.test_interrupts import Controller
 from vmm.backends.exits import Crashed, Halted
 from vmm.backends.registers import DescriptorTable
 

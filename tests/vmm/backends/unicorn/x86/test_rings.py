@@ -20,19 +20,24 @@ from tests.vmm.backends.unicorn.x86.guest import (
 from vmm.backends.exits import Halted
 from vmm.backends.registers import Segment
 
+# Let SYSCALL enter at the label "entry", with the segments of the kernel.
+SET_SYSTEM_CALL = """
+    mov ecx, 0xC0000081         # STAR
+    xor eax, eax
+    mov edx, 0x00180008
+    wrmsr
+    mov ecx, 0xC0000082         # LSTAR
+    lea rax, [rip + entry]
+    xor edx, edx
+    wrmsr
+"""
+
 
 def test_system_call_and_return(x86_guest: MakeGuest) -> None:
     guest = x86_guest(
         f"""
         start:
-            mov ecx, 0xC0000081         # STAR
-            xor eax, eax
-            mov edx, 0x00180008
-            wrmsr
-            mov ecx, 0xC0000082         # LSTAR
-            lea rax, [rip + entry]
-            xor edx, edx
-            wrmsr
+            {SET_SYSTEM_CALL}
             mov ecx, 0xC0000084         # FMASK: IF, DF, AC
             mov eax, 0x40600
             wrmsr
@@ -82,13 +87,7 @@ def test_system_call_with_prefixes_enters_at_lstar(x86_guest: MakeGuest) -> None
     guest = x86_guest(
         f"""
         start:
-            mov ecx, 0xC0000081
-            mov edx, 0x00180008
-            wrmsr
-            mov ecx, 0xC0000082
-            lea rax, [rip + entry]
-            xor edx, edx
-            wrmsr
+            {SET_SYSTEM_CALL}
             {ENTER_USER}
         user:
             .byte 0x66, 0x48, 0x0F, 0x05
@@ -110,13 +109,7 @@ def test_flags_of_a_program_do_not_stay_behind_a_system_call(x86_guest: MakeGues
     guest = x86_guest(
         f"""
         start:
-            mov ecx, 0xC0000081
-            mov edx, 0x00180008
-            wrmsr
-            mov ecx, 0xC0000082
-            lea rax, [rip + entry]
-            xor edx, edx
-            wrmsr
+            {SET_SYSTEM_CALL}
             {ENTER_USER}
         user:
             std
