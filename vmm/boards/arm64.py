@@ -172,7 +172,12 @@ class Arm64Board:
 
             places = self._places
             self._slots = Slots(
-                self._bus, places.virtio, places.peripherals, at.INTIDS_ADDED, self._shared_line
+                self._bus,
+                places.virtio,
+                places.peripherals,
+                at.INTIDS_ADDED,
+                self._clock,
+                self._shared_line,
             )
         return self._slots
 

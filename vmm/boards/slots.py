@@ -50,6 +50,7 @@ class Slots:
         virtio: address of the first slot for virtio devices.
         peripherals: likewise, of peripherals.
         irqs: the interrupts for them all.
+        clock: guest time.
         line: returns the wire of an interrupt; called when that first changes.
     """
 
@@ -59,6 +60,7 @@ class Slots:
         virtio: int,
         peripherals: int,
         irqs: Sequence[int],
+        clock: Clock,
         line: Callable[[int], InterruptLine],
     ) -> None:
         self.places: list[Place] = []
@@ -66,6 +68,7 @@ class Slots:
         self._next_virtio = virtio
         self._next_peripheral = peripherals
         self._irqs = irqs
+        self._clock = clock
         self._line = line
 
     def add_virtio(self, device: VirtioDevice) -> Place:
@@ -77,12 +80,13 @@ class Slots:
         place = self._place("virtio_mmio", "virtio,mmio", self._next_virtio, VirtioMmio.SIZE)
         self._next_virtio += place.size
         number = sum(other.name == place.name for other in self.places)
-        transport = VirtioMmio(device=device, irq=_LateLine(self._line, place.irq))
+        irq = _LateLine(self._line, place.irq)
+        transport = VirtioMmio(device=device, irq=irq, clock=self._clock)
         self._bus.mmio.attach(place.base, place.size, f"virtio{number}", transport)
         self.places.append(place)
         return place
 
-    def add_peripheral(self, device: Peripheral, memory: GuestMemory, clock: Clock) -> Place:
+    def add_peripheral(self, device: Peripheral, memory: GuestMemory) -> Place:
         """Put ``device`` where it wants to be, or into the next slot; and connect it.
 
         Raises:
@@ -104,7 +108,8 @@ class Slots:
         if device.at is None:
             self._next_peripheral += -(-device.SIZE // PAGE) * PAGE
         device.at = base
-        device.connect(irq=_LateLine(self._line, place.irq), memory=memory, clock=clock)
+        irq = _LateLine(self._line, place.irq)
+        device.connect(irq=irq, memory=memory, clock=self._clock)
         self.places.append(place)
         return place
 

@@ -113,7 +113,7 @@ class X86Board:
 
             line = self._interrupts.line
             virtio, peripherals = self._distance + at.VIRTIO, self._distance + at.PERIPHERALS
-            self._slots = Slots(self._bus, virtio, peripherals, at.IRQS_ADDED, line)
+            self._slots = Slots(self._bus, virtio, peripherals, at.IRQS_ADDED, self._clock, line)
         return self._slots
 
     def on_input_attached(self) -> None:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.devices.virtio.passt import Passt
     from vmm.devices.virtio.tap import Tap
-    from vmm.lines import Clock
     from vmm.machine.config import MachineConfig
     from vmm.machine.device_options import (
         DiskOption,
@@ -66,7 +65,6 @@ class Attachments:
     Args:
         board: the board.
         memory: the guest's RAM.
-        clock: guest time.
         lock: the bus's.
         notifier: takes the kicks of virtio queues from the vCPU; None: they come by the bus.
         recorder: makes the devices instead, such that it can record them.
@@ -80,7 +78,6 @@ class Attachments:
         self,
         board: Board,
         memory: GuestMemory,
-        clock: Clock,
         lock: Lock,
         notifier: VirtualMachine | None,
         recorder: Recorder | None = None,
@@ -88,7 +85,6 @@ class Attachments:
         self._board = board
         self._notifier = notifier
         self._recorder = recorder
-        self._clock = clock
         self._memory = memory
         self._lock = lock
         self.balloon: Balloon | None = None
@@ -228,7 +224,7 @@ class Attachments:
             memory = self._memory
             if self._recorder is not None:
                 memory = self._recorder.memory_for(device, memory)
-            self._board.slots.add_peripheral(device, memory, self._clock)
+            self._board.slots.add_peripheral(device, memory)
         elif ":" in device:
             from vmm.machine.plugin import load_device
 

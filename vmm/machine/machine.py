@@ -298,7 +298,7 @@ class Machine(Execution):
         # A trace has every kick, so these must reach the bus then.
         notifier = vm if vm.ioeventfds and self.recorder is None else None
         self._attachments = Attachments(
-            self.board, self.memory, self.clock, self.bus.lock, notifier, self.recorder
+            self.board, self.memory, self.bus.lock, notifier, self.recorder
         )
         self._resources.append(self._attachments)
         self._attachments.attach(self.config)

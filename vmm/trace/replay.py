@@ -169,7 +169,7 @@ class Replay:
         device = kind(memory, **restored)
         for queue in device.queues:
             BounceQueue(queue, memory)
-        return VirtioMmio(device=device, irq=ignore)
+        return VirtioMmio(device=device, irq=ignore, clock=self.clock)
 
     def _connect(self, device: Peripheral, described: Record) -> None:
         if described["replay"]:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
             """Tell the driver that the device needs a reset."""
             ...
 
+        def serve_later(self, index: int) -> None:
+            """Kick for queue ``index`` in the driver's place, after others had the bus."""
+            ...
+
 
 # Causes of interrupts, as in InterruptStatus.
 USED_BUFFER: Final = 1
@@ -95,7 +99,7 @@ class VirtioDevice(Device):
         """The driver is ready (DRIVER_OK)."""
         self.live = True
         for index in range(len(self.queues)):
-            self.serve(index)
+            self.kick(index)
 
     def resume(self) -> None:
         """The device was restored, its transport too; for subclasses to fill."""
@@ -105,10 +109,9 @@ class VirtioDevice(Device):
         worker = self.workers.get(index)
         if worker is not None:
             worker()
-            return
-        # The vCPU that kicks stands still, so this ends.
-        while self.serve(index):
-            pass
+        elif self.serve(index):
+            # Another vCPU adds as fast as this one takes; it must not hold the bus for ever.
+            self.transport.serve_later(index)
 
     def serve(self, index: int) -> bool:
         """Serve a queue, because of a kick or because the host has something for it.

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from vmm.devices.device import Device
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.devices.virtio.queue import Queue
-    from vmm.lines import InterruptLine
+    from vmm.lines import Clock, InterruptLine
 
 MAGIC: Final = int.from_bytes(b"virt", "little")
 VENDOR: Final = int.from_bytes(b"CLPS", "little")
 
 CONFIG: Final = 0x100
+
+# A queue that never gets empty is served a round at a time; the bus is free for so long between.
+PAUSE_NS: Final = 100_000
 
 _WORD: Final = 0xFFFF_FFFF
 
@@ -30,6 +33,7 @@ class VirtioMmio(RegisterDevice):
     Args:
         device: what is behind them.
         irq: its interrupt.
+        clock: guest time.
 
     Attributes:
         failure: why the device needs a reset, or "".
@@ -77,14 +81,20 @@ class VirtioMmio(RegisterDevice):
     ConfigGeneration = Register(0x0FC, "Changes whenever the configuration does", RO)
     Config = RegisterArray(CONFIG, 0x100, "Configuration of this kind of device", width=8)
 
+    STATE_VERSION: ClassVar[int] = 2
+
     # The driver's choice so far, all 64 bits.
     _accepted = internal(0)
+    # Set of queues to be served when the pause is over.
+    _waiting = internal(0)
 
-    def __init__(self, *, device: VirtioDevice, irq: InterruptLine) -> None:
+    def __init__(self, *, device: VirtioDevice, irq: InterruptLine, clock: Clock) -> None:
         self.irq = OutputPin(irq)
         self.device = device
         device.transport = self
         self.failure = ""
+        self._clock = clock
+        self._pause = clock.timer(self._pause_over)
         super().__init__()
 
     def parts(self) -> tuple[tuple[str, Device], ...]:
@@ -93,9 +103,12 @@ class VirtioMmio(RegisterDevice):
     def reset(self) -> None:
         super().reset()
         self.failure = ""
+        self._pause.cancel()
         self.irq(False)
 
     def loaded(self) -> None:
+        self._pause.cancel()
+        self._begin_pause()
         self.device.resume()
         self._update_irq()
 
@@ -142,6 +155,21 @@ class VirtioMmio(RegisterDevice):
         self.Status |= self.Status_DEVICE_NEEDS_RESET
         if self.Status & self.Status_DRIVER_OK:
             self.interrupt(CONFIGURATION_CHANGE)
+
+    def serve_later(self, index: int) -> None:
+        """Kick for queue ``index`` in the driver's place, after others had the bus."""
+        self._waiting |= 1 << index
+        self._begin_pause()
+
+    def _begin_pause(self) -> None:
+        if self._waiting:
+            self._pause.arm(self._clock.now() + PAUSE_NS)
+
+    def _pause_over(self) -> None:
+        waiting, self._waiting = self._waiting, 0
+        for index in range(waiting.bit_length()):
+            if waiting >> index & 1:
+                self.device.kick(index)
 
     # ---- Status and features ----
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import pack, unpack
 
-from tests.vmm.devices.parts import Wire
+from tests.vmm.devices.parts import ManualClock, Wire
 from vmm.devices.virtio import mmio
 from vmm.devices.virtio.device import VirtioDevice
 from vmm.devices.virtio.mmio import VirtioMmio
@@ -148,7 +148,8 @@ class Guest:
         self.memory = memory
         self.irq = Wire()
         self.device = device
-        self.transport = VirtioMmio(device=device, irq=self.irq)
+        self.clock = ManualClock()
+        self.transport = VirtioMmio(device=device, irq=self.irq, clock=self.clock)
         self.queues: list[DriverQueue] = []
 
     def read(self, offset: int) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.vmm.devices.virtio import driver as d
 from tests.vmm.devices.virtio.driver import Guest
 from tests.vmm.devices.virtio.echo import Echo
+from vmm.devices.virtio import mmio
 
 
 @pytest.fixture
@@ -226,3 +229,80 @@ def test_interrupts_stay_until_acknowledged(guest: Guest) -> None:
     assert guest.irq.level
     guest.write(d.INTERRUPT_ACK, 2)
     assert not guest.irq.level
+
+
+# ---- A driver that never stops ----
+
+
+class Restless(Echo):
+    """Its driver runs on another processor, and gives back each buffer as long as it is ``busy``.
+
+    Attributes:
+        served: how many chains it has used.
+        busy: the driver is at it.
+    """
+
+    give: Callable[[], object]
+    served = 0
+    busy = True
+
+    def handle(self, index: int) -> None:
+        queue = self.queues[index]
+        for chain in queue:
+            queue.push(chain, 0)
+            self.served += 1
+            if self.busy:
+                self.give()
+
+
+@pytest.fixture
+def restless() -> tuple[Guest, Restless]:
+    memory = d.ram()
+    device = Restless(memory)
+    guest = Guest(device, memory)
+    guest.start()
+    queue = guest.queues[0]
+    buffers = [(queue.allocate(4), 4, True)]
+
+    def give() -> None:
+        queue.take()
+        queue.offer(buffers)
+
+    device.give = give
+    queue.offer(buffers)
+    return guest, device
+
+
+def test_a_driver_without_pause_leaves_the_bus_to_others(
+    restless: tuple[Guest, Restless],
+) -> None:
+    guest, device = restless
+    guest.kick(0)
+    for rounds in range(1, 4):
+        assert device.served == rounds * device.queues[0].size
+        guest.clock.advance(mmio.PAUSE_NS)
+    device.busy = False
+    guest.clock.advance(mmio.PAUSE_NS)
+    served = device.served
+    assert guest.queues[0].take() is not None
+    guest.clock.advance(mmio.PAUSE_NS)
+    assert device.served == served
+
+
+def test_what_is_left_to_serve_is_so_after_a_restore(restless: tuple[Guest, Restless]) -> None:
+    guest, device = restless
+    guest.kick(0)
+    device.busy = False
+    served = device.served
+    guest.transport.load(guest.transport.save())
+    guest.clock.advance(mmio.PAUSE_NS)
+    assert device.served == served + 1
+
+
+def test_a_reset_ends_what_was_left_to_serve(restless: tuple[Guest, Restless]) -> None:
+    guest, device = restless
+    guest.kick(0)
+    served = device.served
+    guest.write(d.STATUS, 0)
+    guest.clock.advance(mmio.PAUSE_NS)
+    assert device.served == served

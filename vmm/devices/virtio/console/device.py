@@ -73,7 +73,7 @@ class ConsoleDevice(VirtioDevice):
 
     def _connect(self, port: Port, receive: int) -> None:
         port.on_input = lambda: self.serve(receive)
-        port.on_output = lambda: self.serve(receive + 1)
+        port.on_output = lambda: self.kick(receive + 1)
         port.on_change = lambda: self.serve(CONTROL_RECEIVE)
 
     def parts(self) -> tuple[tuple[str, Device], ...]:
