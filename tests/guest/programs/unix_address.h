@@ -1,4 +1,5 @@
-/* Addresses of AF_UNIX: paths, and abstract names of this process alone. */
+/* Addresses of AF_UNIX: paths, and abstract names of this process alone; sockets that have them. */
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,4 +34,20 @@ static inline int connect_to(int fd, const char *text)
 {
 	socklen_t length = name(text);
 	return connect(fd, (void *)&address, length);
+}
+
+static inline int listener(int type, const char *text, int backlog)
+{
+	int fd = socket(AF_UNIX, type, 0);
+	bind_to(fd, text);
+	listen(fd, backlog);
+	return fd;
+}
+
+/* Print all that poll can find, also what it was not asked for. */
+static inline void show_events(const char *title, int fd)
+{
+	struct pollfd entry = {fd, 0x7fff & ~POLLNVAL, 0};
+	poll(&entry, 1, 0);
+	printf("%s: events %x\n", title, entry.revents);
 }
