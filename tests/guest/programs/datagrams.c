@@ -4,13 +4,10 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,13 +46,6 @@ static void receive(int fd, socklen_t room)
 	if (room > 2)
 		printf(" from \"%.3s\"", path);
 	printf(", length %s\n", room > 2 ? "of a name" : room == 2 ? "2" : "0");
-}
-
-static void show_events(const char *title, int fd)
-{
-	struct pollfd entry = {fd, 0x7fff & ~POLLNVAL, 0};
-	poll(&entry, 1, 0);
-	printf("%s: events %x\n", title, entry.revents);
 }
 
 static void addresses(void)
@@ -108,12 +98,10 @@ static void addresses(void)
 	close(a), close(b), close(c), close(stream);
 }
 
-static void peers(void)
+static void meeting(int a, int b, int c)
 {
-	int a = make("dga"), b = make("dgb"), c = make("dgc");
 	struct sockaddr_un peer;
 	socklen_t length = sizeof(peer);
-	printf("-- peers\n");
 	SHOW(getpeername(a, (void *)&peer, &length));
 	SHOW(connect_to(a, "dgb"));
 	SHOW(getpeername(a, (void *)&peer, &length));
@@ -133,7 +121,13 @@ static void peers(void)
 	receive(b, 110);
 	SHOW(write(c, "x", 1));
 	show_events("with a peer", a);
-	/* What a peer has not received is lost with it. */
+}
+
+/* What a peer has not received is lost with it. */
+static void parting(int a, int b)
+{
+	struct sockaddr_un peer;
+	socklen_t length = sizeof(peer);
 	SHOW(write(a, "lost", 4));
 	SHOW(connect_to(b, "dgc"));
 	show_events("lost its peer", a);
@@ -158,9 +152,10 @@ static void peers(void)
 	SHOW(connect_to(a, "dga"));
 	SHOW(write(a, "self", 4));
 	receive(a, 110);
-	close(a), close(c);
-	unlink("dga"), unlink("dgb"), unlink("dgc");
+}
 
+static void pairs(void)
+{
 	int pair[2];
 	socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair);
 	show_events("pair", pair[0]);
@@ -171,30 +166,44 @@ static void peers(void)
 	SHOW(write(pair[0], "x", 1));
 	SHOW(write(pair[0], "x", 1));
 	close(pair[0]);
-
-	for (int how = SHUT_RD; how <= SHUT_RDWR; how++) {
-		printf("-- shut down %d\n", how);
-		socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair);
-		SHOW(write(pair[0], "to 1", 4));
-		SHOW(write(pair[1], "to 0", 4));
-		SHOW(shutdown(pair[0], how));
-		for (int i = 0; i < 2; i++) {
-			show_events(i == 0 ? "self" : "peer", pair[i]);
-			SHOW(write(pair[i], "x", 1));
-			SHOW(read(pair[i], buffer, 10));
-			SHOW(read(pair[i], buffer, 10));
-		}
-		fcntl(pair[0], F_SETFL, 0);
-		if (how != SHUT_WR)
-			SHOW(read(pair[0], buffer, 10));
-		close(pair[0]), close(pair[1]);
-	}
 }
 
-static void limits(void)
+static void shutting_down(int how)
 {
-	int a = make("dga"), b = make(NULL), pair[2], value = 4608;
-	printf("-- limits\n");
+	int pair[2];
+	printf("-- shut down %d\n", how);
+	socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair);
+	SHOW(write(pair[0], "to 1", 4));
+	SHOW(write(pair[1], "to 0", 4));
+	SHOW(shutdown(pair[0], how));
+	for (int i = 0; i < 2; i++) {
+		show_events(i == 0 ? "self" : "peer", pair[i]);
+		SHOW(write(pair[i], "x", 1));
+		SHOW(read(pair[i], buffer, 10));
+		SHOW(read(pair[i], buffer, 10));
+	}
+	fcntl(pair[0], F_SETFL, 0);
+	if (how != SHUT_WR)
+		SHOW(read(pair[0], buffer, 10));
+	close(pair[0]), close(pair[1]);
+}
+
+static void peers(void)
+{
+	printf("-- peers\n");
+	int a = make("dga"), b = make("dgb"), c = make("dgc");
+	meeting(a, b, c);
+	parting(a, b);
+	close(a), close(c);
+	unlink("dga"), unlink("dgb"), unlink("dgc");
+	pairs();
+	for (int how = SHUT_RD; how <= SHUT_RDWR; how++)
+		shutting_down(how);
+}
+
+static void full_receivers(void)
+{
+	int a = make("dga"), b = make(NULL);
 	SHOW(connect_to(b, "dga"));
 	while (write(b, "full", 4) == 4)
 		;
@@ -207,8 +216,12 @@ static void limits(void)
 	while (read(a, buffer, 10) > 0)
 		;
 	close(a), close(b), unlink("dga");
+}
 
-	/* Only the sender's buffer limits those who are each other's peer. */
+/* Only the sender's buffer limits those who are each other's peer. */
+static void full_senders(void)
+{
+	int pair[2], value = 4608;
 	socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair);
 	int count = 0;
 	while (write(pair[0], "full", 4) == 4)
@@ -236,8 +249,9 @@ static void limits(void)
 	close(pair[0]), close(pair[1]);
 }
 
-static int waiter;
+/* ---- Waiting ---- */
 
+static int waiter;
 static long result;
 static int result_errno;
 
@@ -304,7 +318,9 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	addresses();
 	peers();
-	limits();
+	printf("-- limits\n");
+	full_receivers();
+	full_senders();
 	waiting();
 	return 0;
 }
