@@ -41,7 +41,7 @@ CASES = [
 LONG = {"threads", "interrupted"}
 
 # What becomes another user.
-OF_SUPERUSER = {"permissions"}
+OF_SUPERUSER = {"credentials", "identities", "permissions"}
 
 # What compares clocks.
 STEADY = {"interrupted"}
