@@ -22,7 +22,12 @@ from scripts.lab.images import ARCHITECTURES
 TOP = Path(__file__).resolve().parent.parent
 
 # Commands that tests run and pip cannot provide.
-HOST_TOOLS = {"dtc": "device-tree-compiler"}
+HOST_TOOLS = {
+    "dtc": "device-tree-compiler",
+    "passt": "passt",
+    "strace": "strace",
+    "zstd": "zstd",
+}
 
 CHECKS = {
     "ruff check": ["-m", "ruff", "check"],

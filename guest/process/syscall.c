@@ -89,8 +89,7 @@ int64_t syscall_make(struct trap_frame *frame, uint64_t number, const uint64_t a
 void syscall_dispatch(struct trap_frame *frame)
 {
 	uint64_t argument[6];
-	for (unsigned i = 0; i < ARRAY_SIZE(argument); i++)
-		argument[i] = frame_syscall_argument(frame, i);
+	frame_syscall_arguments(frame, argument);
 	int64_t result = syscall_make(frame, frame_syscall_number(frame), argument);
 	frame_set_result(frame, result);
 	finish(frame, result);

@@ -96,7 +96,7 @@ class _Tree:
         self._page_tables: dict[int, memoryview] = {}
         self._block_tables: dict[int, memoryview] = {}
         self.root = allocate()
-        self._root_view = memory.view(self.root, PAGE)
+        self._root_view = self._view(self.root)
 
     def map(self, mapping: Mapping, bits: LeafBits) -> None:
         virtual = mapping.virtual & _VIRTUAL_MASK
@@ -137,20 +137,22 @@ class _Tree:
 
     def _descend(self, table: memoryview, index: int, new: bool = False) -> memoryview:
         """Return the table behind an entry, making it where there is none."""
-        entry = int.from_bytes(table[index * 8 : index * 8 + 8], "little")
+        entry: int = table[index]
         if entry == 0:
             address = self._allocate()
-            _fill(table, index, 1, address | self._table_bits, 0)
+            table[index] = address | self._table_bits
         elif new:
             raise ValueError("mappings overlap: a page inside a block")
         else:
             address = entry & _VIRTUAL_MASK & -PAGE
-        return self._memory.view(address, PAGE)
+        return self._view(address)
+
+    def _view(self, table: int) -> memoryview:
+        """Return the entries of a table. The hosts are little-endian too, as the tables are."""
+        return self._memory.view(table, PAGE).cast("Q")
 
 
 def _fill(table: memoryview, index: int, count: int, first: int, step: int) -> None:
-    start = index * 8
-    if bytes(table[start : start + count * 8]).count(0) != count * 8:
+    if any(table[index : index + count]):
         raise ValueError(f"mappings overlap at entry {index}, which would be {first:#x}")
-    entries = range(first, first + count * step, step) if step else (first,)
-    pack_into(f"<{count}Q", table, start, *entries)
+    pack_into(f"<{count}Q", table, index * 8, *range(first, first + count * step, step))

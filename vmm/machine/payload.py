@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final, Protocol
 
+    from vmm.arch import Arch
     from vmm.backends.api import Registers
     from vmm.boards.board import Board
     from vmm.images.image import Image
@@ -116,11 +117,21 @@ def load_image(
         return _load_calypso(config, name, image, None, board, memory)
     if image.kind == LINUX_PROGRAM:
         _check_interpreter(config, image)
-        with open_image(kernel_path(board.arch)) as kernel:
-            return _load_calypso(config, name, kernel, image, board, memory)
+        return _load_calypso(config, name, _bundled_kernel(board.arch), image, board, memory)
     if image.kind == UNKNOWN:
         raise UsageError(image.complaint)
     return _load_foreign(config, image, board, memory)
+
+
+_kernels: dict[str, Image] = {}
+
+
+def _bundled_kernel(arch: Arch) -> Image:
+    """Return our own kernel, which stays open: every machine of this process gets the same one."""
+    kernel = _kernels.get(arch)
+    if kernel is None:
+        kernel = _kernels[arch] = open_image(kernel_path(arch))
+    return kernel
 
 
 def _check_interpreter(config: MachineConfig, program: Image) -> None:

@@ -30,22 +30,14 @@ static inline uint64_t frame_syscall_number(const struct trap_frame *frame)
 	return frame->error;
 }
 
-static inline uint64_t frame_syscall_argument(const struct trap_frame *frame, unsigned i)
+static inline void frame_syscall_arguments(const struct trap_frame *frame, uint64_t argument[6])
 {
-	switch (i) {
-	case 0:
-		return frame->rdi;
-	case 1:
-		return frame->rsi;
-	case 2:
-		return frame->rdx;
-	case 3:
-		return frame->r10;
-	case 4:
-		return frame->r8;
-	default:
-		return frame->r9;
-	}
+	argument[0] = frame->rdi;
+	argument[1] = frame->rsi;
+	argument[2] = frame->rdx;
+	argument[3] = frame->r10;
+	argument[4] = frame->r8;
+	argument[5] = frame->r9;
 }
 
 static inline void frame_restart_syscall(struct trap_frame *frame)
