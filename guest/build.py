@@ -25,6 +25,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -315,9 +316,13 @@ def program_steps(arch: Architecture, out: Path) -> list[Step]:
 
 
 def listed_dependencies(path: Path) -> list[Path]:
-    """Return what a compiler's dependency file (a make rule) says was read."""
-    words = path.read_text().replace("\\\n", " ").split()
-    return [ROOT / word for word in words[1:]]
+    """Return what a compiler's dependency file (a make rule) says was read.
+
+    Blanks and number signs in names have a backslash in front, dollar signs are doubled.
+    """
+    words = re.findall(r"(?:\\[ #]|\S)+", path.read_text().replace("\\\n", " "))
+    names = [re.sub(r"\\([ #])", r"\1", word).replace("$$", "$") for word in words]
+    return [ROOT / name for name in names[1:]]
 
 
 class Builder:
@@ -418,6 +423,8 @@ def run_all(builder: Builder, steps: list[Step], jobs: int) -> list[str]:
         for step in steps:
             needed = [results[id(earlier)] for earlier in step.after]
             results[id(step)] = pool.submit(attempt, step, needed)
+    for result in results.values():
+        result.result()  # raises what no step should
     return problems
 
 
@@ -472,7 +479,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
             steps += program_steps(arch, out)
         problems = build(steps, jobs=options.jobs, verbose=options.verbose)
-    except BuildError as error:
+    except (BuildError, OSError) as error:
         problems = [str(error)]
     for problem in problems:
         print(problem, file=sys.stderr)

@@ -121,6 +121,23 @@ def test_what_changed_is_made_again(sandbox: Sandbox) -> None:
     assert sandbox.build() == (1, [])
 
 
+def test_names_of_folders_are_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "my C # $1 folder"
+    folder.mkdir()
+    sandbox = Sandbox(folder, monkeypatch)
+    assert sandbox.build() == (1, [])
+    sandbox.header.write_text("#define VALUE 2\n")
+    assert sandbox.build() == (1, [])
+    assert sandbox.build() == (0, [])
+
+
+def test_what_no_step_should_raise_is_raised(sandbox: Sandbox) -> None:
+    folder = sandbox.source.parent
+    step = build.Step(["true"], folder / "out", [folder / "missing"])
+    with pytest.raises(FileNotFoundError, match="missing"):
+        build.run_all(build.Builder(verbose=False), [step], 1)
+
+
 def test_a_warning_is_an_error_that_says_where(sandbox: Sandbox) -> None:
     sandbox.source.write_text("int value(void);\nint value(void) { int unused; return 1; }\n")
     ran, problems = sandbox.build()
