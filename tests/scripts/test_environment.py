@@ -14,7 +14,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 SOURCES = ("scripts/generate.py", "guest/arch", "guest/arch/trap.S")
 
-PYTHON = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+PYTHON = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
 SET_UP = "#!/bin/sh\necho set up\n"
 COMMAND = """
 import sys
