@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from _thread import start_new_thread
 
 from vmm.cli import flush
 from vmm.cli.options import MAX_SECONDS
@@ -15,10 +16,14 @@ from vmm.machine.machine import Machine
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
     from typing import Final
 
     from vmm.arch import Arch
     from vmm.backends.assist.assistant import Assistant
+else:
+    # Without the enumerations that the module signal builds.
+    from _signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
@@ -52,6 +57,7 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
         if _REPORTS & options.keys() and not _show(machine, options):
             return 0
         machine.console.attach_output(_STDOUT, _STDERR)
+        _end_by_signals(machine)
         if _is_terminal():
             from vmm.cli.terminal import terminal_input
 
@@ -66,6 +72,19 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
     if machine.recorder is not None and machine.recorder.failure:
         say(machine.recorder.failure)
     return status
+
+
+def _end_by_signals(machine: Machine) -> None:
+    """Let the signals that ask for an end stop the machine, so that nothing is left behind."""
+
+    def end(number: int, _frame: object) -> None:
+        # In a thread: the handler may have come just before the vCPU enters the guest.
+        start_new_thread(machine.stop, (128 + number,))
+
+    for number in (SIGHUP, SIGTERM):
+        # Whoever began us with one ignored, as nohup does, wants it ignored.
+        if getsignal(number) == SIG_DFL:
+            signal(number, end)
 
 
 def _show(machine: Machine, options: Mapping[str, object]) -> bool:

@@ -57,7 +57,6 @@ def terminal_input(machine: Machine, fd: int = 0) -> Iterator[None]:
     before = termios.tcgetattr(fd)
     wake_reader, wake_writer = os.pipe()
     reader = threading.Thread(target=_pump, args=(machine, fd, wake_reader), daemon=True)
-    handler = signal.signal(signal.SIGTERM, lambda *_: machine.stop(128 + signal.SIGTERM))
     has_size = machine.has_console
     if has_size:
         _tell_size(machine, fd)
@@ -78,8 +77,10 @@ def terminal_input(machine: Machine, fd: int = 0) -> Iterator[None]:
         os.close(wake_writer)
         reader.join(timeout=1)
         os.close(wake_reader)
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
-        signal.signal(signal.SIGTERM, handler)
+        try:
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        except termios.error:
+            pass  # the terminal has gone
 
 
 def _write_byte(fd: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,39 @@ def test_timeout_is_124_with_the_state_of_the_guest(kernel: Path, arch: str) -> 
     assert b"stopped after 0.3 s" in done.stderr
     assert (b"rip 0x" if arch == "x86_64" else b"pc 0x") in done.stderr
     assert b"no device was accessed" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_looping_guest_and_nothing_is_left(
+    kernel: Path, arch: str, backend: str, number: int
+) -> None:
+    hello = request(abi.CONSOLE_WRITE, text_offset(arch, 0), 6, abi.STREAM_OUTPUT)
+    write_kernel(kernel, arch, [hello], SPIN[arch], texts=(b"hello\n",))
+    socket, trace = kernel.with_name("socket"), kernel.with_name("trace")
+    words = ["--port", f"a={socket}", "--trace", str(trace), str(kernel)]
+    with subprocess.Popen(
+        [*VMM, "run", "--quiet", "--backend", backend, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(6) == b"hello\n"
+        assert socket.exists()
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 128 + number
+    assert not socket.exists()
+    assert trace.stat().st_size
+
+
+def test_a_signal_that_is_ignored_stays_so(kernel: Path) -> None:
+    hello = request(abi.CONSOLE_WRITE, text_offset("x86_64", 0), 6, abi.STREAM_OUTPUT)
+    write_kernel(kernel, "x86_64", [hello], SPIN["x86_64"], texts=(b"hello\n",))
+    words = ["run", "--quiet", "--backend", "unicorn", "--timeout", "1", str(kernel)]
+    with subprocess.Popen(["nohup", *VMM, *words], stdout=-1, stderr=-1) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(6) == b"hello\n"
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=20) == 124
 
 
 def test_panic_is_126(kernel: Path, arch: str) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.guest.test_programs import build
+from tests.vmm.machine.kernels import SPIN, write_kernel
 from vmm.cli.terminal import EscapeFilter, terminal_input
 from vmm.machine.machine import Machine
 
@@ -65,4 +66,12 @@ def test_a_console_has_the_size_of_the_terminal() -> None:
             assert machine.wait(timeout=30) == 0
     assert signal.getsignal(signal.SIGWINCH) == signal.SIG_DFL
     os.close(master)
+    os.close(terminal)
+
+
+def test_a_terminal_may_go(tmp_path: Path) -> None:
+    kernel = write_kernel(tmp_path / "spin", "x86_64", [], SPIN["x86_64"])
+    master, terminal = os.openpty()
+    with Machine(kernel, backend="unicorn") as machine, terminal_input(machine, terminal):
+        os.close(master)
     os.close(terminal)

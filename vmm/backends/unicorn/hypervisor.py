@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmm.arch import ARM64
 from vmm.backends.unicorn.internals import open_internals
 from vmm.backends.unicorn.library import open_library
+from vmm.backends.unicorn.signals import signal_watch
 from vmm.backends.unicorn.turn import Turn
 from vmm.errors import VmmError
 
@@ -115,6 +116,7 @@ class UnicornMachine:
         vcpu.turn = self._turn
         vcpu.peers = self._vcpus
         self._vcpus.append(vcpu)
+        signal_watch.add(vcpu.kick)
         return vcpu
 
     def invalidate_code(self, address: int, length: int) -> None:
@@ -146,5 +148,6 @@ class UnicornMachine:
     def close(self) -> None:
         """Close the vCPUs. The guest's RAM stays the caller's."""
         for vcpu in self._vcpus:
+            signal_watch.remove(vcpu.kick)
             vcpu.close()
         self._vcpus.clear()
