@@ -1,9 +1,9 @@
 """The 8254 interval timer of a PC, and port 0x61, through which the guest reaches its channel 2.
 
 Nothing ticks here: counts and outputs follow from the time since a channel was started. Only
-channel 0 sets an alarm, for the next rising edge of its output, which is IRQ 0. Deviations: in
-modes 2 and 3 a new count is used at once, not from the next period on; and the output of channel 0
-falls just before it rises.
+channel 0 sets an alarm, for the next rising edge of its output, which is IRQ 0. Deviations: a count
+is loaded as it is written, not with the clock's next pulse; and the output of channel 0 falls just
+before it rises.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from vmm.devices.registers import RO, WO, Register, RegisterArray, RegisterDevic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import ClassVar, Final
 
     from vmm.lines import Clock, InterruptLine
 
@@ -30,15 +30,22 @@ LOW_BYTE: Final = 1
 HIGH_BYTE: Final = 2
 BOTH_BYTES: Final = 3
 
+TERMINAL_COUNT: Final = 0
 ONE_SHOT: Final = 1
 RATE_GENERATOR: Final = 2
 SQUARE_WAVE: Final = 3
 SOFTWARE_STROBE: Final = 4
 HARDWARE_STROBE: Final = 5
 
+# Modes that wait for a rising edge of the gate, and those that load their count again and again.
+TRIGGERED: Final = (ONE_SHOT, HARDWARE_STROBE)
+PERIODIC: Final = (RATE_GENERATOR, SQUARE_WAVE)
+
 
 class Channel(Device):
     """One counter with its gate and output."""
+
+    STATE_VERSION: ClassVar[int] = 2
 
     gate = internal(True)
 
@@ -49,9 +56,11 @@ class Channel(Device):
     _loaded = internal(False)  # a count was written since the control word
     _reload = internal(0x1_0000)  # the count written last
     _count = internal(0x1_0000)  # the count in use
+    _null = internal(True)  # the count written last is not in use yet
+    _switch = internal(0)  # after so many ticks it will be; 0 if it does not wait for that
     _counting = internal(False)
     _ticks = internal(0)  # counted before _origin
-    _origin = internal(0)  # when counting was started or resumed, ns
+    _origin = internal(0)  # pulse of the clock at which counting was started or resumed
     _written_low: int | None = internal(None)
     _read_high = internal(False)
     _latched_count: int | None = internal(None)
@@ -67,18 +76,15 @@ class Channel(Device):
         if level == self.gate:
             return
         self.gate = level
-        if self._mode in (ONE_SHOT, HARDWARE_STROBE):
-            if level and self._loaded:
-                self._start()
-        elif self._mode in (RATE_GENERATOR, SQUARE_WAVE):
-            if level and self._loaded:
-                self._start()
-            else:
-                self._counting = False
-        elif not level:
-            self._ticks, self._counting = self._elapsed(), False
-        elif self._loaded:
-            self._origin, self._counting = self._clock.now(), True
+        if not level:
+            if self._mode not in TRIGGERED:
+                self._stop()
+        elif not self._loaded:
+            return
+        elif self._mode in TRIGGERED or self._mode in PERIODIC:
+            self._start()
+        else:
+            self._origin, self._counting = self._pulses(), True
 
     def control(self, access: int, mode: int, bcd: bool) -> None:
         """Take a control word: the counter stops until a count is written."""
@@ -87,7 +93,8 @@ class Channel(Device):
         self._mode_written = mode
         self._bcd = bcd
         self._loaded = self._counting = self._read_high = False
-        self._ticks = 0
+        self._null = True
+        self._ticks = self._switch = 0
         self._written_low = self._latched_count = self._latched_status = None
 
     def latch_count(self) -> None:
@@ -99,9 +106,10 @@ class Channel(Device):
     def latch_status(self) -> None:
         """Keep the status for the next read; without effect while it is kept already."""
         if self._latched_status is None:
+            self._settle()
             self._latched_status = (
                 self.output() << 7
-                | (not self._loaded) << 6
+                | self._null << 6
                 | self._access << 4
                 | self._mode_written << 1
                 | self._bcd
@@ -115,8 +123,10 @@ class Channel(Device):
             self._load(byte << 8)
         elif self._written_low is None:
             self._written_low = byte
-            if self._mode == 0:
-                self._ticks, self._counting = self._elapsed(), False
+            if self._mode == TERMINAL_COUNT:
+                # The output falls at once, and nothing is counted until the other byte comes.
+                self._stop()
+                self._loaded = False
         else:
             low, self._written_low = self._written_low, None
             self._load(byte << 8 | low)
@@ -141,8 +151,9 @@ class Channel(Device):
 
     def output(self) -> bool:
         """Return the level of OUT now."""
+        self._settle()
         mode, count, ticks = self._mode, self._count, self._elapsed()
-        if mode == 0:
+        if mode == TERMINAL_COUNT:
             return self._loaded and ticks >= count
         if not self._counting and mode != SOFTWARE_STROBE:
             return True
@@ -158,42 +169,81 @@ class Channel(Device):
         """Return when OUT will rise next, in ns of the clock; None if it will not by itself."""
         if not self._counting:
             return None
+        self._settle()
         count, ticks = self._count, self._elapsed()
-        if self._mode in (RATE_GENERATOR, SQUARE_WAVE):
+        if self._switch:
+            # In the middle of a square wave, the low half of the new count comes first.
+            target = self._switch + (self._reload // 2 if self._switch % count else 0)
+        elif self._mode in PERIODIC:
             target = (ticks // count + 1) * count
         else:
             target = count + (self._mode >= SOFTWARE_STROBE)
             if ticks >= target:
                 return None
-        return self._origin + -(-(target - self._ticks) * SECOND // HZ)
+        return -(-(self._origin + target - self._ticks) * SECOND // HZ)
 
     # ---- Inside ----
 
     def _load(self, word: int) -> None:
         full = 10_000 if self._bcd else 0x1_0000
+        self._settle()
         self._reload = (_from_bcd(word) if self._bcd else word) or full
-        self._loaded = True
-        if self._mode in (ONE_SHOT, HARDWARE_STROBE):
-            return  # waits for the gate
-        self._start()
-        self._counting = self.gate
+        first = not self._loaded
+        self._loaded = self._null = True
+        if (first and self._mode in PERIODIC) or self._mode in (TERMINAL_COUNT, SOFTWARE_STROBE):
+            self._start()
+            self._counting = self.gate
+        elif self._counting and self._mode in PERIODIC:
+            self._switch = self._next_load()
+        # Else it waits for the gate.
 
     def _start(self) -> None:
         self._count = self._reload
-        self._ticks, self._origin = 0, self._clock.now()
+        self._ticks, self._origin = 0, self._pulses()
+        self._switch = 0
+        self._null = False
         self._counting = True
+
+    def _stop(self) -> None:
+        self._settle()
+        self._ticks, self._counting = self._elapsed(), False
+
+    def _next_load(self) -> int:
+        """Return after how many ticks a periodic mode loads its count next.
+
+        A square wave's is loaded for each half.
+        """
+        ticks, count = self._elapsed(), self._count
+        begin = ticks - ticks % count
+        middle = begin + (count + 1) // 2
+        return middle if self._mode == SQUARE_WAVE and ticks < middle else begin + count
+
+    def _settle(self) -> None:
+        """Use the count written last, if the time for that has come."""
+        if not self._switch or self._elapsed() < self._switch:
+            return
+        in_the_middle = self._switch % self._count != 0
+        self._count = self._reload
+        self._ticks -= self._switch - (self._count + 1) // 2 * in_the_middle
+        self._switch = 0
+        self._null = False
 
     def _elapsed(self) -> int:
         if not self._counting:
             return self._ticks
-        return self._ticks + (self._clock.now() - self._origin) * HZ // SECOND
+        return self._ticks + self._pulses() - self._origin
+
+    def _pulses(self) -> int:
+        return self._clock.now() * HZ // SECOND
 
     def _value(self) -> int:
+        self._settle()
         count, ticks = self._count, self._elapsed()
         if self._mode == RATE_GENERATOR:
             value = count - ticks % count
         elif self._mode == SQUARE_WAVE:
-            value = count - 2 * ticks % count
+            # By two from an even number, in each half; an odd count's high half goes on to 0.
+            value = (count & ~1) - 2 * (ticks % count % ((count + 1) // 2))
         else:
             value = count - ticks
         return _to_bcd(value % 10_000) if self._bcd else value & 0xFFFF

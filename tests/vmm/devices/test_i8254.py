@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.vmm.devices.i8254_chip import Chip
 from tests.vmm.devices.parts import ManualClock, Wire
 from vmm.devices.i8254 import HZ, I8254, MIN_PERIOD_NS
 
@@ -81,6 +82,22 @@ def test_mode_2_interrupts_each_period(timer: Timer) -> None:
     rises = timer.irq.rises
     timer.clock.advance(SECOND + SECOND // 1000)
     assert timer.irq.rises - rises == 100
+
+
+@pytest.mark.parametrize(("mode", "rises"), [(2, (1000, 1200, 1400)), (3, (600, 800, 1000))])
+def test_a_new_count_waits_for_the_next_period(mode: int, rises: tuple[int, ...]) -> None:
+    timer = Timer()
+    timer.program(0, mode, 1000)
+    timer.tick(400)
+    timer.pit.write(0, 1, 200)
+    timer.pit.write(0, 1, 0)
+    seen = []
+    for tick in range(401, 1500):
+        before = timer.irq.rises
+        timer.tick(1)
+        if timer.irq.rises > before:
+            seen.append(tick)
+    assert tuple(seen[:3]) == rises, "of a square wave, a half is enough"
 
 
 def test_mode_2_counts_down_to_1_and_is_low_there(timer: Timer) -> None:
@@ -291,6 +308,51 @@ def test_a_restored_timer_goes_on(timer: Timer) -> None:
     rises = new.irq.rises
     new.tick(600)
     assert (new.irq.rises, new.out2) == (rises + 1, True)
+
+
+# What may happen to counter 2, with a number for it: a control word, whose mode it is (from 6 on,
+# with decimal counting); a count, or its first byte; a change of the gate; pulses of the
+# clock.
+STEPS = st.one_of(
+    st.tuples(st.just("control"), st.integers(0, 11)),
+    st.tuples(st.sampled_from(("count", "first byte")), st.integers(2, 9)),
+    st.tuples(st.just("gate"), st.integers(0, 1)),
+    st.tuples(st.just("pulses"), st.integers(0, 7)),
+)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 11), st.integers(2, 9), st.lists(STEPS, max_size=25))
+def test_it_does_what_the_chip_does(control: int, count: int, steps: list[tuple[str, int]]) -> None:
+    timer, chip = Timer(), Chip()
+    decimal = half_written = False
+    low = 0
+    for step, number in [("gate", 1), ("control", control), ("count", count), *steps]:
+        if step == "control":
+            decimal, half_written = number >= 6, False
+            timer.pit.write(CONTROL, 1, 0x80 | BOTH << 4 | number % 6 << 1 | decimal)
+            chip.control(number % 6, bcd=decimal)
+        elif step == "gate":
+            timer.gate2(number == 1)
+            chip.set_gate(number == 1)
+        elif step == "pulses":
+            for _ in range(number):
+                timer.tick(1)
+                chip.pulse()
+        else:
+            if not half_written:
+                low = number
+                timer.pit.write(2, 1, low)
+                chip.write_first_byte()
+            half_written = step == "first byte" and not half_written
+            if not half_written:
+                timer.pit.write(2, 1, 0)
+                chip.write(low)
+        assert timer.out2 == chip.out, (step, number)
+        assert bool(timer.status(2) & 0x40) == chip.null, (step, number)
+        if chip.begun:
+            shown = timer.count(2)
+            assert (int(f"{shown:x}") if decimal else shown) == chip.element, (step, number)
 
 
 @given(
