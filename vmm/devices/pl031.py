@@ -51,9 +51,13 @@ class Pl031(RegisterDevice):
     PERIPHID = RegisterArray(0xFE0, 4, "Peripheral Identification", RO)
     PCELLID = RegisterArray(0xFF0, 4, "PrimeCell Identification", RO)
 
+    STATE_VERSION: ClassVar[int] = 2
+
     # How far the guest's clock is ahead of the wall clock, in seconds.
     _ahead = internal(0)
     _match_wanted = internal(False)
+    # The second of the match to come, as the guest's clock counts them without wrapping around.
+    _due: int | None = internal(None)
 
     def __init__(self, *, irq: InterruptLine, clock: Clock, wall_clock: Callable[[], int]) -> None:
         self.irq = OutputPin(irq)
@@ -68,12 +72,12 @@ class Pl031(RegisterDevice):
         self.irq(False)
 
     def loaded(self) -> None:
-        self._set_alarm()
+        self._arm()
         self._update_irq()
 
     @DR.on_read
     def _seconds(self) -> int:
-        return self._wall_clock() // SECOND_NS + self._ahead & _WORD
+        return self._all_seconds() & _WORD
 
     @LR.on_write
     def _load(self, value: int) -> None:
@@ -90,10 +94,20 @@ class Pl031(RegisterDevice):
         """Set the alarm for when the seconds reach MR; they may have to wrap around for it."""
         if not self._match_wanted:
             return
-        wait = (self.MR - self._seconds() & _WORD) * SECOND_NS
-        if wait:
-            wait -= self._wall_clock() % SECOND_NS
-        self._match.arm(self._clock.now() + wait)
+        now = self._all_seconds()
+        self._due = now + (self.MR - now & _WORD)
+        self._arm()
+
+    def _arm(self) -> None:
+        """Let the alarm ring when the match is due: at once, if that passed in a restore."""
+        if self._due is None:
+            self._match.cancel()
+            return
+        wait = (self._due - self._ahead) * SECOND_NS - self._wall_clock()
+        self._match.arm(self._clock.now() + max(wait, 0))
+
+    def _all_seconds(self) -> int:
+        return self._wall_clock() // SECOND_NS + self._ahead
 
     @MIS.on_read
     def _masked_status(self) -> int:
@@ -113,6 +127,7 @@ class Pl031(RegisterDevice):
         return PRIMECELL_ID[index]
 
     def _matched(self) -> None:
+        self._due = None
         self.RIS |= self.RIS_INTERRUPT
         self._update_irq()
 

@@ -351,3 +351,17 @@ def test_the_seconds_wrap_around(rtc: Rtc) -> None:
     rtc.write(MR, 1)
     rtc.clock.advance(3 * SECOND)
     assert rtc.irq.level
+
+
+def test_a_match_that_passes_while_the_machine_is_away_is_not_lost(rtc: Rtc) -> None:
+    rtc.write(MR, rtc.read(DR) + 10)
+    rtc.write(IMSC, 1)
+    later = Rtc()
+    later.start += 3600 * SECOND
+    later.rtc.load(rtc.rtc.save())
+    later.clock.advance(0)
+    assert later.irq.level
+    later.write(ICR, 1)
+    later.rtc.load(later.rtc.save())
+    later.clock.advance(3600 * SECOND)
+    assert not later.irq.level
