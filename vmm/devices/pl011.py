@@ -56,14 +56,14 @@ class Pl011(RegisterDevice, width=16, span=4):
     ENDS: ClassVar[tuple[str, ...]] = ("sink", "on_room")
 
     DR = Register(0x000, "Data, received", RO)
-    DR_OE = DR.bit(11, "overrun: a character behind this one was lost")
+    DR_OE = DR.bit(11, "overrun: a character before this one was lost")
     DR_BE = DR.bit(10, "break")
     DR_PE = DR.bit(9, "parity error")
     DR_FE = DR.bit(8, "framing error")
     DR_DATA = DR.bits(7, 0, "the character")
     TDR = Register(0x000, "Data, to transmit", WO)
     RSR = Register(0x004, "Receive Status", RO)
-    RSR_OE = RSR.bit(3, "overrun")
+    RSR_OE = RSR.bit(3, "overrun; until cleared")
     RSR_BE = RSR.bit(2, "break")
     RSR_PE = RSR.bit(1, "parity error")
     RSR_FE = RSR.bit(0, "framing error")
@@ -140,8 +140,12 @@ class Pl011(RegisterDevice, width=16, span=4):
     PERIPHID = RegisterArray(0xFE0, 4, "Peripheral Identification", RO)
     PCELLID = RegisterArray(0xFF0, 4, "PrimeCell Identification", RO)
 
+    STATE_VERSION: ClassVar[int] = 2
+
     # Characters received, as DR shows them.
     _received: list[int] = internal([])
+    # A character was lost since the last one received.
+    _overrun = internal(False)
     _modem_inputs = internal(0)
 
     def __init__(
@@ -212,7 +216,7 @@ class Pl011(RegisterDevice, width=16, span=4):
         if not received:
             return 0
         character = received.pop(0)
-        self.RSR = character >> 8
+        self.RSR = self.RSR & self.RSR_OE | character >> 8
         if len(received) < self._trigger():
             self.RIS &= ~self.RIS_RX
         if not received:
@@ -289,7 +293,9 @@ class Pl011(RegisterDevice, width=16, span=4):
         return RECEIVE_TRIGGERS[self.IFLS_RXIFLSEL.of(self.IFLS)]
 
     def _push(self, character: int) -> None:
-        self._received.append(character)
+        # 2.4.2: the overrun is told with the first character for which there is room again.
+        self._received.append(character | (self.DR_OE if self._overrun else 0))
+        self._overrun = False
         if len(self._received) >= self._trigger():
             self.RIS |= self.RIS_RX
         if self.LCR_H & self.LCR_H_FEN:
@@ -300,8 +306,8 @@ class Pl011(RegisterDevice, width=16, span=4):
         if len(self._received) < self._depth():
             self._push(byte)
             return
-        # The character is lost; the last one that is kept tells of it when it is read.
-        self._received[-1] |= self.DR_OE
+        self._overrun = True
+        self.RSR |= self.RSR_OE
         self.RIS |= self.RIS_OE
         self._update_irq()
 

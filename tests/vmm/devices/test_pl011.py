@@ -253,15 +253,23 @@ def test_loopback_connects_modem_outputs_to_inputs(outputs: int, inputs: int) ->
     assert port.read(FR) & 0x107 == inputs
 
 
-def test_an_overrun_marks_the_last_character_that_was_kept(fifo_port: Port) -> None:
+def test_an_overrun_is_told_at_once_and_with_the_next_character(fifo_port: Port) -> None:
     fifo_port.write(CR, 0x301 | LBE)
     fifo_port.write(IMSC, OE)
     for byte in range(FIFO_DEPTH + 1):
         fifo_port.write(DR, byte)
     assert fifo_port.irq.level
-    received = [fifo_port.read(DR) for _ in range(FIFO_DEPTH)]
-    assert received == [*range(FIFO_DEPTH - 1), 0x800 | FIFO_DEPTH - 1]
     assert fifo_port.read(RSR) == 8
+    assert fifo_port.read(DR) == 0
+    for byte in (0x41, 0x42):
+        fifo_port.write(DR, byte)
+        fifo_port.read(DR)
+    assert fifo_port.read(RSR) == 8
+    fifo_port.write(RSR, 0)
+    assert fifo_port.read(RSR) == 0
+    received = [fifo_port.read(DR) for _ in range(FIFO_DEPTH - 1)]
+    assert received == [*range(3, FIFO_DEPTH), 0x841, 0x42]
+    assert fifo_port.read(RSR) == 8, "read with the character before the last"
 
 
 # ---- Whole device ----
