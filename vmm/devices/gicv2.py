@@ -269,7 +269,8 @@ class CpuInterface(RegisterDevice):
         self.active.drop()
         if not self.CTLR & self.CTLR_EOI_MODE:
             self._gic.deactivate(self._cpu, value & INTID)
-        self._gic.update_cpu(self._cpu)
+        # A shared one may be pending again, at other processors too.
+        self._gic.update()
 
     @DIR.on_write
     def _deactivate(self, value: int) -> None:

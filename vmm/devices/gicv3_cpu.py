@@ -60,6 +60,7 @@ class CpuInterface(RegisterDevice, width=64, sizes=(8,)):
     SGI1R_INTID = SGI1R.bits(27, 24, "INTID")
     SGI1R_AFF1 = SGI1R.bits(23, 16, "affinity level 1")
     SGI1R_TARGET_LIST = SGI1R.bits(15, 0, "set of affinities at level 0")
+    ASGI1R = Register(system_register(3, 0, 12, 11, 6), "Send an SGI of the other state", WO)
     SGI0R = Register(system_register(3, 0, 12, 11, 7), "Send an SGI of group 0", WO)
     IAR1 = Register(system_register(3, 0, 12, 12, 0), "Interrupt Acknowledge, group 1", RO)
     EOIR1 = Register(system_register(3, 0, 12, 12, 1), "End Of Interrupt, group 1", WO)
@@ -79,6 +80,8 @@ class CpuInterface(RegisterDevice, width=64, sizes=(8,)):
     IGRPEN0_ENABLE = IGRPEN0.bit(0, "enabled")
     IGRPEN1 = Register(system_register(3, 0, 12, 12, 7), "Interrupt Group 1 Enable")
     IGRPEN1_ENABLE = IGRPEN1.bit(0, "enabled")
+
+    STATE_VERSION: ClassVar[int] = 2
 
     def __init__(self, gic: GicV3, cpu: int) -> None:
         self._gic = gic
@@ -189,6 +192,8 @@ class CpuInterface(RegisterDevice, width=64, sizes=(8,)):
     def _send_1(self, value: int) -> None:
         self._send(value, True)
 
+    # Of security states there is one: what is not its group 1 is group 0.
+    @ASGI1R.on_write
     @SGI0R.on_write
     def _send_0(self, value: int) -> None:
         self._send(value, False)

@@ -23,6 +23,7 @@ ENCODINGS: Final[tuple[Encoding, ...]] = (
     (3, 0, 12, 11, 1),  # ICC_DIR_EL1
     (3, 0, 12, 11, 3),  # ICC_RPR_EL1
     (3, 0, 12, 11, 5),  # ICC_SGI1R_EL1
+    (3, 0, 12, 11, 6),  # ICC_ASGI1R_EL1
     (3, 0, 12, 11, 7),  # ICC_SGI0R_EL1
     (3, 0, 12, 12, 0),  # ICC_IAR1_EL1
     (3, 0, 12, 12, 1),  # ICC_EOIR1_EL1

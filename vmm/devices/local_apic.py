@@ -473,6 +473,7 @@ class LocalApics(Device):
             if mode in (FIXED, LOWEST_PRIORITY):
                 apic.accept(vector, level)
             elif mode == INIT:
+                apic.reset()  # as after power-on, but for its identity (SDM 11.4.7.3)
                 self.on_init(apic.apic_id)
             elif mode == STARTUP:
                 self.on_startup(apic.apic_id, vector)

@@ -62,6 +62,8 @@ def test_an_interrupt_taken_by_one_is_gone_for_the_other() -> None:
     gic.cpu = 1
     assert gic.acknowledge() == 40
     assert [wire.level for wire in gic.irq] == [False, False]
+    gic.end(40)
+    assert [wire.level for wire in gic.irq] == [True, True], "its line is still asserted"
 
 
 def test_private_interrupts_are_banked() -> None:

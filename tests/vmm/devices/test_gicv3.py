@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.vmm.devices.gics import (
     AP0R0,
     AP1R0,
+    ASGI1R,
     BPR0,
     BPR1,
     CTLR,
@@ -17,6 +18,7 @@ from tests.vmm.devices.gics import (
     HPPIR0,
     IAR0,
     IAR1,
+    ICPENDR,
     IGROUPR,
     IGRPEN0,
     IGRPEN1,
@@ -111,7 +113,7 @@ def test_system_registers_after_reset() -> None:
 
 def test_all_registers_are_announced_by_their_encodings() -> None:
     encodings = V3().gic.cpu_interfaces[0].encodings()
-    assert len(encodings) == len(set(encodings)) == 19
+    assert len(encodings) == len(set(encodings)) == 20
     for encoding in (IAR1, EOIR1, SGI1R, AP0R0, AP1R0, SRE):
         assert encoding in encodings
 
@@ -186,6 +188,9 @@ def test_sgis_reach_only_their_group() -> None:
     gic.write(SGI1R, 1 | 5 << 24)
     assert not gic.bit(ISPENDR, 5)
     gic.write(SGI0R, 1 | 5 << 24)
+    assert gic.bit(ISPENDR, 5)
+    gic.set_bit(ICPENDR, 5)
+    gic.write(ASGI1R, 1 | 5 << 24)
     assert gic.bit(ISPENDR, 5)
 
 

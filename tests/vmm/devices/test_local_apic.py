@@ -237,6 +237,19 @@ def test_init_and_startup_reach_the_machine() -> None:
     assert (cpus.initialized, cpus.started) == ([1], [(1, 0x9A)])
 
 
+def test_init_resets_the_apic_of_its_target() -> None:
+    cpus = Processors(2)
+    cpus.write(LVT_TIMER, PERIODIC | 0x40, 1)
+    cpus.write(TICR, 100, 1)
+    cpus.send(0x55, to=1)
+    cpus.write(ICR2, 1 << 24)
+    cpus.write(ICR, 0x500 | LEVEL | ASSERT)
+    cpus.clock.advance(1_000_000)
+    assert (cpus.intr[1].level, cpus.vectors(IRR, 1)) == (False, [])
+    values = [cpus.read(offset, 1) for offset in (ID, SVR, LVT_TIMER, TICR, TCCR)]
+    assert values == [1 << 24, 0xFF, MASKED, 0, 0]
+
+
 def test_an_nmi_is_counted_as_unmodelled(one: Processors) -> None:
     one.write(ICR, 1 << 18 | 0x400)
     assert one.apics.apics[0].unmodelled == {"NMI": 1}
