@@ -1,51 +1,16 @@
-/* epoll: level, edge, one-shot, exclusive, nested; files that end while they are watched. */
+/* epoll: level, edge, one-shot, nested; files that end while they are watched. */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "show.h"
-
-static struct epoll_event found[64];
-
-/* The C library does not have it. */
-static int epoll_pwait2(int epoll, void *into, int most, const struct timespec *time, const void *mask)
-{
-	return syscall(441, epoll, into, most, time, mask, 8);
-}
-
-static int control(int epoll, int operation, int fd, uint32_t wanted)
-{
-	struct epoll_event event = {.events = wanted, .data.u64 = 1000 + fd};
-	return epoll_ctl(epoll, operation, fd, &event);
-}
-
-static int add(int epoll, int fd, uint32_t wanted) { return control(epoll, EPOLL_CTL_ADD, fd, wanted); }
-static int change(int epoll, int fd, uint32_t wanted) { return control(epoll, EPOLL_CTL_MOD, fd, wanted); }
-static int drop(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); }
-
-/* What is there now, in order. */
-static void show_now(int epoll, int most)
-{
-	int count = epoll_wait(epoll, found, most, 0);
-	printf("  %d:", count);
-	for (int i = 0; i < count; i++)
-		printf(" %d/%#x", (int)found[i].data.u64 - 1000, found[i].events);
-	printf("\n");
-}
-
-static void put(int fd) { write(fd, &(uint64_t){1}, 8); }
-static void take(int fd) { read(fd, &(uint64_t){0}, 8); }
+#include "epoll.h"
 
 static void basics(void)
 {
@@ -305,128 +270,6 @@ static void nested(void)
 		close(chain[i]);
 }
 
-static void *put_soon(void *argument)
-{
-	usleep(2000);
-	put(*(int *)argument);
-	return NULL;
-}
-
-static int epoll_of_threads;
-static int woken;
-
-static void *wait_once(void *argument)
-{
-	struct epoll_event event;
-	if (epoll_wait(epoll_of_threads, &event, 1, 800) > 0)
-		__atomic_add_fetch(&woken, 1, __ATOMIC_SEQ_CST);
-	return NULL;
-}
-
-static void handle(int signal) {}
-
-static void waiting(void)
-{
-	int epoll = epoll_create1(0), event = eventfd(0, EFD_NONBLOCK);
-	pthread_t thread, several[3];
-	struct timespec start, now;
-	puts("-- waiting");
-	add(epoll, event, EPOLLIN);
-	pthread_create(&thread, NULL, put_soon, &event);
-	SHOW(epoll_wait(epoll, found, 10, -1));
-	pthread_join(thread, NULL);
-	take(event);
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	SHOW(epoll_wait(epoll, found, 10, 20));
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	SHOW((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 >= 19);
-	pthread_create(&thread, NULL, put_soon, &event);
-	SHOW(epoll_pwait2(epoll, found, 10, &(struct timespec){5, 0}, NULL));
-	pthread_join(thread, NULL);
-	SHOW(epoll_pwait2(epoll, found, 10, &(struct timespec){0, 1000000000}, NULL));
-	take(event);
-	SHOW(epoll_pwait2(epoll, found, 10, &(struct timespec){0, 1000}, NULL));
-
-	int outer = epoll_create1(0);
-	add(outer, epoll, EPOLLIN);
-	pthread_create(&thread, NULL, put_soon, &event);
-	SHOW(epoll_wait(outer, found, 10, 5000));
-	pthread_join(thread, NULL);
-	take(event);
-	close(outer);
-
-	change(epoll, event, EPOLLIN | EPOLLET);
-	epoll_of_threads = epoll;
-	for (int i = 0; i < 3; i++)
-		pthread_create(&several[i], NULL, wait_once, NULL);
-	usleep(100000);
-	put(event);
-	for (int i = 0; i < 3; i++)
-		pthread_join(several[i], NULL);
-	SHOW(woken);
-	take(event);
-
-	struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART};
-	sigset_t set, old;
-	sigaction(SIGUSR1, &action, NULL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &set, &old);
-	raise(SIGUSR1);
-	SHOW(epoll_wait(epoll, found, 10, 0));
-	SHOW(epoll_pwait(epoll, found, 10, 1000, &old));
-	sigprocmask(SIG_BLOCK, NULL, &old);
-	SHOW(sigismember(&old, SIGUSR1));
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
-	struct itimerspec soon = {.it_value = {0, 3000000}};
-	add(epoll, timer, EPOLLIN);
-	timerfd_settime(timer, 0, &soon, NULL);
-	SHOW(epoll_wait(epoll, found, 10, 5000));
-	SHOW(found[0].data.u64 == 1000 + timer);
-	timerfd_settime(timer, 0, &soon, NULL);
-	while (epoll_wait(epoll, found, 10, 0) == 0)
-		;
-	SHOW(found[0].data.u64 == 1000 + timer);
-	close(timer);
-	close(event);
-	close(epoll);
-}
-
-static int exclusive[2];
-
-static void *wait_at(void *argument)
-{
-	struct epoll_event event;
-	if (epoll_wait(*(int *)argument, &event, 1, 800) > 0)
-		__atomic_add_fetch(&woken, 1, __ATOMIC_SEQ_CST);
-	return NULL;
-}
-
-static void exclusives(void)
-{
-	int event = eventfd(0, EFD_NONBLOCK);
-	pthread_t threads[2];
-	puts("-- exclusive");
-	for (int round = 0; round < 2; round++) {
-		woken = 0;
-		for (int i = 0; i < 2; i++) {
-			exclusive[i] = epoll_create1(0);
-			add(exclusive[i], event, EPOLLIN | EPOLLET | (round ? EPOLLEXCLUSIVE : 0));
-			pthread_create(&threads[i], NULL, wait_at, &exclusive[i]);
-		}
-		usleep(100000);
-		put(event);
-		for (int i = 0; i < 2; i++) {
-			pthread_join(threads[i], NULL);
-			close(exclusive[i]);
-		}
-		SHOW(woken);
-		take(event);
-	}
-	close(event);
-}
-
 static void many(void)
 {
 	int epoll = epoll_create1(0), fd[200];
@@ -455,8 +298,6 @@ int main(void)
 	order();
 	ends();
 	nested();
-	waiting();
-	exclusives();
 	many();
 	return 0;
 }

@@ -1,24 +1,14 @@
 /* execve: what a program gets from the one before it, and what it does not. */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void show(const char *what, long result)
-{
-	if (result < 0)
-		printf("%s: %s\n", what, strerror(errno));
-	else
-		printf("%s: %ld\n", what, result);
-}
-
-#define SHOW(call) show(#call, (long)(call))
+#include "show.h"
 
 static void second(int argc, char **argv)
 {

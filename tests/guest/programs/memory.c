@@ -1,26 +1,18 @@
 /* The program's memory: mmap and its kin, of memory and of files; brk. */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "show.h"
 
 #define PAGE 4096
 
-static void show(const char *what, long result)
-{
-	if (result < 0)
-		printf("%s: %s\n", what, strerror(errno));
-	else
-		printf("%s: %ld\n", what, result);
-}
-
-#define SHOW(call) show(#call, (long)(call))
-#define TRIES(call) show(#call, (call) == MAP_FAILED ? -1 : 0)
+static int tried(const void *place) { return place == MAP_FAILED ? -1 : 0; }
 
 /* A page is reachable if the kernel can write it out. */
 static int readable(const void *address)
@@ -47,14 +39,14 @@ static void anonymous(void)
 	SHOW(mprotect(block, PAGE, PROT_READ));
 	printf("%d %x\n", readable(block), block[5]);
 	SHOW(mprotect(block, 3 * PAGE, PROT_READ));
-	TRIES(mmap(block + 2 * PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-		   0));
+	SHOW(tried(mmap(block + 2 * PAGE, PAGE, PROT_READ,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)));
 	printf("%x\n", block[2 * PAGE]);
-	TRIES(mmap(block, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-		   0));
-	TRIES(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-	TRIES(mmap(NULL, PAGE, PROT_READ, MAP_ANONYMOUS, -1, 0));
-	TRIES(mmap((void *)1, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	SHOW(tried(mmap(block, PAGE, PROT_READ,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)));
+	SHOW(tried(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
+	SHOW(tried(mmap(NULL, PAGE, PROT_READ, MAP_ANONYMOUS, -1, 0)));
+	SHOW(tried(mmap((void *)1, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)));
 	SHOW(munmap(block + 1, PAGE));
 	SHOW(munmap(block, 0));
 	SHOW(madvise(block + 4 * PAGE, PAGE, MADV_DONTNEED));
@@ -82,11 +74,11 @@ static void of_files(void)
 	printf("%c %c\n", text[0], private[PAGE]);
 	SHOW(pwrite(fd, "w", 1, PAGE + 1));
 	printf("%c\n", shared[1]);
-	TRIES(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 100));
-	TRIES(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, 99, 0));
+	SHOW(tried(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 100)));
+	SHOW(tried(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, 99, 0)));
 	int only = open("mapped", O_RDONLY);
-	TRIES(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, only, 0));
-	TRIES(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, only, 0));
+	SHOW(tried(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, only, 0)));
+	SHOW(tried(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, only, 0)));
 	char *fixed = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, only, 0);
 	SHOW(mprotect(fixed, PAGE, PROT_READ | PROT_WRITE));
 	SHOW(close(fd));
@@ -96,16 +88,26 @@ static void of_files(void)
 	SHOW(munmap(shared, 2 * PAGE));
 }
 
+/* The C library leaves the break alone, and refuses to move it. */
+static char *set_break(const char *to) { return (char *)syscall(SYS_brk, to); }
+
+static void moving_the_break(void)
+{
+	char *start = set_break(NULL);
+	start += -(uintptr_t)start % PAGE;
+	SHOW(set_break(start + 3 * PAGE) - start);
+	memset(start, 7, 3 * PAGE);
+	SHOW(set_break(NULL) - start);
+	SHOW(set_break(start + 1) - start);
+	SHOW(readable(start + PAGE));
+	SHOW(set_break(start + 3 * PAGE) - start);
+	printf("still there: %d, again zero: %d\n", start[0], start[2 * PAGE + 1]);
+	SHOW(set_break((char *)16) - start);
+	SHOW(set_break((char *)-PAGE) - start);
+}
+
 static void heap(void)
 {
-	char *start = sbrk(0);
-	SHOW(brk(start + 3 * PAGE));
-	memset(start, 7, 3 * PAGE);
-	SHOW((char *)sbrk(0) - start);
-	SHOW(brk(start + 1));
-	SHOW(brk(start + 3 * PAGE));
-	printf("again zero: %d\n", start[2 * PAGE + 1]);
-	SHOW(brk((char *)16) == 0 ? 1 : -1);
 	char *blocks[100];
 	for (int i = 0; i < 100; i++)
 		blocks[i] = memset(malloc(1000 * (size_t)i + 1), i, 1000 * (size_t)i + 1);
@@ -119,8 +121,10 @@ static void heap(void)
 
 int main(void)
 {
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	anonymous();
 	of_files();
+	moving_the_break();
 	heap();
 	return 0;
 }

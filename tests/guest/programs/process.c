@@ -1,11 +1,9 @@
 /* Who the process is, its limits, its signals, its clocks. */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -23,15 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static void show(const char *what, long result)
-{
-	if (result < 0)
-		printf("%s: %s\n", what, strerror(errno));
-	else
-		printf("%s: %ld\n", what, result);
-}
-
-#define SHOW(call) show(#call, (long)(call))
+#include "show.h"
 
 static void identity(void)
 {
