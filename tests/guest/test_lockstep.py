@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.guest import lockstep
-from tests.guest.lockstep import Peers, attempt
+from tests.guest.lockstep.peers import Peers, attempt
+from tests.guest.lockstep.run import run
 from vmm.service import files
 from vmm.service.guest import Task
 
@@ -34,7 +34,7 @@ def peers(arch: str, peers_of: dict[str, Peers]) -> Peers:
 
 
 def test_random_calls(peers: Peers) -> None:
-    assert lockstep.run(peers, STEPS, seed=20240607) >= STEPS
+    assert run(peers, STEPS, seed=20240607) >= STEPS
 
 
 def compare(peers: Peers, method: str, *arguments: object) -> object:
