@@ -21,7 +21,7 @@ from tests.vmm.trace.replays import departs, repeats
 from vmm.devices.virtio import net, tap
 from vmm.devices.virtio.balloon import Balloon
 from vmm.devices.virtio.block import Block
-from vmm.devices.virtio.chain import Chain
+from vmm.devices.virtio.chain import Buffers, Chain, copy_to
 from vmm.devices.virtio.console.control import EVENT_DEVICE_READY, EVENT_PORT_READY, MESSAGE
 from vmm.devices.virtio.console.device import (
     CONTROL_RECEIVE,
@@ -345,8 +345,8 @@ class Hub:
     def send(self, frame: list[memoryview]) -> None:
         self._frames.append(b"".join(frame))
 
-    def receive(self) -> bytes:
-        return self._frames.pop(0) if self._frames else b""
+    def receive(self, room: list[memoryview]) -> int:
+        return copy_to(room, self._frames.pop(0)) if self._frames else 0
 
     def set_offloads(self, features: int) -> None:
         pass
@@ -382,8 +382,8 @@ def net_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trace:
 class SplittingNet(NetDevice):
     """Forgets in how many buffers a frame is."""
 
-    def _fill(self, chains: list[Chain], frame: bytes) -> None:
-        super()._fill(chains[:1], frame)
+    def _give_back(self, chains: list[Chain], room: Buffers, length: int) -> None:
+        super()._give_back(chains[:1], room, length)
 
 
 def test_a_network_repeats_itself(net_trace: Trace) -> None:

@@ -128,6 +128,12 @@ class Chain:
         read = written = 0
         view_of = memory.view
         try:
+            # Most of what a driver gives a device to fill is a single buffer: without a walk.
+            address, length, flags, _ = DESCRIPTOR.unpack_from(table, head * DESCRIPTOR_SIZE)
+            if flags == F_WRITE and length:
+                self.readable = Buffers(readable, 0)
+                self.writable = Buffers([view_of(address, length)], length)
+                return
             for address, length, flags in walk(memory, table, head):
                 if not length:
                     continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 from struct import Struct
 
 from vmm.devices.device import internal
+from vmm.devices.virtio.chain import Buffers, copy_to
 from vmm.devices.virtio.device import VirtioDevice
 
 TYPE_CHECKING = False
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
             """Send a frame, or lose it."""
             ...
 
-        def receive(self) -> bytes:
-            """Return the next frame; b"" if there is none now."""
+        def receive(self, room: list[memoryview]) -> int:
+            """Fill ``room``, of `MAX_FRAME` bytes or more, with the next frame.
+
+            Returns its length; 0 if there is none now.
+            """
             ...
 
         def set_offloads(self, features: int) -> None:
@@ -102,6 +106,8 @@ class NetDevice(VirtioDevice):
     def __init__(self, memory: GuestMemory, *, link: Link, mac: bytes) -> None:
         self._link = link
         self._mac = mac
+        # What of a frame there is no room for goes here.
+        self._overflow = memoryview(bytearray(MAX_FRAME))
         super().__init__(memory, F_MAC | F_STATUS | link.offloads)
 
     def reset(self) -> None:
@@ -146,50 +152,50 @@ class NetDevice(VirtioDevice):
     def _receive(self) -> None:
         """Move frames from the link into the guest's buffers until either side has no more."""
         for _ in range(BUDGET):
-            self._frame = self._frame or self._link.receive()
-            if not self._frame:
+            if not self._move_frame():
                 break
-            if not self._deliver(self._frame):
-                # The driver kicks when it has added buffers: no need to wait for frames.
-                self.notify(self.queues[RECEIVE])
-                return
-            self._frame = b""
         self.notify(self.queues[RECEIVE])
-        self._link.wait()
+        if not self._frame:
+            self._link.wait()
 
-    def _deliver(self, frame: bytes) -> bool:
-        """Put ``frame`` into as many buffers as it takes; False if they are not there yet."""
+    def _move_frame(self) -> bool:
+        """Move a frame from the link into the guest's buffers; False if there is none, or no room.
+
+        In the latter case it waits in `_frame` until the driver has added buffers, and kicks.
+        """
         queue = self.queues[RECEIVE]
-        most = queue.size if self.features & F_MRG_RXBUF else 1
-        chains: list[Chain] = []
-        room = 0
-        while room < len(frame) and len(chains) < most:
-            chain = queue.pop()
-            if chain is None:
-                break
-            chains.append(chain)
-            room += chain.writable.length
-        if room < len(frame):
-            for _ in chains:
-                queue.undo_pop()
-            # A frame that no buffers can hold is lost (5.1.6.3.2 asks for buffers that can).
-            return len(chains) == most
-        self._fill(chains, frame)
-        return True
+        merges = bool(self.features & F_MRG_RXBUF)
+        chains = queue.peek(MAX_FRAME) if merges else queue.peek(1)[:1]
+        room = [view for chain in chains for view in chain.writable.views]
+        space = sum([chain.writable.length for chain in chains])
+        frame, self._frame = self._frame, b""
+        length = len(frame)
+        if frame:
+            copy_to(room, frame)
+        else:
+            length = self._link.receive([*room, self._overflow])
+        if length <= space:
+            if length:
+                self._give_back(chains, Buffers(room, space), length)
+            return length > 0
+        if chains and (not merges or len(chains) == queue.size):
+            return True  # lost: no buffers can hold it (5.1.6.3.2 asks for buffers that can)
+        self._frame = frame or b"".join([*room, self._overflow])[:length]
+        return False
 
-    def _fill(self, chains: list[Chain], frame: bytes) -> None:
-        # 5.1.6.4.1: num_buffers is 1 if buffers are not merged.
-        header = frame[:_NUM_BUFFERS_AT] + _NUM_BUFFERS.pack(len(chains))
-        rest = memoryview(frame)[HEADER_SIZE:]
+    def _give_back(self, chains: list[Chain], room: Buffers, length: int) -> None:
+        """Give the first of ``chains`` back, in whose ``room`` is a frame of ``length`` bytes."""
         filled = []
         for chain in chains:
-            room = chain.writable
-            done = 0
-            if header:
-                done = room.write(header)
-                header = header[done:]
-            count = room.write(rest)
-            rest = rest[count:]
-            filled.append((chain, done + count))
+            written = min(length, chain.writable.length)
+            filled.append((chain, written))
+            length -= written
+            if not length:
+                break
+        # 5.1.6.4.1: num_buffers is 1 if buffers are not merged.
+        room.take(_NUM_BUFFERS_AT)
+        room.write(_NUM_BUFFERS.pack(len(filled)))
+        queue = self.queues[RECEIVE]
+        queue.take(len(filled))
         # A driver that runs meanwhile takes a frame of which it sees only the front for a lost one.
-        self.queues[RECEIVE].push_all(filled)
+        queue.push_all(filled)

@@ -14,6 +14,7 @@ import subprocess
 from struct import Struct
 
 from vmm.devices.virtio import net
+from vmm.devices.virtio.chain import copy_to
 from vmm.errors import UsageError
 
 TYPE_CHECKING = False
@@ -105,19 +106,22 @@ class Passt:
             self._unsent = b""
         self._arm()
 
-    def receive(self) -> bytes:
-        """Return the next frame, or b"" if there is none or passt is gone."""
+    def receive(self, room: list[memoryview]) -> int:
+        """Fill ``room`` with the next frame.
+
+        Returns its length, or 0 if there is none or passt is gone.
+        """
         while True:
             frame = self._take()
             if frame:
-                return frame
+                return copy_to(room, frame)
             try:
                 data = self._socket.recv(_CHUNK)
             except OSError:
-                return b""
+                return 0
             if not data:
                 self._gone = True
-                return b""
+                return 0
             self._received += data
 
     def set_offloads(self, features: int) -> None:

@@ -96,6 +96,7 @@ class Queue(Device):
         self.usable = self.unfinished = False
         self._table = self._used = memoryview(b"")
         self._available = self._used_words = self._table.cast("H")
+        self._forget()
 
     def loaded(self) -> None:
         self.usable = False
@@ -111,6 +112,7 @@ class Queue(Device):
         Raises:
             QueueError: if size, place or alignment is wrong (2.7).
         """
+        self._forget()
         size = self.size
         if not 0 < size <= self.max_size or size & (size - 1):
             raise QueueError(f"a queue cannot have {size} descriptors")
@@ -167,6 +169,42 @@ class Queue(Device):
         chain = Chain(self._memory, self._table, head)
         self._next_available = following + 1 & _WORD
         return chain
+
+    def peek(self, room: int) -> list[Chain]:
+        """Return the next available chains, without taking them: enough for ``room`` bytes, or all.
+
+        They are looked up once, however often they are returned before `take` takes them. Not for
+        a queue that is served by `pop`.
+
+        Raises:
+            QueueError: if the driver broke a rule.
+        """
+        seen = self._seen
+        self._next_available = self._next_available + len(seen) & _WORD
+        try:
+            # A driver that runs meanwhile could go on giving for ever.
+            while self._room < room and len(seen) < self.size:
+                chain = self.pop()
+                if chain is None:
+                    break
+                seen.append(chain)
+                self._room += chain.writable.length
+        finally:
+            self._next_available = self._next_available - len(seen) & _WORD
+        return seen
+
+    def take(self, count: int) -> list[Chain]:
+        """Take the first ``count`` chains of the last `peek`."""
+        taken = self._seen[:count]
+        del self._seen[:count]
+        self._room -= sum([chain.writable.length for chain in taken])
+        self._next_available = self._next_available + count & _WORD
+        return taken
+
+    def _forget(self) -> None:
+        # Chains at `_next_available` and behind it, for `peek`, and how many bytes they hold.
+        self._seen: list[Chain] = []
+        self._room = 0
 
     def next_head(self) -> int:
         """Return the head of the chain that `pop` takes next, or -1. For traces."""

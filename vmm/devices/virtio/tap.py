@@ -11,6 +11,7 @@ import os
 from errno import EBADFD, EBUSY, EPERM
 
 from vmm.devices.virtio import net
+from vmm.devices.virtio.chain import copy_to
 from vmm.errors import UsageError
 from vmm.host import libc
 
@@ -76,16 +77,21 @@ class Tap:
         except OSError:
             pass
 
-    def receive(self) -> bytes:
-        """Return the next frame, or b"" if there is none or the interface is gone."""
+    def receive(self, room: list[memoryview]) -> int:
+        """Fill ``room`` with the next frame.
+
+        Returns its length, or 0 if there is none or the interface is gone.
+        """
         try:
-            return os.read(self._fd, net.MAX_FRAME)
+            if len(room) > _MAX_VECTOR:
+                return copy_to(room, os.read(self._fd, net.MAX_FRAME))
+            return os.readv(self._fd, room)
         except BlockingIOError:
-            return b""
+            return 0
         except OSError as error:
             # An interface that is down may come up again; one that was deleted never does.
             self._gone = error.errno == EBADFD
-            return b""
+            return 0
 
     def set_offloads(self, features: int) -> None:
         """Let the kernel finish those frames that the driver does not take unfinished."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from tests.vmm.devices.virtio.echo import Echo
 from vmm.devices.virtio.balloon import Balloon
 from vmm.devices.virtio.block import Block
+from vmm.devices.virtio.chain import copy_to
 from vmm.devices.virtio.console.device import ConsoleDevice
 from vmm.devices.virtio.console.port import Port
 from vmm.devices.virtio.device import VirtioDevice
@@ -74,8 +75,8 @@ class Flood:
     def send(self, frame: list[memoryview]) -> None:
         pass
 
-    def receive(self) -> bytes:
-        return bytes(300)
+    def receive(self, room: list[memoryview]) -> int:
+        return copy_to(room, bytes(300))
 
     def set_offloads(self, features: int) -> None:
         pass

@@ -7,12 +7,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from unittest.mock import ANY
 
 import pytest
 
 from tests.vmm.devices.virtio import driver as d
 from tests.vmm.devices.virtio.driver import Guest
 from vmm.devices.virtio import net, queue
+from vmm.devices.virtio.chain import copy_to
 from vmm.devices.virtio.net import HEADER_SIZE, MAX_FRAME, NetDevice
 from vmm.devices.virtio.tap import Tap, open_tap
 from vmm.errors import UsageError
@@ -37,8 +39,8 @@ class Wire:
     def send(self, frame: list[memoryview]) -> None:
         self.sent.append(b"".join(frame))
 
-    def receive(self) -> bytes:
-        return self.arriving.pop(0) if self.arriving else b""
+    def receive(self, room: list[memoryview]) -> int:
+        return copy_to(room, self.arriving.pop(0)) if self.arriving else 0
 
     def set_offloads(self, features: int) -> None:
         self.offloads = features
@@ -157,6 +159,32 @@ def test_a_frame_that_no_buffer_can_hold_is_lost() -> None:
     card.offer(100, 100)
     card.arrive(frame(b"x" * 200), frame(b"small"))
     assert card.received() == [delivered(b"small")]
+
+
+def test_buffers_looked_at_for_one_frame_serve_the_next() -> None:
+    card = Card()
+    card.offer(*[1526] * 5)
+    card.arrive(frame(b"one"))
+    card.offer(*[1526] * 3)
+    card.arrive(frame(os.urandom(4000)), frame(b"three"))
+    assert [used[10:12] for used in card.received()] == [b"\1\0", b"\3\0", ANY, ANY, b"\1\0"]
+
+
+def test_a_queue_set_up_anew_gives_none_of_its_old_buffers() -> None:
+    card = Card()
+    card.offer(1526, 1526)
+    card.arrive(frame(b"one"))
+    card.guest.start()
+    card.offer(100)
+    card.arrive(frame(b"two"))
+    assert card.received() == [delivered(b"two")]
+
+
+def test_a_header_may_be_spread_over_buffers() -> None:
+    card = Card()
+    card.offer(11, 50)
+    card.arrive(frame(b"spread"))
+    assert b"".join(card.received()) == delivered(b"spread", 2)
 
 
 def test_a_flood_lets_others_have_their_turn() -> None:
