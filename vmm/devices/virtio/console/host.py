@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 
 from vmm.errors import UsageError
+from vmm.host.listener import listen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -227,12 +227,9 @@ class SocketEnd:
         self._events = events
         self._port: Port | None = None
         self._line: LineEnd | None = None
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            self._listener.bind(path)
-            self._listener.listen()
+            self._listener = listen(path)
         except OSError as error:
-            self._listener.close()
             raise UsageError(f"port at {path}: {error.strerror or error}") from None
         self._watch = events.watch(self._listener.fileno(), self._accept)
 

@@ -11,6 +11,7 @@ import os
 import socket
 
 from vmm.errors import UsageError
+from vmm.host.listener import listen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,12 +49,9 @@ class VsockHost:
         self._events = events
         self._silent: dict[socket.socket, Watch] = {}
         self._greetings: dict[socket.socket, bytearray] = {}
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            self._listener.bind(path)
-            self._listener.listen()
+            self._listener = listen(path)
         except OSError as error:
-            self._listener.close()
             raise UsageError(f"vsock {path}: {error.strerror or error}") from None
         self._watch = events.watch(self._listener.fileno(), self._accept)
         self._watch.arm(read=True)
