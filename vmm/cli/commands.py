@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,8 +93,9 @@ run = click.Command(
     IMAGE is a program (an ELF file for Linux), or the name of a bundled one such as hello. The
     guest's console is standard output and input; Ctrl-A X ends a machine at a terminal.
 
-    The exit status is the program's own; 124 after --timeout, 125 for a failure of the VMM, 126
-    for a panic or an unhandled fault of the guest, 2 for wrong usage.
+    The exit status is the program's own; 128 + n if it was killed by signal n, or the VMM ended by
+    it; 124 after --timeout, 125 for a failure of the VMM, 126 for a panic or an unhandled fault of
+    the guest, 2 for wrong usage.
     """,
 )
 
@@ -109,7 +111,8 @@ def cli(words: Sequence[str]) -> int:
         hint = (
             error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vmm"
         )
-        click.echo(f"vmm: {error.format_message()} ('{hint} --help' tells more)", err=True)
+        message = " ".join(error.format_message().split())
+        click.echo(f"vmm: {message} ('{hint} --help' tells more)", err=True)
         return STATUS_USAGE
     except click.Abort:
         return 130
@@ -121,5 +124,8 @@ def cli(words: Sequence[str]) -> int:
         return STATUS_VMM_FAILURE
     except OSError as error:
         click.echo(f"vmm: {error.filename or 'output'}: {error.strerror}", err=True)
+        if error.filename is None:
+            # What is still buffered would fail once more at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return STATUS_VMM_FAILURE
     return status if isinstance(status, int) else 0

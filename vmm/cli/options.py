@@ -23,6 +23,8 @@ SECONDS: Final = "seconds"
 # What a timeout stays below, in seconds: thirty years.
 MAX_SECONDS: Final = 1e9
 
+_MAX_DIGITS: Final = 9  # of a number
+
 
 @value
 class Option:
@@ -221,7 +223,8 @@ def _parse(option: Option, content: str) -> object:
     if option.choices and content not in option.choices:
         return None
     if option.kind == NUMBER:
-        return int(content) if content.isascii() and content.isdigit() else None
+        digits = content.isascii() and content.isdigit() and len(content) <= _MAX_DIGITS
+        return int(content) if digits else None
     if option.kind == SECONDS:
         try:
             seconds = float(content)

@@ -101,7 +101,11 @@ def _show(machine: Machine, options: Mapping[str, object]) -> bool:
             except OSError as error:
                 raise UsageError(f"{path}: {error.strerror}") from None
     if options.get("dry_run"):
-        os.write(_STDOUT, "".join(f"{line}\n" for line in describe_plan(machine)).encode())
+        plan = "".join(f"{line}\n" for line in describe_plan(machine))
+        try:
+            os.write(_STDOUT, plan.encode())
+        except OSError as error:
+            raise VmmError(f"output: {error.strerror}") from None
         return False
     if options.get("verbose"):
         for line in describe_plan(machine):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from vmm.trace.reader import Record
 
+_MAX_DIGITS = 18  # of a step's number
+
 
 @click.command()
 @click.argument("file", type=click.Path())
@@ -64,6 +66,8 @@ def trace(
     NAMEs are patterns like 'virtio*', and so may be DEVICE of --replay, whose exit status is 1 if
     there is a difference.
     """
+    if not replayed and (pdb or stops is not None):
+        raise UsageError("--pdb and --break are for a replay: add --replay DEVICE")
     recorded = Trace(file)
     if recorded.cut:
         click.echo(f"vmm: {file}: the last record is not whole", err=True)
@@ -71,6 +75,7 @@ def trace(
         return _replay_all(recorded, replayed)
     if replayed:
         return _replay(recorded, replayed, pdb, stops)
+    _check_devices(recorded, devices)
     words = [f"{device}.{name}" for device in devices or "*" for name in registers or "*"]
     selection = Selection([*words, *(f"kind={kind}" for kind in kinds)])
     first, last = since * NS, float("inf") if until is None else until * NS
@@ -85,6 +90,14 @@ def trace(
         for line in list_records(recorded, records):
             click.echo(line)
     return 0
+
+
+def _check_devices(recorded: Trace, patterns: tuple[str, ...]) -> None:
+    seen = {str(record["device"]) for record in recorded.records if record.get("device")}
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in seen):
+            known = ", ".join(sorted(seen)) or "none"
+            raise UsageError(f"{recorded.path} has no device {pattern!r}; it has {known}")
 
 
 def _write_html(recorded: Trace, records: list[dict[str, object]], path: str) -> None:
@@ -111,22 +124,39 @@ def _replay(recorded: Trace, text: str, pdb: bool, stops: str | None) -> int:
         return 0
     for line in describe_difference(outcome.difference):
         click.echo(line)
+    if not replacement:
+        _say_what_is_unknown(recorded, name)
     if pdb:
         step = outcome.difference.step
         _debug(fresh(), lambda number, _: number == step)
     return 1
 
 
+def _say_what_is_unknown(recorded: Trace, name: str) -> None:
+    """Tell that a trace lacks the options of a device that a program has made by itself."""
+    described = recorded.devices.get(name)
+    if described is not None and described.get("made_of") == "":
+        kind = described["class"]
+        click.echo(
+            f"vmm: the options that {name} was made with are not in the trace; if there were any,"
+            f" give them as --replay {name}={kind},OPTION=VALUE",
+            err=True,
+        )
+
+
 def _replay_all(recorded: Trace, pattern: str) -> int:
     """Replay the devices that ``pattern`` fits, each as it was."""
+    names = [name for name in sorted(recorded.devices) if fnmatchcase(name, pattern)]
+    if not names:
+        known = ", ".join(sorted(recorded.devices)) or "none"
+        raise UsageError(f"{recorded.path} has no device {pattern!r}; it has {known}")
     status = 0
-    for name in sorted(recorded.devices):
-        if fnmatchcase(name, pattern):
-            try:
-                status |= _replay(recorded, name, pdb=False, stops=None)
-            except UsageError as error:
-                click.echo(f"vmm: {error}", err=True)
-                status = 1
+    for name in names:
+        try:
+            status |= _replay(recorded, name, pdb=False, stops=None)
+        except UsageError as error:
+            click.echo(f"vmm: {error}", err=True)
+            status = 1
     return status
 
 
@@ -145,7 +175,7 @@ def _replacement(text: str) -> dict[str, Any]:
 
 def _stop_at(text: str) -> Callable[[int, Record], bool]:
     """Return what tells whether a step is the one, or one of those, that ``text`` means."""
-    if text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS:
         number = int(text)
         return lambda step, _: step == number
     return lambda _, record: fnmatchcase(str(record.get("register") or record.get("method")), text)

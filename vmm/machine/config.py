@@ -21,6 +21,8 @@ DEFAULT_MEMORY: Final = 64 << 20
 PAGE_SIZE: Final = 4096
 MAX_CPUS: Final = 16
 
+_MAX_DIGITS: Final = 20  # of a size; Python converts thousands of them only when asked to
+
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -102,6 +104,8 @@ class MachineConfig:
             raise UsageError(f"{self.cpus} vCPUs are not between 1 and {MAX_CPUS}")
         if self.root and self.initrd is not None:
             raise UsageError("a machine has one root file system: give --root or --initrd")
+        if self.trace_format != "jsonl" and not self.trace:
+            raise UsageError(f"--trace-format {self.trace_format}: there is no --trace FILE")
         self._check_texts()
         for name, content in self.environment:
             if not name or "=" in name or "\0" in name + content:
@@ -131,7 +135,7 @@ def parse_size(text: str) -> int:
     digits = text.strip().upper().removesuffix("IB").removesuffix("B")
     unit = digits[-1:] if digits[-1:] in _UNITS else ""
     number = digits.removesuffix(unit) if unit else digits
-    if not (number.isascii() and number.isdigit()):
+    if not (number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS):
         raise UsageError(f"{text!r} is not a size; write for example 64M or 2G")
     return int(number) * _UNITS[unit]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from vmm.errors import UsageError
 from vmm.value import value
 
@@ -23,6 +25,9 @@ ROOT_WORDS: Final = f"rootfstype=9p root={ROOT_TAG}"
 # Longer tags do not fit the configuration space; guests take no longer ones than this.
 MAX_TAG: Final = 31
 
+# The driver is told as many bytes (virtio 1.2, 5.2.6).
+MAX_SERIAL: Final = 20
+
 # A port's name is that of a file of the guest's.
 MAX_PORT_NAME: Final = 63
 
@@ -41,7 +46,7 @@ def parse_disk(text: str) -> DiskOption:
     """Return what ``text`` means; a comma that no known word follows belongs to the name.
 
     Raises:
-        UsageError: if it names no file.
+        UsageError: if it names no file, or says of one what is unknown.
     """
     path, read_only, serial, worker = text, False, "", False
     while True:
@@ -57,6 +62,11 @@ def parse_disk(text: str) -> DiskOption:
         path = front
     if not path:
         raise UsageError(f"--disk {text}: write FILE, FILE,ro or FILE,serial=TEXT")
+    if len(_encode("--disk", serial)) > MAX_SERIAL:
+        raise UsageError(f"--disk {text}: a serial number has at most {MAX_SERIAL} bytes")
+    front, comma, word = path.rpartition(",")
+    if comma and os.path.exists(front) and not os.path.lexists(path):
+        raise UsageError(f"--disk {text}: {word!r} is not one of ro, worker, serial=")
     return DiskOption(path, read_only, serial, worker)
 
 
@@ -75,7 +85,7 @@ def parse_vsock(text: str) -> VsockOption:
         UsageError: if it has no address that a guest can have, or no path.
     """
     number, _, path = text.partition("=")
-    cid = int(number) if number.isascii() and number.isdigit() else 0
+    cid = _parse_number(number)
     if not path or not MIN_CID <= cid < MAX_CID:
         raise UsageError(f"--vsock {text}: write CID=PATH, with a number from {MIN_CID} on")
     return VsockOption(cid, path)
@@ -106,12 +116,13 @@ def parse_port(text: str) -> PortOption:
     """
     name, _, target = text.partition("=")
     kind, colon, rest = target.partition(":")
-    if name in ("", ".", "..") or "/" in name or len(name.encode()) > MAX_PORT_NAME or not target:
+    length = len(_encode("--port", name))
+    if name in ("", ".", "..") or "/" in name or length > MAX_PORT_NAME or not target:
         raise UsageError(f"--port {text}: write NAME=PATH, NAME=file:PATH or NAME=fd:N")
     if colon and kind == "file" and rest:
         return PortOption(name, "file", rest)
     if colon and kind == "fd":
-        if not rest.isascii() or not rest.isdigit():
+        if _parse_number(rest) < 0:
             raise UsageError(f"--port {text}: {rest!r} is not the number of a descriptor")
         return PortOption(name, "fd", fd=int(rest))
     return PortOption(name, "socket", target)
@@ -135,7 +146,7 @@ def parse_share(text: str) -> ShareOption:
     front, colon, last = text.rpartition(":")
     writable = colon != "" and last in ("rw", "ro")
     directory, _, tag = (front if writable else text).rpartition(":")
-    if not directory or not 0 < len(tag.encode()) <= MAX_TAG:
+    if not directory or not 0 < len(_encode("--share", tag)) <= MAX_TAG:
         raise UsageError(f"--share {text}: write DIR:TAG, or DIR:TAG:rw to let the guest write")
     return ShareOption(directory, tag, writable and last == "rw")
 
@@ -176,7 +187,7 @@ def parse_net(text: str) -> NetOption:
     front, _, rest = text.partition(",")
     if front == USER_NET:
         return _parse_user_net(text, rest)
-    words = _parse_words(text, "--net", ("tap", "mac", "address", "bridge"))
+    words = _parse_words(text, "--net ", ("tap", "mac", "address", "bridge"))
     tap = words.get("tap", "")
     if not tap:
         raise UsageError(f"--net {text}: write tap=NAME or user")
@@ -202,7 +213,19 @@ def _parse_user_net(text: str, rest: str) -> NetOption:
 
 
 def _is_port(number: str) -> bool:
-    return number.isascii() and number.isdigit() and 0 < int(number) < 1 << 16
+    return 0 < _parse_number(number) < 1 << 16
+
+
+def _parse_number(text: str) -> int:
+    """Return the number of at most ten digits that ``text`` is, or -1."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else -1
+
+
+def _encode(option: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{option}: {text!r} is not in UTF-8") from None
 
 
 def _parse_words(text: str, option: str, known: tuple[str, ...]) -> dict[str, str]:
@@ -211,7 +234,7 @@ def _parse_words(text: str, option: str, known: tuple[str, ...]) -> dict[str, st
         name, equals, content = word.partition("=")
         if not equals or name not in known:
             raise UsageError(
-                f"{option} {text}: {word!r} is not one of {', '.join(k + '=' for k in known)}"
+                f"{option}{text}: {word!r} is not one of {', '.join(k + '=' for k in known)}"
             )
         words[name] = content
     return words
@@ -231,4 +254,4 @@ def _mac_of(name: str) -> bytes:
     """Return an address of the locally administered kind that is the same at every start."""
     from zlib import crc32
 
-    return b"\x02\x00" + crc32(name.encode()).to_bytes(4, "big")
+    return b"\x02\x00" + crc32(_encode("--net", name)).to_bytes(4, "big")

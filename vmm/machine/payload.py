@@ -110,8 +110,7 @@ def load_image(
     """
     if config.root and image.kind != LINUX_PROGRAM:
         raise UsageError(
-            f"{image.path} is a {image.kind}: --root is for Linux programs"
-            + (f" ({image.complaint})" if image.complaint else "")
+            image.complaint or f"{image.path} is a {image.kind}: --root is for Linux programs"
         )
     if image.kind == CALYPSO_KERNEL:
         return _load_calypso(config, name, image, None, board, memory)

@@ -47,6 +47,8 @@ def load_device(text: str) -> Peripheral:
         device = kind(**options)
     except (ValueError, TypeError, OSError) as error:
         raise UsageError(f"--device {text}: {error}") from error
+    except Exception as error:
+        raise UsageError(f"--device {text}: {_describe(error)}") from error
     device.made_of = text
     return device
 
@@ -70,17 +72,36 @@ def import_class(path: str, base: type[_Device]) -> type[_Device]:
     look_here()
     try:
         module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            here = os.getcwd()
+            raise UsageError(
+                f"--device {path}: there is no module {error.name!r} in {here}, nor among Python's"
+            ) from None
+        raise UsageError(f"--device {path}: {_describe(error)}") from None
     except (ImportError, ValueError) as error:
         raise UsageError(f"--device {path}: cannot import {module_name!r}: {error}") from None
     except Exception as error:
         # A newcomer's module breaks in any manner, and not in ours.
-        raise UsageError(f"--device {path}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"--device {path}: {_describe(error)}") from error
     kind = getattr(module, name, None)
     if not isinstance(kind, type):
         raise UsageError(f"--device {path}: module {module_name!r} has no class {name!r}")
     if not issubclass(kind, base):
         raise UsageError(f"--device {path}: {name} is not derived from vmm's class {base.__name__}")
     return kind
+
+
+def _describe(error: Exception) -> str:
+    """Say what was raised, and where."""
+    text = f"{type(error).__name__}: {error}"
+    place = error.__traceback__
+    if place is None or isinstance(error, SyntaxError):
+        return text  # which says where
+    while place.tb_next is not None:
+        place = place.tb_next
+    file = os.path.basename(place.tb_frame.f_code.co_filename)
+    return f"{text} ({file}, line {place.tb_lineno})"
 
 
 def look_here() -> None:

@@ -53,7 +53,7 @@ class Recorder:
         current: the number of the vCPU that makes the access under way, or made the last one.
         for_replay: all that a replay needs is recorded.
         over: the machine is being taken apart, which is no longer part of the trace.
-        failure: why the trace ends early, or "".
+        failure: why the trace ends early or is empty, or "".
     """
 
     def __init__(self, text: str, form: str) -> None:
@@ -67,6 +67,8 @@ class Recorder:
             raise UsageError(f"--trace-format {form}: the formats are {', '.join(FORMATS)}")
         self._selection = Selection([word for word in words if word != REPLAY])
         self.for_replay = REPLAY in words
+        if self.for_replay and form == PERFETTO:
+            raise UsageError(f"--trace {text}: only a trace in JSON Lines can be replayed")
         try:
             self._file = open(path, "w", encoding="ascii", buffering=_BUFFER)  # noqa: SIM115
         except OSError as error:
@@ -138,6 +140,9 @@ class Recorder:
             self._file.close()
         except OSError as error:
             self._fail(error)
+        complaint = self._selection.complaint()
+        if complaint and not self.failure:
+            self.failure = f"the trace {self._path} is empty: {complaint}"
 
     def accesses_of(self, index: int) -> VcpuAccesses:
         """Return what vCPU ``index`` is to have in place of the bus."""

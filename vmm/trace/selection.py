@@ -47,6 +47,13 @@ class Selection:
             record.get("device", ""), record.get("register", "")
         )
 
+    def complaint(self) -> str:
+        """Say that there are patterns and that none has fitted anything; "" otherwise."""
+        if not self._patterns or any(self._known.values()):
+            return ""
+        seen = ", ".join(sorted({device for device, _ in self._known if device})) or "nothing"
+        return f"nothing fits {', '.join(self._patterns)}; there was {seen}"
+
     def _fits(self, device: str, register: str) -> bool:
         key = (device, register)
         known = self._known.get(key)

@@ -154,7 +154,9 @@ def test_panic_is_126(kernel: Path, arch: str) -> None:
         (["run", "--memory", "lots", "KERNEL"], "'lots' is not a size"),
         (["run", "--memory", "64X", "KERNEL"], "'64X' is not a size"),
         (["run", "--memory", "1K", "KERNEL"], "not between 1M"),
+        (["run", "--memory", "9" * 5000, "KERNEL"], "is not a size"),
         (["run", "--cpus", "0", "KERNEL"], "vCPU"),
+        (["run", "--cpus", "9" * 5000, "KERNEL"], "is not a valid integer"),
         (["run", "--cpus", "-1", "KERNEL"], "-1"),
         (["run", "--cpus", "two", "KERNEL"], "'two' is not a valid integer"),
         (["run", "--timeout", "0", "KERNEL"], "--timeout 0: not a number of seconds"),
@@ -164,7 +166,12 @@ def test_panic_is_126(kernel: Path, arch: str) -> None:
         (["run", "--backend", "qemu", "KERNEL"], "'qemu'"),
         (["run", "--initrd", "/nonexistent.cpio", "KERNEL"], "/nonexistent.cpio"),
         (["run", "--initrd", "/etc/passwd", "KERNEL"], "not a cpio archive of format newc"),
+        (["run", "--root", "/", "/etc/passwd"], "vmm: /etc/passwd: a text file"),
+        (["run", "--trace-format", "perfetto", "KERNEL"], "there is no --trace"),
+        (["run", "--device", "no.such:Device", "KERNEL"], "there is no module 'no' in /"),
+        (["run", "--share", "/:\udcff", "KERNEL"], "--share: '\\udcff' is not in UTF-8"),
         (["run", "--bogus", "KERNEL"], "--bogus"),
+        (["completion"], "Choose from: bash, zsh, fish"),
         (["run"], "IMAGE"),
         (["walk"], "walk"),
         (["inspect", "/nonexistent"], "/nonexistent"),
@@ -179,6 +186,25 @@ def test_wrong_usage_is_one_line_and_2(kernel: Path, words: list[str], complaint
     assert len(lines) == 1
     assert lines[0].startswith("vmm: ")
     assert complaint in lines[0]
+
+
+@pytest.mark.parametrize(
+    "words", ["--help", "doctor", "run --help", "run --quiet --dry-run KERNEL"]
+)
+def test_a_full_disk_is_told_in_one_line(kernel: Path, words: str) -> None:
+    write_kernel(kernel, "x86_64", [], SPIN["x86_64"])
+    # The script that pip installs, which leaves by the interpreter's own way.
+    command = [sys.executable, "-c", "import sys; from vmm.cli import main; sys.exit(main())"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*command, *words.replace("KERNEL", str(kernel)).split()],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    assert done.returncode == 125
+    assert done.stderr == b"vmm: output: No space left on device\n"
 
 
 def test_dynamic_program_without_its_interpreter_is_refused(tmp_path: Path) -> None:

@@ -47,3 +47,11 @@ class Needy(Dice):
             raise ValueError("it cannot go backwards")
         self.options = (name, speed, loud)
         super().__init__()
+
+
+class Broken(Dice):
+    """Cannot be made."""
+
+    def __init__(self) -> None:
+        self.speed = 1 / 0
+        super().__init__()

@@ -40,6 +40,21 @@ def test_disks(text: str, option: DiskOption) -> None:
     assert parse_disk(text) == option
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "write FILE"),
+        (",ro", "write FILE"),
+        ("disk.img,serial=" + 21 * "x", "at most 20 bytes"),
+        ("disk.img,serial=\udcff", "not in UTF-8"),
+        ("/dev/null,r0", "'r0' is not one of ro, worker, serial="),
+    ],
+)
+def test_disks_that_cannot_be(text: str, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        parse_disk(text)
+
+
 @given(st.text(max_size=20))
 def test_any_text_is_a_disk_or_a_usage_error(text: str) -> None:
     try:
@@ -71,7 +86,9 @@ def test_vsocks() -> None:
     assert parse_vsock("3=/run/a=b") == VsockOption(3, "/run/a=b")
 
 
-@pytest.mark.parametrize("text", ["", "3", "3=", "2=/run/x", "x=/run/x", "4294967295=/run/x"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "3=", "2=/run/x", "x=/run/x", "4294967295=/run/x", 5000 * "9" + "=x"]
+)
 def test_vsocks_that_cannot_be(text: str) -> None:
     with pytest.raises(UsageError, match="write CID=PATH"):
         parse_vsock(text)
@@ -91,7 +108,7 @@ def test_ports(text: str, option: PortOption) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "x=", "=/run/x", "..=x", "a/b=x", 64 * "x" + "=x", "x=fd:y"]
+    "text", ["", "x", "x=", "=/run/x", "..=x", "a/b=x", 64 * "x" + "=x", "x=fd:y", "\udcff=x"]
 )
 def test_ports_that_cannot_be(text: str) -> None:
     with pytest.raises(UsageError, match="--port"):

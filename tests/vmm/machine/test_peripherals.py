@@ -83,7 +83,7 @@ def test_options_get_the_types_of_their_annotations() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("no.such.module:Dice", "cannot import 'no.such.module'"),
+        ("no.such.module:Dice", "there is no module 'no' in /"),
         (":Dice", "cannot import ''"),
         (f"{HERE}:Nothing", "has no class 'Nothing'"),
         (f"{HERE}:", "has no class ''"),
@@ -93,6 +93,7 @@ def test_options_get_the_types_of_their_annotations() -> None:
         (f"{HERE}:Needy", "it needs name="),
         (f"{HERE}:Needy,name=x,loud=perhaps", "'perhaps' is no bool"),
         (f"{HERE}:Needy,name=x,speed=-1", "it cannot go backwards"),
+        (f"{HERE}:Broken", "ZeroDivisionError: division by zero (dice.py, line "),
         ("dice", "and your own as MODULE:CLASS"),
     ],
 )

@@ -54,13 +54,30 @@ def test_lines_are_in_the_order_of_what_happened(
         (["--register", "QueueNotify"], 3),
         (["--device", "virtio*", "--kind", "irq"], 2),
         (["--register", "Interrupt*", "--kind", "write"], 3),
-        (["--device", "pl011"], 0),
     ],
 )
 def test_filters(
     trace: str, options: list[str], count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert len(run(capsys, trace, *options)) == count
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--device", "pl011"], "has no device 'pl011'; it has virtio0"),
+        (["--replay", "pl0*"], "has no device 'pl0*'; it has virtio0"),
+        (["--pdb"], "add --replay DEVICE"),
+        (["--break", "1"], "add --replay DEVICE"),
+    ],
+)
+def test_what_cannot_be_shown_is_wrong_usage(
+    trace: str, options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["trace", trace, *options]) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
 
 
 def test_statistics(trace: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,6 +149,24 @@ def test_a_filter_leaves_out_the_rest(file: str, words: str, wanted: set[str]) -
     assert {record["register"] for record in Trace(file).records} == wanted
 
 
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("d1ce", "is empty: nothing fits d1ce; there was dice"),
+        ("d1ce,dice", ""),
+        ("kind=write", ""),
+    ],
+)
+def test_a_filter_that_fits_nothing_is_told(file: str, words: str, complaint: str) -> None:
+    with Machine(
+        "hello", backend="unicorn", arch="arm64", trace=f"{file},{words}", devices=[Dice()]
+    ) as machine:
+        machine.bus.mmio_read(DICE, 4)
+    assert machine.recorder is not None
+    assert machine.recorder.failure.endswith(complaint)
+    assert bool(machine.recorder.failure) == bool(complaint)
+
+
 def test_perfetto_gets_trace_events(file: str, disk: Path) -> None:
     with traced_block_machine(file, disk, "perfetto") as machine:
         guest = BusGuest(machine)
@@ -171,6 +189,7 @@ def test_perfetto_gets_trace_events(file: str, disk: Path) -> None:
     [
         (["--trace", "/no/such/place/t"], "--trace /no/such/place/t: No such file"),
         (["--trace", "{file},kind=all"], "kind=all: the kinds are"),
+        (["--trace", "{file},replay", "--trace-format", "perfetto"], "can be replayed"),
     ],
 )
 def test_mistakes_are_told_in_one_line(
