@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,18 @@ def vmm(*words: str, stdin: bytes = b"", **environment: str) -> subprocess.Compl
         timeout=60,
         env={**os.environ, **environment},
     )
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The process, once its guest has said hello; it is killed if it does not end by itself."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.read(6) == b"hello\n"
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture
@@ -111,13 +125,8 @@ def test_a_signal_ends_a_looping_guest_and_nothing_is_left(
     write_kernel(kernel, arch, [hello], SPIN[arch], texts=(b"hello\n",))
     socket, trace = kernel.with_name("socket"), kernel.with_name("trace")
     words = ["--port", f"a={socket}", "--trace", str(trace), str(kernel)]
-    with subprocess.Popen(
-        [*VMM, "run", "--quiet", "--backend", backend, *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.read(6) == b"hello\n"
+    # Whoever runs the tests in the background may have interrupts ignored.
+    with running(["env", "--default-signal", *VMM, "run", "--backend", backend, *words]) as process:
         assert socket.exists()
         process.send_signal(number)
         assert process.wait(timeout=20) == 128 + number
@@ -128,10 +137,8 @@ def test_a_signal_ends_a_looping_guest_and_nothing_is_left(
 def test_a_signal_that_is_ignored_stays_so(kernel: Path) -> None:
     hello = request(abi.CONSOLE_WRITE, text_offset("x86_64", 0), 6, abi.STREAM_OUTPUT)
     write_kernel(kernel, "x86_64", [hello], SPIN["x86_64"], texts=(b"hello\n",))
-    words = ["run", "--quiet", "--backend", "unicorn", "--timeout", "1", str(kernel)]
-    with subprocess.Popen(["nohup", *VMM, *words], stdout=-1, stderr=-1) as process:
-        assert process.stdout is not None
-        assert process.stdout.read(6) == b"hello\n"
+    words = ["run", "--backend", "unicorn", "--timeout", "1", str(kernel)]
+    with running(["nohup", *VMM, *words]) as process:
         process.send_signal(signal.SIGHUP)
         assert process.wait(timeout=20) == 124
 
