@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,19 @@ def raises(number: int) -> Iterator[None]:
 
 
 # ---- Calls ----
+
+
+def test_names_of_the_system(g: Guest) -> None:
+    g.syscall("sethostname", b"newname", 3)
+    g.syscall("setdomainname", b"example.org", 11)
+    assert g.uname().nodename == "new"
+    domain = bytearray(6 * 65)
+    g.syscall("uname", domain)
+    assert domain[5 * 65 :].rstrip(b"\0") == b"example.org"
+    with raises(errno.EINVAL):
+        g.syscall("sethostname", bytes(65), 65)
+    with raises(errno.EPERM):
+        g.syscall("clock_settime", time.CLOCK_REALTIME, bytes(16))
 
 
 def test_results_and_errors(g: Guest) -> None:

@@ -60,6 +60,83 @@ SYSCALL1(brk, user_t, address)
 	return (int64_t)space_break(address);
 }
 
+/* ---- Locking: memory stays where it is, so what is left to do is to bring it ---- */
+
+enum { MLOCK_ONFAULT = 1 };
+enum { MCL_CURRENT = 1, MCL_FUTURE = 2, MCL_ONFAULT = 4 };
+
+/* Grow a range to whole pages; -EINVAL where it wraps. */
+static int whole_pages(user_t *address, uint64_t *length)
+{
+	*length = ALIGN_UP(*length + (*address & PAGE_MASK), PAGE_SIZE);
+	*address = ALIGN_DOWN(*address, PAGE_SIZE);
+	return *address + *length < *address ? -EINVAL : 0;
+}
+
+/* 0 where all of [address, end) is mapped, else -ENOMEM. */
+static int check_mapped(user_t address, user_t end)
+{
+	struct space_mapping mapping;
+	for (; address < end; address = mapping.end) {
+		if (!space_find(address, &mapping) || mapping.start > address)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* What is locked is not counted: each call is held against the limit for itself. */
+static int check_limit(uint64_t length)
+{
+	uint64_t limit = process.limits[RLIMIT_MEMLOCK].rlim_cur;
+	if (is_superuser())
+		return 0;
+	return limit == 0 ? -EPERM : length > limit ? -ENOMEM : 0;
+}
+
+static int64_t lock(user_t address, uint64_t length, int flags)
+{
+	int error = check_limit(0);
+	if (error == 0)
+		error = whole_pages(&address, &length);
+	if (error == 0)
+		error = check_limit(length);
+	if (error == 0)
+		error = check_mapped(address, address + length);
+	if (error != 0 || length == 0 || (flags & MLOCK_ONFAULT) != 0)
+		return error;
+	/* Nothing can be brought to where nobody may read. */
+	return space_advise(address, length, MADV_POPULATE_READ) != 0 ? -ENOMEM : 0;
+}
+
+SYSCALL2(mlock, user_t, address, uint64_t, length)
+{
+	return lock(address, length, 0);
+}
+
+SYSCALL3(mlock2, user_t, address, uint64_t, length, int, flags)
+{
+	return (flags & ~MLOCK_ONFAULT) != 0 ? -EINVAL : lock(address, length, flags);
+}
+
+SYSCALL2(munlock, user_t, address, uint64_t, length)
+{
+	int error = whole_pages(&address, &length);
+	return error != 0 ? error : check_mapped(address, address + length);
+}
+
+SYSCALL1(mlockall, int, flags)
+{
+	if ((flags & (MCL_CURRENT | MCL_FUTURE)) == 0 ||
+	    (flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) != 0)
+		return -EINVAL;
+	return check_limit(0);
+}
+
+SYSCALL0(munlockall)
+{
+	return 0;
+}
+
 /* Mappings are the files' own pages: there is nothing to write back. */
 SYSCALL3(msync, user_t, address, uint64_t, length, int, flags)
 {
@@ -69,12 +146,5 @@ SYSCALL3(msync, user_t, address, uint64_t, length, int, flags)
 	    (address & PAGE_MASK) != 0)
 		return -EINVAL;
 	user_t end = address + ALIGN_UP(length, PAGE_SIZE);
-	if (end < address)
-		return -ENOMEM;
-	struct space_mapping mapping;
-	for (; address < end; address = mapping.end) {
-		if (!space_find(address, &mapping) || mapping.start > address)
-			return -ENOMEM;
-	}
-	return 0;
+	return end < address ? -ENOMEM : check_mapped(address, end);
 }

@@ -20,16 +20,21 @@ SYSCALL1(exit_group, int, status)
 
 /* ---- The system ---- */
 
-static void set_host_name(char name[UTS_LENGTH])
+/* As programs have set them. */
+static struct system_name {
+	char text[UTS_LENGTH];
+	bool set;
+} host_name, domain_name = {.text = "(none)", .set = true};
+
+static void set_name_at_boot(struct system_name *name)
 {
 	const char *value;
 	int length = command_line_find("hostname", &value);
-	if (length <= 0 || length >= UTS_LENGTH) {
-		strlcpy(name, "calypso", UTS_LENGTH);
-		return;
-	}
-	memcpy(name, value, (size_t)length);
-	name[length] = '\0';
+	name->set = true;
+	if (length <= 0 || length >= UTS_LENGTH)
+		strlcpy(name->text, "calypso", UTS_LENGTH);
+	else
+		memcpy(name->text, value, (size_t)length);
 }
 
 void system_describe(struct utsname *name)
@@ -39,9 +44,11 @@ void system_describe(struct utsname *name)
 		.release = RELEASE,
 		.version = "#1 Calypso",
 		.machine = ARCH_MACHINE,
-		.domainname = "(none)",
 	};
-	set_host_name(name->nodename);
+	if (!host_name.set)
+		set_name_at_boot(&host_name);
+	memcpy(name->nodename, host_name.text, UTS_LENGTH);
+	memcpy(name->domainname, domain_name.text, UTS_LENGTH);
 }
 
 SYSCALL1(uname, user_t, address)
@@ -49,6 +56,30 @@ SYSCALL1(uname, user_t, address)
 	struct utsname name;
 	system_describe(&name);
 	return user_put(address, &name);
+}
+
+static int64_t rename_system(struct system_name *name, user_t address, int length)
+{
+	char text[UTS_LENGTH] = {0};
+	if (!is_superuser())
+		return -EPERM;
+	if (length < 0 || length >= UTS_LENGTH)
+		return -EINVAL;
+	if (user_copy_in(text, address, (size_t)length) != 0)
+		return -EFAULT;
+	memcpy(name->text, text, UTS_LENGTH);
+	name->set = true;
+	return 0;
+}
+
+SYSCALL2(sethostname, user_t, address, int, length)
+{
+	return rename_system(&host_name, address, length);
+}
+
+SYSCALL2(setdomainname, user_t, address, int, length)
+{
+	return rename_system(&domain_name, address, length);
 }
 
 SYSCALL1(sysinfo, user_t, address)

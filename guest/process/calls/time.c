@@ -56,6 +56,29 @@ SYSCALL1(time, user_t, address)
 	return now;
 }
 
+/* ---- Setting: the clock is the host's, and nobody's to set here ---- */
+
+SYSCALL2(clock_settime, int, id, user_t, address)
+{
+	struct timespec time;
+	uint64_t since_1970;
+	if (id != CLOCK_REALTIME)
+		return -EINVAL;
+	if (user_get(&time, address) != 0)
+		return -EFAULT;
+	int error = wait_duration(&time, &since_1970);
+	return error != 0 ? error : -EPERM;
+}
+
+SYSCALL2(settimeofday, user_t, address, user_t, zone)
+{
+	struct timeval time;
+	(void)zone;
+	if (address != 0 && user_get(&time, address) != 0)
+		return -EFAULT;
+	return address != 0 && (time.tv_usec < 0 || time.tv_usec > 1000000) ? -EINVAL : -EPERM;
+}
+
 /* ---- Sleeping ---- */
 
 int wait_duration(const struct timespec *time, uint64_t *duration)
