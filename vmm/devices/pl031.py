@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from vmm.lines import Clock, InterruptLine
 
-# Part 0x031, designer 0x41 (Arm), revision 0; the PrimeCell's signature.
-PERIPHERAL_ID: Final = (0x31, 0x10, 0x04, 0x00)
+# Part 0x031, designer 0x41 (Arm), revision 1; the PrimeCell's signature.
+PERIPHERAL_ID: Final = (0x31, 0x10, 0x14, 0x00)
 PRIMECELL_ID: Final = (0x0D, 0xF0, 0x05, 0xB1)
 
 SECOND_NS: Final = 1_000_000_000

@@ -301,7 +301,7 @@ def test_it_shows_the_seconds_since_1970(rtc: Rtc) -> None:
 
 def test_identification(rtc: Rtc) -> None:
     identity = bytes(rtc.read(offset) for offset in range(0xFE0, 0x1000, 4))
-    assert identity.hex() == "311004000df005b1"
+    assert identity.hex() == "311014000df005b1"
 
 
 def test_it_can_be_set_and_not_stopped(rtc: Rtc) -> None:
