@@ -72,7 +72,7 @@ class ConsoleDevice(VirtioDevice):
         super().__init__(memory, features, queues)
 
     def _connect(self, port: Port, receive: int) -> None:
-        port.on_input = lambda: self.serve(receive)
+        port.on_input = lambda: self.kick(receive)
         port.on_output = lambda: self.kick(receive + 1)
         port.on_change = lambda: self.serve(CONTROL_RECEIVE)
 

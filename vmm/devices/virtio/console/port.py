@@ -198,10 +198,12 @@ class Port(Device):
     def fill(self, queue: Queue) -> None:
         """Move input into the driver's buffers; there may be input or buffers left over."""
         full = len(self._input) == INPUT_ROOM
-        while self._input and (chain := queue.pop()) is not None:
+        for chain in queue if self._input else ():
             done = chain.writable.write(bytes(self._input))
             del self._input[:done]
             queue.push(chain, done)
+            if not self._input:
+                break
         if full and len(self._input) < INPUT_ROOM:
             self.end.on_room()
         if self._owes_connection():

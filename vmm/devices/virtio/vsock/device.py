@@ -160,6 +160,8 @@ class VsockDevice(VirtioDevice):
             self._take_packets()
         if self.queues[RECEIVE].usable:
             self._deliver()
+        if self.queues[TRANSMIT].unfinished:
+            self.transport.serve_later(TRANSMIT)
 
     # ---- The host's side ----
 
@@ -189,6 +191,7 @@ class VsockDevice(VirtioDevice):
 
     def _take_packets(self) -> None:
         queue = self.queues[TRANSMIT]
+        queue.unfinished = False
         if len(self._replies) >= MAX_REPLIES:
             return
         for chain in queue:

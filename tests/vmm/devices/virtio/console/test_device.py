@@ -5,9 +5,11 @@ from __future__ import annotations
 from tests.vmm.devices.parts import Screen
 from tests.vmm.devices.virtio import driver as d
 from tests.vmm.devices.virtio.driver import Guest
+from vmm.devices.virtio.chain import Chain
 from vmm.devices.virtio.console.device import F_SIZE, ConsoleDevice
 from vmm.devices.virtio.console.host import ConsoleEnd
 from vmm.devices.virtio.console.port import INPUT_ROOM, MAX_OUTPUT, Port
+from vmm.devices.virtio.mmio import PAUSE_NS
 
 RECEIVE, TRANSMIT = 0, 1
 
@@ -104,6 +106,33 @@ def test_input_is_bounded_and_goes_on() -> None:
         terminal.guest.kick(RECEIVE)
         got += terminal.received(address)
     assert got == whole
+
+
+def test_buffers_without_room_do_not_hold_the_bus() -> None:
+    terminal = started()
+    queue, driver = terminal.device.queues[RECEIVE], terminal.guest.queues[RECEIVE]
+    pushes = 0
+    push = queue.push
+
+    def push_and_offer_again(chain: Chain, written: int) -> None:
+        # What a driver on another processor may do meanwhile.
+        nonlocal pushes
+        push(chain, written)
+        driver.take()
+        driver.offer([(d.RAM, 0, True)])
+        pushes += 1
+        assert pushes < 10_000
+
+    queue.push = push_and_offer_again  # type: ignore[method-assign]
+    driver.offer([(d.RAM, 0, True)])
+    terminal.port.receive(b"x")
+    assert pushes == queue.size
+    queue.push = push  # type: ignore[method-assign]
+    address = terminal.offer(1)
+    terminal.guest.clock.advance(PAUSE_NS)
+    while driver.next_used != driver.used_index:
+        last = terminal.received(address)
+    assert last == b"x"
 
 
 def test_no_input_is_taken_before_a_driver_is_ready() -> None:

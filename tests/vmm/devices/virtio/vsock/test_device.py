@@ -14,6 +14,8 @@ import pytest
 
 from tests.vmm.devices.virtio import driver as d
 from tests.vmm.devices.virtio.driver import Guest
+from vmm.devices.virtio.chain import Chain
+from vmm.devices.virtio.mmio import PAUSE_NS
 from vmm.devices.virtio.vsock import device as vsock
 from vmm.devices.virtio.vsock import packet as vs
 from vmm.devices.virtio.vsock.device import BUFFER, VsockDevice
@@ -295,6 +297,31 @@ def test_replies_wait_for_buffers_and_are_bounded(sockets: Sockets) -> None:
         assert len(sockets.device._replies) <= vsock.MAX_REPLIES
     total = 5 * 128 - sum(len(chain) for chain in queue._chains.values())
     assert sockets.ops(total // 2) == [vs.OP_RST] * (total // 2)
+
+
+def test_packets_without_pause_leave_the_bus_to_others(sockets: Sockets) -> None:
+    with sockets.lock:
+        queue, driver = sockets.device.queues[TRANSMIT], sockets.guest.queues[TRANSMIT]
+        packet = Packet(CID + 1, 2, 1, 2, 0, 1, vs.OP_RW, 0, 0, 0).pack()
+        buffers = [(driver.allocate(len(packet), packet), len(packet), False)]
+        pushes = 0
+        push = queue.push
+
+        def push_and_offer_again(chain: Chain, written: int) -> None:
+            # What a driver on another processor may do meanwhile.
+            nonlocal pushes
+            push(chain, written)
+            driver.take()
+            driver.offer(buffers)
+            pushes += 1
+
+        queue.push = push_and_offer_again  # type: ignore[method-assign]
+        driver.offer(buffers)
+        sockets.guest.kick(RECEIVE)
+        assert pushes == queue.size
+        queue.push = push  # type: ignore[method-assign]
+        sockets.guest.clock.advance(PAUSE_NS)
+        assert driver.take() is not None
 
 
 def test_reset_closes_the_hosts_ends(sockets: Sockets) -> None:
