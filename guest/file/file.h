@@ -140,6 +140,13 @@ struct file_operations {
 	int (*follow)(struct file *link, struct file **found);
 };
 
+/* The room of a file system, in blocks, and how many files it has and may still have. */
+struct file_space {
+	uint64_t block_size; /* bytes */
+	uint64_t blocks, free, available;
+	uint64_t files, free_files;
+};
+
 struct file_system {
 	const char *name;      /* as in /proc/mounts */
 	const char *label;     /* how /proc/self/fd names its files that have no path: whole with
@@ -149,6 +156,8 @@ struct file_system {
 	bool read_only;	       /* nothing of it can be changed */
 	bool of_process;       /* is about the process, which may read it whoever it is */
 	void (*release)(struct file *file); /* no reference is left: free it */
+	/* Tell the room of the file system that has `file`. (pages, and none of them) */
+	int (*space)(struct file *file, struct file_space *space);
 };
 
 struct file {

@@ -19,8 +19,11 @@ struct process {
 	uint64_t cpu_time;			/* of all threads that ever ran, until the last charge */
 	struct rlimit limits[RLIM_NLIMITS];
 	int policy, nice;			/* sched_setscheduler(2), setpriority(2) */
+	unsigned io_priority;			/* ioprio_set(2) */
+	unsigned personality;			/* personality(2) */
 	bool barriers_registered;		/* membarrier(2) */
 	bool no_new_privileges;			/* prctl(PR_SET_NO_NEW_PRIVS) */
+	bool is_undumpable;			/* prctl(PR_SET_DUMPABLE), inverted */
 	struct file *executable;
 	const char *path;	     /* of the executable, as /proc/self/exe tells it */
 	char name[TASK_NAME_LENGTH]; /* prctl(PR_SET_NAME) */
@@ -28,6 +31,7 @@ struct process {
 	user_t arguments;
 	user_t environment;
 	user_t strings_end;
+	user_t auxiliary, auxiliary_end; /* the auxiliary vector there */
 };
 
 extern struct process process;

@@ -140,6 +140,10 @@ int64_t stack_make(const struct elf *elf, user_t interpreter_base,
 	add_pointers(&table, environment, arguments->envc, &process.strings_end);
 	add_auxiliary_vector(&table, elf, interpreter_base, &areas);
 	int64_t sp = write_table(&table, &areas);
+	if (sp > 0) {
+		process.auxiliary_end = (user_t)sp + table.count * sizeof(uint64_t);
+		process.auxiliary = process.auxiliary_end - AUXILIARY_WORDS * sizeof(uint64_t);
+	}
 	kfree(table.words);
 	return sp;
 }

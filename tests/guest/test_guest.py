@@ -126,6 +126,8 @@ def test_random_numbers_differ_between_boots(arch: str, busybox: Path) -> None:
         ("cat /proc/sys/kernel/random/uuid", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n"),
         ("cat /proc/self/mountinfo", r"1 0 0:1 / / .*\n2 1 0:3 / /proc .*\n"),
         ("cat /proc/uptime", r"\d+\.\d\d 0\.00\n"),
+        ("cat /proc/swaps", r"Filename\t+Type\t+Size\t+Used\t+Priority\n"),
+        ("head -n 1 /proc/vmstat", r"nr_free_pages \d+\n"),
         ("grep MemTotal /proc/meminfo", r"MemTotal: +6\d{4} kB\n"),
         ("mount", r"rootfs on / type rootfs \(rw\)\nproc on /proc type proc \(rw,relatime\)\n"),
         (

@@ -36,6 +36,7 @@ LINES = [
     "tail -n 3 /numbers",
     "sh -c cd${IFS}/deep/er;pwd;cd${IFS}..;pwd",
     "wc -c /many/file119 /empty",
+    "stat -f -c %s:%b:%c:%l /prose",
 ]
 
 

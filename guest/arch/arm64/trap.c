@@ -1,4 +1,5 @@
 /* arm64: what the processor takes exceptions for, and who answers. */
+#include <arch/identification.h>
 #include <arch/irq.h>
 #include <calypso/arch.h>
 #include <calypso/fault.h>
@@ -159,6 +160,8 @@ static void synchronous(struct trap_frame *frame)
 	default:
 		if (!frame_is_user(frame))
 			kernel_exception(frame);
+		if ((class == UNKNOWN || class == SYSTEM_REGISTER) && identification_read(frame))
+			return;
 		program_fault(frame, program_reason(class), frame->pc);
 	}
 }

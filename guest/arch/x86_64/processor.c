@@ -10,6 +10,7 @@ enum leaf {
 	STRUCTURED = 7,
 	EXTENDED_MAX = 0x80000000,
 	BRAND = 0x80000002,
+	CACHES = 0x80000006,
 };
 
 /* Features of leaf 1 under Linux's names, by the bit of EDX, and of ECX. */
@@ -69,6 +70,13 @@ static void add_brand(struct text *text)
 	text_add(text, "model name\t: %s\n", brand);
 }
 
+/* Programs fit their working set into the cache of the second level. */
+static void add_cache(struct text *text)
+{
+	if (read_cpuid(EXTENDED_MAX, 0).eax >= CACHES)
+		text_add(text, "cache size\t: %u KB\n", read_cpuid(CACHES, 0).ecx >> 16);
+}
+
 void arch_describe_processor(struct text *text)
 {
 	struct cpuid vendor = read_cpuid(VENDOR, 0), version = read_cpuid(VERSION, 0);
@@ -84,7 +92,9 @@ void arch_describe_processor(struct text *text)
 		family += version.eax >> 20 & 0xff;
 	text_add(text, "vendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n", name, family, model);
 	add_brand(text);
-	text_add(text, "stepping\t: %u\nflags\t\t:", version.eax & 0xf);
+	text_add(text, "stepping\t: %u\n", version.eax & 0xf);
+	add_cache(text);
+	text_add(text, "flags\t\t:");
 	add_features(text, version.edx, in_edx);
 	add_features(text, version.ecx, in_ecx);
 	add_wide_features(text, version.ecx);

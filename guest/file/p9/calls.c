@@ -182,6 +182,23 @@ int p9_fsync(struct p9_session *session, uint32_t fid)
 	return send_and_finish(&call);
 }
 
+int p9_statfs(struct p9_session *session, uint32_t fid, struct file_space *space)
+{
+	struct p9_call call;
+	begin_fid(&call, session, 0, P9_TSTATFS, fid);
+	int error = send_and_finish(&call);
+	if (error != 0)
+		return error;
+	p9_take32(&call); /* type */
+	space->block_size = p9_take32(&call);
+	space->blocks = p9_take64(&call);
+	space->free = p9_take64(&call);
+	space->available = p9_take64(&call);
+	space->files = p9_take64(&call);
+	space->free_files = p9_take64(&call);
+	return complete(&call);
+}
+
 int64_t p9_readlink(struct p9_session *session, uint32_t fid, char *buffer, size_t size)
 {
 	struct p9_call call;

@@ -50,6 +50,7 @@ struct p9_call {
 /* Kinds of requests; their replies are one higher. */
 enum p9_kind {
 	P9_RLERROR = 7,
+	P9_TSTATFS = 8,
 	P9_TLOPEN = 12,
 	P9_TLCREATE = 14,
 	P9_TSYMLINK = 16,
@@ -139,6 +140,7 @@ void p9_clunk(struct p9_session *session, uint32_t fid);
 int p9_getattr(struct p9_session *session, uint32_t fid, struct p9_attributes *attributes);
 int p9_setattr(struct p9_session *session, uint32_t fid, const struct p9_change *change);
 int p9_fsync(struct p9_session *session, uint32_t fid);
+int p9_statfs(struct p9_session *session, uint32_t fid, struct file_space *space);
 int64_t p9_readlink(struct p9_session *session, uint32_t fid, char *buffer, size_t size);
 
 /* Make what is no regular file, as `what` says. */

@@ -190,6 +190,12 @@ int p9fs_sync(struct file *file)
 	return error == 0 ? p9_fsync(p9_session_of(own), own->opened) : error;
 }
 
+static int p9fs_space(struct file *file, struct file_space *space)
+{
+	struct p9_file *own = p9_file_of(file);
+	return p9_statfs(p9_session_of(own), own->fid, space);
+}
+
 /* ---- The object ---- */
 
 static const struct file_operations *operations_of(const struct p9_attributes *attributes)
@@ -315,6 +321,7 @@ struct file *p9fs_mount(const char *tag, size_t length)
 		.device = devices++,
 		.magic = V9FS_MAGIC,
 		.release = release,
+		.space = p9fs_space,
 	};
 	return make_root(mount, device);
 }

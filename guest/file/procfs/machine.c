@@ -40,6 +40,21 @@ int procfs_show_memory(struct text *text)
 	return 0;
 }
 
+int procfs_show_swap(struct text *text)
+{
+	text_add(text, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+	return 0;
+}
+
+/* Nothing is ever paged out, or counted. */
+int procfs_show_paging(struct text *text)
+{
+	struct frame_statistics memory = frame_statistics();
+	text_add(text, "nr_free_pages %lu\n", memory.total - memory.used);
+	text_add(text, "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n");
+	return 0;
+}
+
 int procfs_show_file_systems(struct text *text)
 {
 	text_add(text, "nodev\tproc\nnodev\ttmpfs\n");

@@ -13,8 +13,8 @@ int procfs_show_name(struct text *text)
 	return 0;
 }
 
-/* Strings as they are on the program's stack now. */
-static int add_strings(struct text *text, user_t start, user_t end)
+/* What is on the program's stack now. */
+static int add_from_stack(struct text *text, user_t start, user_t end)
 {
 	uint64_t length = end - start;
 	if (text->length + length >= text->size)
@@ -25,14 +25,19 @@ static int add_strings(struct text *text, user_t start, user_t end)
 	return 0;
 }
 
+int procfs_show_auxiliary(struct text *text)
+{
+	return add_from_stack(text, process.auxiliary, process.auxiliary_end);
+}
+
 int procfs_show_arguments(struct text *text)
 {
-	return add_strings(text, process.arguments, process.environment);
+	return add_from_stack(text, process.arguments, process.environment);
 }
 
 int procfs_show_environment(struct text *text)
 {
-	return add_strings(text, process.environment, process.strings_end);
+	return add_from_stack(text, process.environment, process.strings_end);
 }
 
 int procfs_show_mappings(struct text *text)

@@ -64,6 +64,7 @@ static struct node network_nodes[] = {
 };
 
 static struct node process_nodes[] = {
+	{TEXT("auxv", procfs_show_auxiliary)},
 	{TEXT("cmdline", procfs_show_arguments)},
 	{TEXT("comm", procfs_show_name)},
 	{LINK_TO("cwd", lead_to_working, working_text)},
@@ -116,9 +117,11 @@ static struct node root_nodes[] = {
 	{LINK("net", "self/net")},
 	{LINK("self", "1")},
 	{TEXT("stat", procfs_show_machine)},
+	{TEXT("swaps", procfs_show_swap)},
 	{DIRECTORY("sys", system_nodes)},
 	{TEXT("uptime", procfs_show_uptime)},
 	{TEXT("version", procfs_show_version)},
+	{TEXT("vmstat", procfs_show_paging)},
 };
 
 static struct node root = {DIRECTORY("/", root_nodes)};

@@ -1,9 +1,10 @@
 /* The part of Linux's /proc that programs ask for.
  *
  *	/proc/self -> 1
- *	/proc/1/{cmdline,comm,cwd,environ,exe,fd/,limits,maps,mountinfo,mounts,net/dev,root,stat,statm,
+ *	/proc/1/{auxv,cmdline,comm,cwd,environ,exe,fd/,limits,maps,mountinfo,mounts,net/dev,root,stat,statm,
  *		 status}
- *	/proc/{cmdline,cpuinfo,filesystems,loadavg,meminfo,mounts,net,stat,uptime,version}
+ *	/proc/{cmdline,cpuinfo,filesystems,loadavg,meminfo,mounts,net,stat,swaps,uptime,version,
+ *	       vmstat}
  *	/proc/sys/{kernel,vm}/
  *
  *   procfs.c       the tree
@@ -34,6 +35,7 @@ int64_t procfs_copy_target(const char *target, char *buffer, size_t size);
 typedef int procfs_show(struct text *text);
 
 procfs_show procfs_show_name;
+procfs_show procfs_show_auxiliary;
 procfs_show procfs_show_arguments;
 procfs_show procfs_show_environment;
 procfs_show procfs_show_mappings;
@@ -47,6 +49,8 @@ procfs_show procfs_show_mount_details;
 procfs_show procfs_show_version;
 procfs_show procfs_show_uptime;
 procfs_show procfs_show_memory;
+procfs_show procfs_show_swap;
+procfs_show procfs_show_paging;
 procfs_show procfs_show_file_systems;
 procfs_show procfs_show_machine;
 procfs_show procfs_show_load;

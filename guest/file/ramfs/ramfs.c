@@ -16,11 +16,21 @@ static void ramfs_release(struct file *file)
 	kfree(file);
 }
 
+static int ramfs_space(struct file *file, struct file_space *space)
+{
+	struct frame_statistics memory = frame_statistics();
+	(void)file;
+	space->blocks = memory.total;
+	space->free = space->available = memory.total - memory.used;
+	return 0;
+}
+
 const struct file_system ramfs = {
 	.name = "tmpfs",
 	.device = 1,
 	.magic = TMPFS_MAGIC,
 	.release = ramfs_release,
+	.space = ramfs_space,
 };
 
 static int64_t link_target(struct file *file, char *buffer, size_t size)

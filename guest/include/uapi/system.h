@@ -126,11 +126,18 @@ static_assert(sizeof(struct futex_waitv) == 24, "Linux");
 #define GRND_RANDOM 2
 #define GRND_INSECURE 4
 
+#define CAP_LAST_CAP 40
+
+#define PER_MASK 0xff
+#define PER_LINUX32 8
+
 #define PR_SET_PDEATHSIG 1
 #define PR_GET_DUMPABLE 3
 #define PR_SET_DUMPABLE 4
 #define PR_SET_NAME 15
 #define PR_GET_NAME 16
+#define PR_GET_SECCOMP 21
+#define PR_CAPBSET_READ 23
 #define PR_SET_NO_NEW_PRIVS 38
 #define PR_GET_NO_NEW_PRIVS 39
 

@@ -326,19 +326,21 @@ SYSCALL4(fallocate, int, number, int, mode, int64_t, offset, int64_t, length)
 static int64_t put_statfs(struct file *file, const void *argument)
 {
 	const user_t *buffer = argument;
-	struct frame_statistics memory = frame_statistics();
-	bool counts = file->system->magic == TMPFS_MAGIC;
+	struct file_space space = {.block_size = PAGE_SIZE};
+	int error = file->system->space == NULL ? 0 : file->system->space(file, &space);
 	struct statfs statfs = {
 		.f_type = (int64_t)file->system->magic,
-		.f_bsize = PAGE_SIZE,
-		.f_blocks = counts ? memory.total : 0,
-		.f_bfree = counts ? memory.total - memory.used : 0,
-		.f_bavail = counts ? memory.total - memory.used : 0,
+		.f_bsize = (int64_t)space.block_size,
+		.f_blocks = space.blocks,
+		.f_bfree = space.free,
+		.f_bavail = space.available,
+		.f_files = space.files,
+		.f_ffree = space.free_files,
 		.f_fsid = {(int32_t)file->system->device, 0},
 		.f_namelen = NAME_MAX,
-		.f_frsize = PAGE_SIZE,
+		.f_frsize = (int64_t)space.block_size,
 	};
-	return user_put(*buffer, &statfs);
+	return error != 0 ? error : user_put(*buffer, &statfs);
 }
 
 SYSCALL2(statfs, user_t, path, user_t, buffer)

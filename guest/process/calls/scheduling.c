@@ -1,5 +1,5 @@
 /* Calls on who runs when and where. There is one processor, and all threads take turns: policies and
- * niceness are noted and have no effect, and real-time policies are refused as to a user without
+ * priorities are noted and have no effect, and real-time policies are refused as to a user without
  * the privilege.
  */
 #include <process/calls/wait.h>
@@ -167,6 +167,46 @@ SYSCALL3(setpriority, int, which, int, who, int, nice)
 		return -EACCES;
 	process.nice = nice;
 	return 0;
+}
+
+/* ---- Priority of input and output ---- */
+
+#define IOPRIO_WHO_PROCESS 1
+enum { IOPRIO_CLASS_NONE, IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE };
+enum { IOPRIO_CLASS_SHIFT = 13, IOPRIO_CLASS_MASK = 7, IOPRIO_LEVEL_MASK = 7 };
+
+static int check_io_priority(unsigned priority)
+{
+	switch (priority >> IOPRIO_CLASS_SHIFT & IOPRIO_CLASS_MASK) {
+	case IOPRIO_CLASS_RT:
+		return is_superuser() ? 0 : -EPERM;
+	case IOPRIO_CLASS_BE:
+	case IOPRIO_CLASS_IDLE:
+		return 0;
+	case IOPRIO_CLASS_NONE:
+		return (priority & IOPRIO_LEVEL_MASK) == 0 ? 0 : -EINVAL;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* The kinds count like setpriority's, from 1 on. */
+static int find_io(int which, int who) { return find_nice(which - IOPRIO_WHO_PROCESS, who); }
+
+SYSCALL3(ioprio_set, int, which, int, who, int, priority)
+{
+	int error = check_io_priority((unsigned)priority);
+	if (error == 0)
+		error = find_io(which, who);
+	if (error == 0)
+		process.io_priority = (unsigned)priority;
+	return error;
+}
+
+SYSCALL2(ioprio_get, int, which, int, who)
+{
+	int error = find_io(which, who);
+	return error != 0 ? error : (int64_t)process.io_priority;
 }
 
 /* ---- Barriers ---- */

@@ -131,9 +131,17 @@ SYSCALL5(prctl, int, option, uint64_t, value, uint64_t, value3, uint64_t, value4
 	case PR_GET_NAME:
 		return user_copy_out(value, process.name, sizeof(process.name));
 	case PR_GET_DUMPABLE:
+		return !process.is_undumpable;
 	case PR_SET_DUMPABLE:
-	case PR_SET_PDEATHSIG:
+		if (value > 1)
+			return -EINVAL;
+		process.is_undumpable = value == 0;
 		return 0;
+	case PR_SET_PDEATHSIG:
+	case PR_GET_SECCOMP:
+		return 0;
+	case PR_CAPBSET_READ:
+		return value <= CAP_LAST_CAP ? 1 : -EINVAL;
 	case PR_GET_NO_NEW_PRIVS:
 		return process.no_new_privileges;
 	case PR_SET_NO_NEW_PRIVS:
@@ -142,6 +150,20 @@ SYSCALL5(prctl, int, option, uint64_t, value, uint64_t, value3, uint64_t, value4
 	default:
 		return -EINVAL;
 	}
+}
+
+/* What kinds of Unix had in common, and flags that say how memory is laid out: noted, without effect.
+ * Programs of 32 bits cannot be had. */
+SYSCALL1(personality, unsigned, wanted)
+{
+	const unsigned query = UINT32_MAX;
+	unsigned before = process.personality;
+	if (wanted == query)
+		return before;
+	if ((wanted & PER_MASK) == PER_LINUX32)
+		return -EINVAL;
+	process.personality = wanted;
+	return before;
 }
 
 SYSCALL2(arch_prctl, int, code, uint64_t, address)
