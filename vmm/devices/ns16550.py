@@ -8,15 +8,13 @@ but a character is always eight bits: a guest that never programs the port is st
 
 from __future__ import annotations
 
-from vmm.devices.device import OutputPin, internal
-from vmm.devices.registers import RO, UNMODELLED, WO, Register, RegisterDevice
+from vmm.devices.device import internal
+from vmm.devices.registers import RO, UNMODELLED, WO, Register
+from vmm.devices.uart import Uart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import ClassVar, Final
-
-    from vmm.lines import InterruptLine
 
 FIFO_DEPTH: Final = 16
 TRIGGER_LEVELS: Final = (1, 4, 8, 14)
@@ -32,14 +30,8 @@ ID_NONE: Final = 0b0001
 # The bank that LCR.DLAB shows in front of RBR, THR and IER.
 DIVISOR_LATCH: Final = "DLAB"
 
-_BYTES: Final = [bytes((byte,)) for byte in range(256)]
 
-
-def _nothing() -> None:
-    pass
-
-
-class Ns16550(RegisterDevice, width=8):
+class Ns16550(Uart, width=8):
     """A PC16550D: eight byte-wide registers on ports, or spread out in memory.
 
     Args:
@@ -50,8 +42,6 @@ class Ns16550(RegisterDevice, width=8):
     """
 
     SIZE: ClassVar[int] = 8  # bytes of address space, times the stride
-    INPUTS: ClassVar[tuple[str, ...]] = ("receive", "receive_break", "set_modem_inputs")
-    ENDS: ClassVar[tuple[str, ...]] = ("sink", "on_room")
 
     RBR = Register(0, "Receiver Buffer", RO)
     THR = Register(0, "Transmitter Holding", WO)
@@ -124,43 +114,18 @@ class Ns16550(RegisterDevice, width=8):
     _thr_empty_pending = internal(False)
     _modem_inputs = internal(0)
 
-    def __init__(
-        self,
-        *,
-        irq: InterruptLine,
-        sink: Callable[[bytes], None],
-        on_room: Callable[[], None] = _nothing,
-        stride: int = 1,
-    ) -> None:
-        self.irq = OutputPin(irq)
-        self.sink = sink
-        self.on_room = on_room
-        super().__init__(stride=stride)
-
     # ---- The host's side ----
 
     def room(self) -> int:
-        """Return how many bytes `receive` would accept now: none in loopback, where SIN is cut."""
         if self.MCR & self.MCR_LOOP:
             return 0
         return (FIFO_DEPTH if self._fifo_enabled else 1) - len(self._received)
 
-    def receive(self, data: bytes) -> int:
-        """Let the guest receive the front of ``data``; return the number of bytes accepted."""
-        accepted = data[: max(self.room(), 0)]
-        for byte in accepted:
-            self._push(byte)
-        self._update_irq()
-        return len(accepted)
-
     def receive_break(self) -> None:
-        """Let the guest see a break: a zero character with LSR.BI, lost if there is no room."""
         if self.room() > 0:
             self._push(self.LSR_BI << 8)
-            self._update_irq()
 
     def set_modem_inputs(self, *, cts: bool, dsr: bool, ri: bool, dcd: bool) -> None:
-        """Drive the modem's status lines; all of them are asserted (but RI) after a reset."""
         self._modem_inputs = (
             cts * self.MSR_CTS | dsr * self.MSR_DSR | ri * self.MSR_RI | dcd * self.MSR_DCD
         )
@@ -173,18 +138,14 @@ class Ns16550(RegisterDevice, width=8):
         self.MSR = self._modem_inputs
         self.irq(False)
 
-    def loaded(self) -> None:
-        self._update_irq()
-
     # ---- Registers ----
 
     @THR.on_write
     def _transmit(self, value: int) -> None:
         if self.MCR & self.MCR_LOOP:
             self._loop_back(value)
-            self._update_irq()
         else:
-            self.sink(_BYTES[value])
+            self._send(value)
         if self.IER & self.IER_ETBEI:
             self._thr_empty_pending = True
             self._update_irq()
@@ -281,6 +242,7 @@ class Ns16550(RegisterDevice, width=8):
             if self._fifo_enabled:
                 self.LSR |= self.LSR_ERF
             self._show_errors()
+        self._update_irq()
 
     def _loop_back(self, byte: int) -> None:
         if len(self._received) < (FIFO_DEPTH if self._fifo_enabled else 1):
@@ -291,6 +253,7 @@ class Ns16550(RegisterDevice, width=8):
         # character replaces the one that was not read in time.
         if not self._fifo_enabled:
             self._received[0] = byte
+        self._update_irq()
 
     def _show_errors(self) -> None:
         """Reveal the errors of the character that the guest reads next."""

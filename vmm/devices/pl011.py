@@ -8,22 +8,13 @@ UARTEN, TXE and RXE are kept but need not be set.
 
 from __future__ import annotations
 
-from vmm.devices.device import OutputPin, internal
-from vmm.devices.registers import (
-    RO,
-    UNMODELLED,
-    WO,
-    Register,
-    RegisterArray,
-    RegisterDevice,
-)
+from vmm.devices.device import internal
+from vmm.devices.registers import RO, UNMODELLED, WO, Register, RegisterArray
+from vmm.devices.uart import Uart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import ClassVar, Final
-
-    from vmm.lines import InterruptLine
 
 # From revision r1p5 on; before, it was 16.
 FIFO_DEPTH: Final = 32
@@ -35,14 +26,8 @@ RECEIVE_TRIGGERS: Final = (4, 8, 16, 24, 28, 28, 28, 28)
 PERIPHERAL_ID: Final = (0x11, 0x10, 0x34, 0x00)
 PRIMECELL_ID: Final = (0x0D, 0xF0, 0x05, 0xB1)
 
-_BYTES: Final = [bytes((byte,)) for byte in range(256)]
 
-
-def _nothing() -> None:
-    pass
-
-
-class Pl011(RegisterDevice, width=16, span=4):
+class Pl011(Uart, width=16, span=4):
     """A PL011; register names are the manual's without the prefix UART.
 
     Args:
@@ -52,8 +37,6 @@ class Pl011(RegisterDevice, width=16, span=4):
     """
 
     SIZE: ClassVar[int] = 0x1000
-    INPUTS: ClassVar[tuple[str, ...]] = ("receive", "receive_break", "set_modem_inputs")
-    ENDS: ClassVar[tuple[str, ...]] = ("sink", "on_room")
 
     DR = Register(0x000, "Data, received", RO)
     DR_OE = DR.bit(11, "overrun: a character before this one was lost")
@@ -148,41 +131,19 @@ class Pl011(RegisterDevice, width=16, span=4):
     _overrun = internal(False)
     _modem_inputs = internal(0)
 
-    def __init__(
-        self,
-        *,
-        irq: InterruptLine,
-        sink: Callable[[bytes], None],
-        on_room: Callable[[], None] = _nothing,
-    ) -> None:
-        self.irq = OutputPin(irq)
-        self.sink = sink
-        self.on_room = on_room
-        super().__init__()
-
     # ---- The host's side ----
 
     def room(self) -> int:
-        """Return how many bytes `receive` would accept now: none in loopback, where RXD is cut."""
         if self.CR & self.CR_LBE:
             return 0
         return max(self._depth() - len(self._received), 0)
 
-    def receive(self, data: bytes) -> int:
-        """Let the guest receive the front of ``data``; return the number of bytes accepted."""
-        accepted = data[: self.room()]
-        for byte in accepted:
-            self._push(byte)
-        return len(accepted)
-
     def receive_break(self) -> None:
-        """Let the guest see a break: a zero character with DR.BE, lost if there is no room."""
         if self.room():
             self.RIS |= self.RIS_BE
             self._push(self.DR_BE)
 
     def set_modem_inputs(self, *, cts: bool, dsr: bool, ri: bool, dcd: bool) -> None:
-        """Drive the modem's status lines; all of them are asserted (but RI) after a reset."""
         self._modem_inputs = (
             cts * self.FR_CTS | dsr * self.FR_DSR | ri * self.FR_RI | dcd * self.FR_DCD
         )
@@ -195,9 +156,6 @@ class Pl011(RegisterDevice, width=16, span=4):
         self.FR = self.FR_TXFE | self.FR_RXFE | self._modem_inputs
         self.irq(False)
 
-    def loaded(self) -> None:
-        self._update_irq()
-
     # ---- Registers ----
 
     @TDR.on_write
@@ -205,7 +163,7 @@ class Pl011(RegisterDevice, width=16, span=4):
         if self.CR & self.CR_LBE:
             self._loop_back(value & 0xFF)
         else:
-            self.sink(_BYTES[value & 0xFF])
+            self._send(value & 0xFF)
         if not self.RIS & self.RIS_TX:
             self.RIS |= self.RIS_TX
             self._update_irq()

@@ -33,10 +33,12 @@ from vmm.devices.registers import RegisterDevice
 from vmm.devices.rtc_cmos import RtcCmos
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from vmm.lines import InterruptLine, Region
 
 # Bases and fixtures of bases, which are no devices by themselves.
-ABSTRACT = {"Device", "RegisterDevice", "Gic", "InterruptRegisters", "Peripheral"}
+ABSTRACT = {"Device", "RegisterDevice", "Gic", "InterruptRegisters", "Peripheral", "Uart"}
 
 # Devices whose whole state is that of others: they are views.
 STATELESS = {"Elcr", "PrivateInterrupts"}
@@ -61,6 +63,12 @@ class Situation:
         self.inputs: list[InterruptLine] = []
         self.places = []
         self.extra: Callable[[random.Random], object] = lambda dice: None
+
+    def of(self, device: RegisterDevice) -> Self:
+        """Let it be one of a device that is accessed by its own registers."""
+        self.device = device
+        self.attach(device)
+        return self
 
     def wire(self) -> Wire:
         self.wires.append(Wire())
@@ -101,19 +109,15 @@ class Situation:
 def ns16550() -> Situation:
     situation = Situation()
     uart = Ns16550(irq=situation.wire(), sink=Screen())
-    situation.device = uart
-    situation.attach(uart)
     situation.extra = lambda dice: uart.receive(dice.randbytes(dice.randrange(3)))
-    return situation
+    return situation.of(uart)
 
 
 def pl011() -> Situation:
     situation = Situation()
     uart = Pl011(irq=situation.wire(), sink=Screen())
-    situation.device = uart
-    situation.attach(uart)
     situation.extra = lambda dice: uart.receive(dice.randbytes(dice.randrange(3)))
-    return situation
+    return situation.of(uart)
 
 
 def i8259() -> Situation:
@@ -211,18 +215,16 @@ def i8254() -> Situation:
 
 def rtc_cmos() -> Situation:
     situation = Situation()
-    rtc = RtcCmos(irq=situation.wire(), clock=situation.clock, wall_clock=situation.wall_clock)
-    situation.device = rtc
-    situation.attach(rtc)
-    return situation
+    return situation.of(
+        RtcCmos(irq=situation.wire(), clock=situation.clock, wall_clock=situation.wall_clock)
+    )
 
 
 def pl031() -> Situation:
     situation = Situation()
-    rtc = Pl031(irq=situation.wire(), clock=situation.clock, wall_clock=situation.wall_clock)
-    situation.device = rtc
-    situation.attach(rtc)
-    return situation
+    return situation.of(
+        Pl031(irq=situation.wire(), clock=situation.clock, wall_clock=situation.wall_clock)
+    )
 
 
 def hwrng() -> Situation:
@@ -234,50 +236,32 @@ def hwrng() -> Situation:
             raise OSError
         return number.to_bytes(length, "little")
 
-    rng = HwRng(irq=situation.wire(), source=fail_sometimes)
-    situation.device = rng
-    situation.attach(rng)
-    return situation
+    return situation.of(HwRng(irq=situation.wire(), source=fail_sometimes))
 
 
 def i8042() -> Situation:
     situation = Situation()
-    controller = I8042(reset=lambda: situation.event("reset"))
-    situation.device = controller
-    situation.attach(controller)
-    return situation
+    return situation.of(I8042(reset=lambda: situation.event("reset")))
 
 
 def power() -> Situation:
     situation = Situation()
-    device = AcpiPowerControl(shutdown=situation.event)
-    situation.device = device
-    situation.attach(device)
-    return situation
+    return situation.of(AcpiPowerControl(shutdown=situation.event))
 
 
 def acpi_events() -> Situation:
     situation = Situation()
-    device = AcpiEvents()
-    situation.device = device
-    situation.attach(device)
-    return situation
+    return situation.of(AcpiEvents())
 
 
 def debug_exit() -> Situation:
     situation = Situation()
-    device = DebugExit(shutdown=situation.event)
-    situation.device = device
-    situation.attach(device)
-    return situation
+    return situation.of(DebugExit(shutdown=situation.event))
 
 
 def debug_console() -> Situation:
     situation = Situation()
-    device = DebugConsole(sink=situation.event)
-    situation.device = device
-    situation.attach(device)
-    return situation
+    return situation.of(DebugConsole(sink=situation.event))
 
 
 SITUATIONS = (

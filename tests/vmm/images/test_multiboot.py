@@ -70,6 +70,11 @@ def test_a_wrong_checksum_is_no_header(path: Path) -> None:
     assert kind_of(path, wrap(header + multiboot_header())) == "multiboot-kernel"
 
 
+def elf(**changes: int) -> bytes:
+    """An ELF32 file that begins with a header, and is loaded at `KERNEL`."""
+    return elf32(KERNEL, multiboot_header().ljust(64, b"\0"), KERNEL, **changes)
+
+
 def flat(flags: int = 0x1_0000, **changes: int) -> bytes:
     fields = {
         "header": KERNEL,
@@ -98,36 +103,12 @@ def flat(flags: int = 0x1_0000, **changes: int) -> bytes:
             "e_entry 0xfffff is not inside a segment",
             id="elf-entry",
         ),
-        pytest.param(
-            elf32(KERNEL, multiboot_header().ljust(64, b"\0"), KERNEL, e_machine=40),
-            "e_machine 40",
-            id="machine",
-        ),
-        pytest.param(
-            elf32(KERNEL, multiboot_header().ljust(64, b"\0"), KERNEL, e_type=3),
-            "e_type 3",
-            id="type",
-        ),
-        pytest.param(
-            elf32(KERNEL, multiboot_header().ljust(64, b"\0"), KERNEL, e_phentsize=56),
-            "e_phentsize is 56",
-            id="phentsize",
-        ),
-        pytest.param(
-            elf32(KERNEL, multiboot_header().ljust(64, b"\0"), KERNEL, e_phnum=0),
-            "e_phnum 0",
-            id="phnum",
-        ),
-        pytest.param(
-            elf32(KERNEL, multiboot_header().ljust(64, b"\0"), KERNEL, e_phoff=1 << 20),
-            r"e_phoff",
-            id="phoff",
-        ),
-        pytest.param(
-            elf32(KERNEL, multiboot_header().ljust(64, b"\0"), KERNEL, memory_size=8),
-            "p_filesz 0x40 is more than p_memsz 0x8",
-            id="memsz",
-        ),
+        pytest.param(elf(e_machine=40), "e_machine 40", id="machine"),
+        pytest.param(elf(e_type=3), "e_type 3", id="type"),
+        pytest.param(elf(e_phentsize=56), "e_phentsize is 56", id="phentsize"),
+        pytest.param(elf(e_phnum=0), "e_phnum 0", id="phnum"),
+        pytest.param(elf(e_phoff=1 << 20), r"e_phoff", id="phoff"),
+        pytest.param(elf(memory_size=8), "p_filesz 0x40 is more than p_memsz 0x8", id="memsz"),
         pytest.param(
             elf32(0xFFFF_F000, multiboot_header().ljust(64, b"\0"), 0xFFFF_F000, 0x2000),
             "beyond 4 GiB",
