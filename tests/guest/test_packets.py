@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the responder where passt is looked for."""
     passt = tmp_path / "passt"
-    passt.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {responder.__file__} "$@"\n')
+    passt.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "{responder.__file__}" "$@"\n')
     passt.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 

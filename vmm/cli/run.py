@@ -222,5 +222,11 @@ def main(options: Mapping[str, object], image: str, arguments: Sequence[str]) ->
         return outcome.STATUS_VMM_FAILURE
     except KeyboardInterrupt:
         return outcome.STATUS_INTERRUPTED
+    except Exception as error:
+        # A device of a user's making, or a fault of ours: either way it has to be found.
+        from traceback import print_exception
+
+        print_exception(error)
+        return outcome.STATUS_VMM_FAILURE
     finally:
         flush()

@@ -90,6 +90,18 @@ class Peripheral(RegisterDevice):
         super().reset()
         self.irq(False)
 
+    def read(self, offset: int, size: int) -> int:
+        """Read ``size`` bytes at ``offset``: the low ones of what a method for it returns.
+
+        Raises:
+            TypeError: if that is no number.
+        """
+        value = super().read(offset, size)
+        if not isinstance(value, int):
+            register, _ = self.decode(offset, 0, False)
+            raise TypeError(f"{self.name}.{register} reads as {value!r}, which is no int")
+        return value & (1 << 8 * size) - 1
+
     def connect(self, *, irq: InterruptLine, memory: GuestMemory, clock: Clock) -> None:
         """Take the wires of a machine; once, before the guest runs."""
         level = self.irq.level

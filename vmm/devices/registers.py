@@ -355,16 +355,20 @@ class RegisterDevice(Device):
         try:
             reader = self._reads[size][offset]
         except KeyError:
-            return self._decoder.read(self, offset, size)
-        return reader(self)
+            pass  # a method of the device may raise below: not from here
+        else:
+            return reader(self)
+        return self._decoder.read(self, offset, size)
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Write the low ``size`` bytes of ``value`` at ``offset``; never raises."""
         try:
             writer = self._writes[size][offset]
         except KeyError:
-            return self._decoder.write(self, offset, size, value)
-        return writer(self, value)
+            pass
+        else:
+            return writer(self, value)
+        return self._decoder.write(self, offset, size, value)
 
     def select(self, bank: str) -> None:
         """Show the registers of ``bank`` in front of those without one; "" hides all banks."""

@@ -55,3 +55,14 @@ class Broken(Dice):
     def __init__(self) -> None:
         self.speed = 1 / 0
         super().__init__()
+
+
+class Loaded(Dice):
+    """Falls as it likes, which is not always a number that there is."""
+
+    def __init__(self, falls: int | None = None) -> None:
+        self.falls = falls
+        super().__init__()
+
+    def _throw(self) -> int:
+        return self.falls  # type: ignore[return-value]

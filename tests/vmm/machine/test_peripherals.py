@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 import vmm.devices.peripheral
+from tests.foreign.images import multiboot
 from tests.vmm.boot.fdt_reader import read_fdt
-from tests.vmm.machine.dice import Dice, Needy
+from tests.vmm.machine.dice import Dice, Loaded, Needy
 from vmm.cli import main
 from vmm.errors import UsageError
 from vmm.machine.machine import Machine
@@ -118,6 +119,30 @@ def test_a_module_may_lie_in_the_working_directory(
     assert load_class("lamp_of_mine:Lamp").__name__ == "Lamp"
     with pytest.raises(UsageError, match="ZeroDivisionError"):
         load_class("broken_of_mine:Lamp")
+
+
+@pytest.mark.parametrize(("falls", "seen"), [(-1, 0xFFFF_FFFF), (1 << 32 | 5, 5), (True, 1)])
+def test_guests_see_as_many_bits_as_there_are(falls: int, seen: int) -> None:
+    assert Loaded(falls).read(RESULT, 4) == seen
+    assert Loaded(falls).read(RESULT, 1) == seen & 0xFF
+
+
+def test_a_method_that_returns_nothing_is_named() -> None:
+    with pytest.raises(TypeError, match=r"loaded\.RESULT reads as None, which is no int"):
+        Loaded().read(RESULT, 4)
+
+
+def test_a_device_that_raises_ends_the_run_with_125_and_where(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    read = b"\xa1" + (PLACES["x86_64"] + RESULT).to_bytes(4, "little")
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(multiboot(read))
+    words = ["--backend", "unicorn", "--quiet", "--device", f"{HERE}:Loaded", str(kernel)]
+    assert main(["run", *words]) == 125
+    error = capfd.readouterr().err
+    assert error.splitlines()[-1] == "TypeError: loaded.RESULT reads as None, which is no int"
+    assert "KeyError" not in error
 
 
 def test_it_has_a_reference_page(capfd: pytest.CaptureFixture[str]) -> None:
