@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import click
 
 from vmm.errors import UsageError
-from vmm.trace.listing import NS, describe_difference, list_records
+from vmm.trace.listing import NS, describe, describe_difference, list_records
 from vmm.trace.reader import Trace
 from vmm.trace.replay import Replay
 from vmm.trace.selection import KINDS, Selection
@@ -185,8 +185,20 @@ def _debug(replayed: Replay, stop: Callable[[int, Record], bool]) -> int:
     """Replay under the debugger, and stop in the device where it departs from the record."""
     from pdb import post_mortem
 
+    stopped = False
+
+    def stop_and_tell(step: int, record: Record) -> bool:
+        nonlocal stopped
+        wanted = stop(step, record)
+        if wanted:
+            stopped = True
+            click.echo(f"step {step}, {describe(record)}:")
+        return wanted
+
     try:
-        difference = replayed.run(stop).difference
+        difference = replayed.run(stop_and_tell).difference
+        if not stopped:
+            click.echo(f"vmm: none of {replayed.steps} steps is the one to stop at", err=True)
         if difference is None:
             return 0
         for line in describe_difference(difference):

@@ -129,6 +129,18 @@ def test_the_debugger_stops_at_the_first_line_of_the_step(lamp_trace: str, leave
     assert (done.returncode, done.stderr) == (1, "")
 
 
+def test_the_steps_at_which_the_debugger_stops_are_told(lamp_trace: str) -> None:
+    words = [sys.executable, "-m", "vmm", "trace", lamp_trace, "--replay", "lamp", "--break"]
+    done = subprocess.run(
+        [*words, "LOOKS"], input="c\n" * 8, capture_output=True, text=True, check=True
+    )
+    assert "step 3, lamp.LOOKS R 0x3 MANY=1 ONE=1:\n> " in done.stdout
+    assert done.stderr == ""
+    done = subprocess.run([*words, "9"], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert done.stderr == "vmm: none of 8 steps is the one to stop at\n"
+
+
 def test_a_device_is_replayed_from_the_state_it_was_in(file: str) -> None:
     lamp = Lamp()
     lamp.read(0, 4)
