@@ -41,8 +41,9 @@ class IoApic(RegisterDevice):
 
     Args:
         messages: where interrupts go.
-        on_routes: called with pin -> (address, data) of all unmasked pins when that has changed;
-            bit 15 of the data tells the level-triggered ones.
+        on_routes: called with pin -> (address, data) of all pins in use when that has changed; bit
+            15 of the data tells the level-triggered ones. A pin that is masked keeps what it had:
+            drivers mask a pin before the EOI of what it sent, which must be seen all the same.
         version: 0x11 as the 82093AA, or 0x20 with an EOI register.
     """
 
@@ -120,10 +121,10 @@ class IoApic(RegisterDevice):
 
     def reset(self) -> None:
         super().reset()
-        self._announce_routes()
+        self._announce_routes({})
 
     def loaded(self) -> None:
-        self._announce_routes()
+        self._announce_routes({})
 
     def decode(self, offset: int, value: int, write: bool) -> tuple[str, dict[str, int]]:
         if offset == self.registers["IOWIN"].offset:
@@ -158,7 +159,7 @@ class IoApic(RegisterDevice):
         # Before there was an EOI register, drivers ended a level interrupt by a turn to edge mode.
         if not self.IOREDTBL[pin] & self.IOREDTBL_TRIGGER:
             self.IOREDTBL[pin] &= ~self.IOREDTBL_REMOTE_IRR
-        self._announce_routes()
+        self._announce_routes(self._routes)
         self._serve_level(pin)
 
     # ---- Inside ----
@@ -188,12 +189,12 @@ class IoApic(RegisterDevice):
             data |= MESSAGE_LEVEL | MESSAGE_ASSERT
         return address, data
 
-    def _announce_routes(self) -> None:
-        routes = {
-            pin: self._message(entry)
-            for pin, entry in enumerate(self.IOREDTBL)
-            if not entry & self.IOREDTBL_MASK
-        }
+    def _announce_routes(self, kept: Mapping[int, tuple[int, int]]) -> None:
+        routes = dict(kept)
+        for pin, entry in enumerate(self.IOREDTBL):
+            ends = entry & self.IOREDTBL_REMOTE_IRR and pin not in kept
+            if ends or not entry & self.IOREDTBL_MASK:
+                routes[pin] = self._message(entry)
         if routes != self._routes:
             self._routes = routes
             self.on_routes(routes)

@@ -156,8 +156,25 @@ def test_routes_are_announced_when_they_change(board: Board) -> None:
     before = board.announcements
     board.route(9, LEVEL | LOGICAL | 0x41)
     assert board.announcements == before
-    board.route(4, MASKED)
-    assert board.routes == {9: (0xFEE0_0004, 0xC041)}
+    board.write(0x10 + 2 * 4, 0x32)
+    assert board.routes[4] == (0xFEE0_1000, 0x32)
+
+
+def test_a_masked_pin_keeps_its_route_for_the_end_of_what_it_sent(board: Board) -> None:
+    board.route(9, LEVEL | 0x41)
+    board.ioapic.line(9)(True)
+    before = board.announcements
+    board.write(0x10 + 2 * 9, MASKED | LEVEL | 0x41)
+    assert (board.routes, board.announcements) == ({9: (0xFEE0_0000, 0xC041)}, before)
+    new = Board()
+    new.ioapic.load(board.ioapic.save())
+    for each in board, new:
+        assert each.routes == {9: (0xFEE0_0000, 0xC041)}
+        each.ioapic.end_of_interrupt(0x41)
+        each.write(0x10 + 2 * 9, LEVEL | 0x41)
+        assert each.messages[-1] == (0xFEE0_0000, 0xC041), "its line is still asserted"
+    board.ioapic.reset()
+    assert board.routes == {}
 
 
 def test_a_restored_one_announces_its_routes(board: Board) -> None:
