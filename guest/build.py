@@ -218,16 +218,7 @@ def kernel_steps(
     ``guards`` are the numbers of guard pages below and above a stack. ``poll_yield``: calls that
     poll let other threads run first, unless the command line says ``poll.yield=0``.
     """
-    below, above = guards
-    flags = (
-        *(f"-DSTACK_GUARDS_BELOW={below}", f"-DSTACK_GUARDS_ABOVE={above}"),
-        f"-DPOLL_YIELD={int(poll_yield)}",
-        *KERNEL_FLAGS,
-        *arch.flags,
-        *arch.kernel_flags,
-        *("-I", "guest", "-I", "guest/include", "-I", "guest/include/freestanding"),
-        *("-I", f"guest/arch/{arch.name}/include"),
-    )
+    flags = kernel_flags(arch, guards, poll_yield)
     variant = f"kernel-{arch.name}"
     compiled, assembled = [], []
     for directory in (GUEST / "arch" / arch.name, *directories):
@@ -237,6 +228,32 @@ def kernel_steps(
                 compiled.append(compile_step(source, variant, arch.target, of_c))
             else:
                 assembled.append(compile_step(source, variant, arch.target, flags))
+    return [*compiled, *assembled, *link_steps(arch, output, compiled, assembled, guards)]
+
+
+def kernel_flags(arch: Architecture, guards: tuple[int, int], poll_yield: bool) -> tuple[str, ...]:
+    """Return the flags by which all files of a kernel are compiled."""
+    below, above = guards
+    return (
+        *(f"-DSTACK_GUARDS_BELOW={below}", f"-DSTACK_GUARDS_ABOVE={above}"),
+        f"-DPOLL_YIELD={int(poll_yield)}",
+        *KERNEL_FLAGS,
+        *arch.flags,
+        *arch.kernel_flags,
+        *("-I", "guest", "-I", "guest/include", "-I", "guest/include/freestanding"),
+        *("-I", f"guest/arch/{arch.name}/include"),
+    )
+
+
+def link_steps(
+    arch: Architecture,
+    output: Path,
+    compiled: list[Step],
+    assembled: list[Step],
+    guards: tuple[int, int],
+) -> list[Step]:
+    """Return the steps that make a kernel of what was compiled to bitcode, and assembled."""
+    below, above = guards
     script = GUEST / "kernel.ld"
     link = (
         *(zig(), "ld.lld", *LINK_FLAGS, "--orphan-handling=error", "-T", str(script)),
@@ -245,7 +262,7 @@ def kernel_steps(
         *(f"--defsym=STACK_GUARDS_BELOW={below}", f"--defsym=STACK_GUARDS_ABOVE={above}"),
     )
     # The linker knows what is called from assembly, and so what may be changed or left out.
-    bitcode = OBJECTS / variant / f"{output.stem}.bc"
+    bitcode = OBJECTS / f"kernel-{arch.name}" / f"{output.stem}.bc"
     merge = combine(bitcode, [*link, *MERGE_FLAGS], [*compiled, *assembled], script)
     generate = combine(
         bitcode.with_suffix(".o"),
@@ -257,7 +274,7 @@ def kernel_steps(
     )
     # Vectors reach what is assembled by short branches: it comes next to them.
     final = combine(output, [*link], [*assembled, generate], script)
-    return [*compiled, *assembled, merge, generate, final]
+    return [merge, generate, final]
 
 
 def combine(output: Path, command: list[str], parts: list[Step], *others: Path) -> Step:

@@ -27,6 +27,11 @@ STOP = DEVICE + 0xF000
 RAM = 0 if host_arch() == X86_64 else 0x4000_0000
 PROGRAM = RAM + 0x1000
 
+# out 0x80, al
+X86_STOP = "e6 80"
+# mov dword [SVR], enabled | 0xff
+ENABLE_APIC = "c7 05 f0 00 e0 fe ff 01 00 00"
+
 FLAT_CODE = Segment(0x08, 0, 0xFFFF_FFFF, 0xC09B)
 FLAT_DATA = Segment(0x10, 0, 0xFFFF_FFFF, 0xC093)
 
