@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vmm.bus import Bus
     from vmm.devices.i8259 import I8259Pair
     from vmm.devices.ioapic import IoApic
-    from vmm.devices.local_apic import LocalApics
+    from vmm.devices.local_apics import LocalApics
     from vmm.lines import Clock, InterruptLine, InterruptSource
 
 SPURIOUS: Final = 0xFF
@@ -89,7 +89,7 @@ class Interrupts:
     def apics(self) -> LocalApics:
         """The local APICs, where they are devices and not the backend's; made when needed."""
         if self._apics is None:
-            from vmm.devices.local_apic import LocalApics
+            from vmm.devices.local_apics import LocalApics
 
             vcpus = self._vcpus
             self._apics = LocalApics(

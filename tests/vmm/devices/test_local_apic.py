@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.vmm.devices.parts import ManualClock, Wire
 from vmm.devices.apic_timer import MIN_PERIOD_NS
 from vmm.devices.i8259 import I8259Pair
-from vmm.devices.local_apic import LocalApics
+from vmm.devices.local_apics import LocalApics
 
 ID, VERSION, TPR, APR, PPR, EOI = 0x20, 0x30, 0x80, 0x90, 0xA0, 0xB0
 LDR, DFR, SVR, ISR, TMR, IRR, ESR = 0xD0, 0xE0, 0xF0, 0x100, 0x180, 0x200, 0x280

@@ -24,7 +24,7 @@ from vmm.devices.i8042 import I8042
 from vmm.devices.i8254 import I8254
 from vmm.devices.i8259 import I8259Pair
 from vmm.devices.ioapic import IoApic
-from vmm.devices.local_apic import LocalApics
+from vmm.devices.local_apics import LocalApics
 from vmm.devices.ns16550 import Ns16550
 from vmm.devices.pc_exits import AcpiEvents, AcpiPowerControl, DebugConsole, DebugExit
 from vmm.devices.pl011 import Pl011

@@ -14,7 +14,7 @@ from vmm.devices.gicv3 import GicV3
 from vmm.devices.hwrng import HwRng
 from vmm.devices.i8259 import I8259Pair
 from vmm.devices.ioapic import IoApic
-from vmm.devices.local_apic import LocalApics
+from vmm.devices.local_apics import LocalApics
 from vmm.devices.ns16550 import Ns16550
 from vmm.devices.pl011 import Pl011
 from vmm.machine.machine import Machine

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-# Frequency of the local APIC's timer, as `vmm.devices.local_apic` has it, which Linux takes the
+# Frequency of the local APIC's timer, as `vmm.devices.local_apics` has it, which Linux takes the
 # crystal's for, and of the time-stamp counter, in Hz. There are kernels, Unikraft among them, that
 # keep nanoseconds by a tick as a fraction of 32 bits: at 1 GHz or less their time stands still.
 _CRYSTAL_HZ: Final = 1_000_000_000
