@@ -94,9 +94,9 @@ def run_in_guest(program: Path, arch: str, backend: str) -> tuple[int, bytes]:
         return machine.run(timeout=60), machine.console.output
 
 
-# The oldest Linux that is known to move data between pipes as these programs have it.
+# The oldest Linux that is known to give way to readers while a splice waits.
 NEW_LINUX = (6, 18)
-OF_NEW_LINUX = ("splices",)
+OF_NEW_LINUX = ("splice_waits",)
 
 
 def linux_version() -> tuple[int, int]:
@@ -112,7 +112,7 @@ def test_like_on_the_host(source: Path, kind: str, arch: str, backend: str) -> N
     if source.stem in OF_SUPERUSER and os.geteuid() != 0:
         pytest.skip("needs the rights of the superuser, who may become another user")
     if source.stem in OF_NEW_LINUX and linux_version() < NEW_LINUX:
-        pytest.skip("needs a newer Linux to compare with: 6.1 waits for ever in these splices")
+        pytest.skip("needs a newer Linux to compare with: 6.1 waits for ever in this splice")
     if backend == "kvm" and source.stem in STEADY and "CALYPSO_LAB" in os.environ:
         pytest.skip("needs a processor that is not emulated itself: its clocks jump")
     expected = run_on_host(build(source, host_arch() or X86_64, kind))
