@@ -121,7 +121,6 @@ ARM_X0: Final = 64
 ARM_PC: Final = 320
 ARM_SYNDROME: Final = 3024
 ARM_FAULT_ADDRESS: Final = 3032
-ARM_GICV3_STATE: Final = 12464
 
 # CPUX86State. Registers are in the order of their encoding: rax rcx rdx rbx rsp rbp rsi rdi r8…;
 # segments es cs ss ds fs gs, of 24 bytes each: selector, base (+8), limit (+16), flags (+20).

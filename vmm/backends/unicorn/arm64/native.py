@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from vmm.backends.unicorn.arm64.registers import ID_AA64ISAR1_EL1, POINTER_AUTHENTICATION
 from vmm.backends.unicorn.engine import HOOK_INTR
 from vmm.backends.unicorn.internals import INTERRUPT_HARD
-from vmm.backends.unicorn.layout import ARM_GICV3_STATE, ARM_PC, ARM_X0
+from vmm.backends.unicorn.layout import ARM_PC, ARM_X0
 from vmm.backends.unicorn.shim import new_dispatch
 
 TYPE_CHECKING = False
@@ -24,6 +23,7 @@ EXCEPTION_SMC: Final = 13
 
 # ARMCPRegInfo (target/arm/cpu.h of the engine)
 _STATE_AARCH64: Final = 1
+_TYPE_CONSTANT: Final = 0x02
 _TYPE_OVERRIDE_IO_NO_RAW: Final = 0x10 | 0x40 | 0x80
 _ACCESS_EL1: Final = 0xFC
 _SYSTEM_REGISTERS: Final = 1 << 28 | 0x13 << 16
@@ -139,16 +139,12 @@ class NativeCore:
         _, write = self._devices[int(info.opaque)]
         write(value)
 
-    def announce_interrupt_controller(self) -> None:
-        """Say in ID_AA64PFR0_EL1.GIC that the GICv3 system registers exist."""
-        # The engine looks only at whether this pointer is null.
-        self._state.field("uintptr_t *", ARM_GICV3_STATE)[0] = 1
-
-    def hide_pointer_authentication(self) -> None:
-        """Take the algorithms of FEAT_PAuth out of ID_AA64ISAR1_EL1."""
-        register = self._find(ID_AA64ISAR1_EL1)
+    def identify(self, encoding: Encoding, features: int) -> None:
+        """Let an identification register read as ``features``."""
+        register = self._find(encoding)
         if register is not None:
-            register.resetvalue &= ~POINTER_AUTHENTICATION
+            register.type |= _TYPE_CONSTANT
+            register.resetvalue = features
 
     def _remove_level_hooks(self) -> tuple[int, int]:
         """Take away what is called at each exception and each return, and return it.

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from vmm.backends.unicorn.arm64.native import EXCEPTION_HVC, EXCEPTION_SMC
 from vmm.backends.unicorn.arm64.registers import (
-    ID_AA64ISAR1_EL1,
-    POINTER_AUTHENTICATION,
     PSTATE_EL,
     PSTATE_I,
     PSTATE_SP,
@@ -65,8 +63,6 @@ _IRQ: Final = 0x080
 # op0, op1 and CRn of the generic timers
 _TIMERS: Final = (3, 3, 14)
 _SPAN: Final = 1 << 23
-_ID_AA64PFR0_EL1: Final = (3, 0, 0, 4, 0)
-_GIC_SYSTEM_REGISTERS: Final = 1 << 24
 _PSTATE_PAN: Final = 1 << 22
 _DAIF_EL1H: Final = 0x3C5
 
@@ -138,15 +134,7 @@ class PublicCore:
         known = encoding[:3] == _TIMERS
         (self._known if known else self._unknown)[encoding] = (read, write)
 
-    def announce_interrupt_controller(self) -> None:
-        features = self._registers.read_system(_ID_AA64PFR0_EL1)
-        self._identify(_ID_AA64PFR0_EL1, features | _GIC_SYSTEM_REGISTERS)
-
-    def hide_pointer_authentication(self) -> None:
-        features = self._registers.read_system(ID_AA64ISAR1_EL1)
-        self._identify(ID_AA64ISAR1_EL1, features & ~POINTER_AUTHENTICATION)
-
-    def _identify(self, encoding: Encoding, features: int) -> None:
+    def identify(self, encoding: Encoding, features: int) -> None:
         """Let an identification register read as ``features``."""
 
         def read() -> int:

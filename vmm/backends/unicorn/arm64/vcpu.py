@@ -5,7 +5,13 @@ from __future__ import annotations
 from vmm.backends.exits import Crashed
 from vmm.backends.unicorn.arm64 import psci
 from vmm.backends.unicorn.arm64.native import NativeCore
-from vmm.backends.unicorn.arm64.registers import NOWHERE, Registers
+from vmm.backends.unicorn.arm64.registers import (
+    ID_AA64PFR0_EL1,
+    IDENTITY,
+    NOWHERE,
+    PFR0_GIC,
+    Registers,
+)
 from vmm.backends.unicorn.arm64.timer import COUNTER_HZ, TICK_NS, GenericTimer
 from vmm.backends.unicorn.counter import SLACK_NS, clock_offset
 from vmm.backends.unicorn.engine import ARCH_ARM64, MODE_LITTLE_ENDIAN, Engine
@@ -44,8 +50,7 @@ if TYPE_CHECKING:
         def define_register(
             self, encoding: Encoding, read: Callable[[], int], write: Callable[[int], None]
         ) -> None: ...
-        def announce_interrupt_controller(self) -> None: ...
-        def hide_pointer_authentication(self) -> None: ...
+        def identify(self, encoding: Encoding, features: int) -> None: ...
 
 
 __all__ = ["COUNTER_HZ", "Arm64Vcpu"]
@@ -97,9 +102,11 @@ class Arm64Vcpu(EngineVcpu):
         self._registers.reset(self.index)
         self._initial_sctlr = self._registers.get()["sctlr_el1"]
         self._core: Core = self._open_core(internals)
-        # Guests that find it compute a cipher in software at each call of a function: Linux is
-        # half as fast then.
-        self._core.hide_pointer_authentication()
+        self._identity: dict[Encoding, int] = {}
+        for encoding, (absent, present) in IDENTITY.items():
+            features = self._registers.read_system(encoding) & ~absent | present
+            self._core.identify(encoding, features)
+            self._identity[encoding] = features
         self._counter_offset = 0
         self._align_counter()
         self._virtual = GenericTimer(clock, self._virtual_count)
@@ -148,7 +155,9 @@ class Arm64Vcpu(EngineVcpu):
             self._physical.connect(physical)
 
     def attach_system_registers(self, handler: SystemRegisterHandler) -> None:
-        self._core.announce_interrupt_controller()
+        # The registers of a GICv3's CPU interface.
+        features = self._identity[ID_AA64PFR0_EL1] | PFR0_GIC
+        self._core.identify(ID_AA64PFR0_EL1, features)
         for encoding in handler.encodings():
             self._define_device_register(handler, encoding)
 

@@ -168,3 +168,12 @@ def test_pointer_authentication_is_not_announced(arm64_guest: Boot) -> None:
     features = guest.register("x20")
     assert features & 0xF
     assert not features & 0xFF00_0FF0  # APA, API, GPA, GPI
+
+
+def test_the_processor_needs_no_other_page_tables_for_el0(arm64_guest: Boot) -> None:
+    guest = arm64_guest("mrs x20, id_aa64pfr0_el1\nmrs x21, id_aa64mmfr2_el1\npower_off")
+    assert guest.run() == Shutdown()
+    features = guest.register("x20")
+    assert features >> 56 == 0x11  # CSV3, CSV2
+    assert features & 0xF in (1, 2)  # EL0 is there as before
+    assert guest.register("x21") >> 60 == 1  # E0PD
