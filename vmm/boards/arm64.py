@@ -54,6 +54,7 @@ class Arm64Board:
     ) -> None:
         self.gic_version = (options and options.gic) or DEFAULT_GIC
         self._places = _places(options, memory)
+        self._packed = options is not None and options.packed
         self.doorbell = self._places.doorbell
         self.serial = self._places.serial
         self.device_regions = ((self.doorbell, at.PAGE, "doorbell"),)
@@ -178,6 +179,7 @@ class Arm64Board:
                 at.INTIDS_ADDED,
                 self._clock,
                 self._shared_line,
+                self._packed,
             )
         return self._slots
 

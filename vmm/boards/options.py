@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmm.arch import X86_64
 from vmm.errors import UsageError
-from vmm.value import value
+from vmm.value import replace, value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ FIRECRACKER: Final = "firecracker"
 # What the user can choose; the board of Solo5's unikernels comes with these alone.
 MODELS: Final = (VIRT, FIRECRACKER)
 SOLO5: Final = "solo5"
+
+# The word by which virtio devices offer packed virtqueues.
+PACKED: Final = "packed"
 
 # How far devices can be moved: up to where kernels map physical memory, and so that the low bits of
 # their addresses stay. All of them usually are in the first 4 GiB.
@@ -37,11 +40,13 @@ class BoardOptions:
         devices: what is added to the guest-physical addresses of all devices. With one high bit
             set they are where a realm of Arm's CCA sees devices of its host. On x86_64 the APICs
             stay, and ports of course.
+        packed: virtio devices offer packed virtqueues (`PACKED`).
     """
 
     model: str = ""
     gic: int = 0
     devices: int = 0
+    packed: bool = False
 
     def __str__(self) -> str:
         """Return the text that `parse_board` reads."""
@@ -50,6 +55,8 @@ class BoardOptions:
             words.append(f"gic={self.gic}")
         if self.devices:
             words.append(f"devices={self.devices:#x}")
+        if self.packed:
+            words.append(PACKED)
         return ",".join(words)
 
     def check_devices(self, memory: GuestMemory) -> None:
@@ -77,7 +84,7 @@ def parse_board(text: str) -> BoardOptions:
     Raises:
         UsageError: if it means none.
     """
-    model, gic, devices = "", 0, 0
+    model, gic, devices, packed = "", 0, 0, False
     for word in text.split(",") if text else ():
         if word in MODELS:
             model = word
@@ -85,12 +92,12 @@ def parse_board(text: str) -> BoardOptions:
             gic = int(word[-1])
         elif word.startswith("devices="):
             devices = _parse_distance(word.removeprefix("devices="))
+        elif word == PACKED:
+            packed = True
         else:
-            choices = ", ".join(MODELS)
-            raise UsageError(
-                f"board option {word!r} is not one of {choices}, gic=2, gic=3, devices=ADDRESS"
-            )
-    return BoardOptions(model, gic, devices)
+            choices = ", ".join((*MODELS, "gic=2", "gic=3", "devices=ADDRESS", PACKED))
+            raise UsageError(f"board option {word!r} is not one of {choices}")
+    return BoardOptions(model, gic, devices, packed)
 
 
 def _parse_distance(text: str) -> int:
@@ -115,9 +122,7 @@ def choose(text: str, expected: BoardOptions | None, arch: Arch) -> BoardOptions
         raise UsageError("the board of Solo5 unikernels has no options: leave out --board")
     options = parse_board(text)
     if arch == X86_64 and (options.model or options.gic):
-        raise UsageError("the x86_64 board has no option but devices=ADDRESS")
+        raise UsageError(f"the x86_64 board has no options but devices=ADDRESS and {PACKED}")
     if expected is None:
         return options
-    return BoardOptions(
-        options.model or expected.model, options.gic or expected.gic, options.devices
-    )
+    return replace(options, model=options.model or expected.model, gic=options.gic or expected.gic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmm.devices.virtio.device import F_RING_PACKED
 from vmm.devices.virtio.mmio import VirtioMmio
 from vmm.errors import UsageError
 from vmm.value import value
@@ -52,6 +53,7 @@ class Slots:
         irqs: the interrupts for them all.
         clock: guest time.
         line: returns the wire of an interrupt; called when that first changes.
+        packed: virtio devices offer packed virtqueues.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Slots:
         irqs: Sequence[int],
         clock: Clock,
         line: Callable[[int], InterruptLine],
+        packed: bool = False,
     ) -> None:
         self.places: list[Place] = []
         self._bus = bus
@@ -70,6 +73,7 @@ class Slots:
         self._irqs = irqs
         self._clock = clock
         self._line = line
+        self._packed = packed
 
     def add_virtio(self, device: VirtioDevice) -> Place:
         """Put ``device`` into the next slot.
@@ -78,6 +82,8 @@ class Slots:
             UsageError: if there is no interrupt left.
         """
         place = self._place("virtio_mmio", "virtio,mmio", self._next_virtio, VirtioMmio.SIZE)
+        if self._packed:
+            device.offered |= F_RING_PACKED
         self._next_virtio += place.size
         number = sum(other.name == place.name for other in self.places)
         irq = _LateLine(self._line, place.irq)

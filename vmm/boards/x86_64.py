@@ -51,9 +51,11 @@ class X86Board:
     ) -> None:
         self.counter_hz = vm.counter_hz
         self._distance = 0
+        self._packed = False
         if options is not None:
             options.check_devices(memory)
             self._distance = options.devices
+            self._packed = options.packed
         # The APICs are where every PC has them: a kernel maps them when it comes to drive them.
         self.device_regions: tuple[tuple[int, int, str], ...] = ()
         self._vm = vm
@@ -111,9 +113,15 @@ class X86Board:
         if self._slots is None:
             from vmm.boards.slots import Slots
 
-            line = self._interrupts.line
-            virtio, peripherals = self._distance + at.VIRTIO, self._distance + at.PERIPHERALS
-            self._slots = Slots(self._bus, virtio, peripherals, at.IRQS_ADDED, self._clock, line)
+            self._slots = Slots(
+                self._bus,
+                self._distance + at.VIRTIO,
+                self._distance + at.PERIPHERALS,
+                at.IRQS_ADDED,
+                self._clock,
+                self._interrupts.line,
+                self._packed,
+            )
         return self._slots
 
     def on_input_attached(self) -> None:

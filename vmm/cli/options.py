@@ -77,7 +77,8 @@ RUN_OPTIONS: Final = (
         TEXT,
         "WORDS",
         "What the board shall be like, if not as the image expects it: gic=2, gic=3, virt,"
-        " firecracker (arm64); devices=ADDRESS moves devices up by that; comma-separated.",
+        " firecracker (arm64); devices=ADDRESS moves devices up by that; packed lets virtio devices"
+        " offer packed virtqueues; comma-separated.",
     ),
     Option(
         "--disk",

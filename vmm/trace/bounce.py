@@ -10,17 +10,13 @@ In a replay the copies come from the trace, and go nowhere but into a comparison
 
 from __future__ import annotations
 
-from vmm.devices.virtio.chain import DESCRIPTOR_SIZE, MAX_CHAIN_BYTES, walk
-from vmm.devices.virtio.queue import USED_ELEMENT, fence
 from vmm.memory import GuestMemory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from typing import Final, Protocol
 
-    from vmm.devices.virtio.chain import Chain
-    from vmm.devices.virtio.queue import Queue
     from vmm.memory import Buffer, Gpa
 
     class Exchange(Protocol):
@@ -46,13 +42,9 @@ if TYPE_CHECKING:
 # The longest single access; longer ones are several.
 MAX_ACCESS: Final = 1 << 20
 
-# Words of the rings: flags and index come first.
-_WORD: Final = 2
-_RING: Final = 2 * _WORD
-
 
 class BounceMemory(GuestMemory):
-    """RAM of a virtio device's own, at the addresses of the guest's; `BounceQueue` keeps it right.
+    """RAM of a virtio device's own, at the addresses of the guest's; `bounce_queue` keeps it right.
 
     Args:
         ranges: (base, size) of each region of the guest's RAM.
@@ -128,116 +120,3 @@ class PeripheralMemory(BounceMemory):
 
     def write_u64(self, gpa: int, word: int) -> None:
         self.write(gpa, word.to_bytes(8, "little"))
-
-
-class BounceQueue:
-    """Copies in and out what a queue reads and writes of its rings and of the driver's buffers.
-
-    Of the descriptor table and the ring of heads that is what is new since the device last looked;
-    of buffers for the device, all; of those that it fills, as much as it says.
-    """
-
-    def __init__(self, queue: Queue, memory: BounceMemory) -> None:
-        """Take the place of some methods of ``queue``, which is in ``memory``."""
-        self._queue = queue
-        self._memory = memory
-        self._pop, self._push_all = queue.pop, queue.push_all
-        self._wants_interrupt = queue.wants_interrupt
-        # By head, the descriptors of chains that the device has.
-        self._taken: dict[int, list[tuple[int, int, int]]] = {}
-        queue.pop = self._take  # type: ignore[method-assign]
-        queue.push_all = self._give_back  # type: ignore[method-assign]
-        queue.wants_interrupt = self._ask  # type: ignore[method-assign]
-
-    def _take(self) -> Chain | None:
-        queue, memory = self._queue, self._memory
-        seen = bytes(memory.fetch(queue.driver, _RING))
-        while True:
-            self._refresh(queue.driver + _RING, _WORD * queue.size)
-            self._refresh(queue.descriptors, DESCRIPTOR_SIZE * queue.size)
-            head = queue.next_head()
-            if head >= 0:
-                self._fetch_buffers(head)
-            chain = self._pop()
-            if chain is not None:
-                # Which also tells what the host reads from what it writes to.
-                chain.readable.views = [view.toreadonly() for view in chain.readable.views]
-                return chain
-            if not queue.event_index:
-                return None
-            # The driver is told which kick is wanted; then one is no longer due (2.7.10).
-            memory.publish(self._used_element(queue.size), _WORD)
-            fence()
-            before, seen = seen, bytes(memory.fetch(queue.driver, _RING))
-            if seen == before:
-                return None
-
-    def _give_back(self, chains: Sequence[tuple[Chain, int]]) -> None:
-        queue, memory = self._queue, self._memory
-        for chain, written in chains:
-            left = written
-            for address, length, writable in self._taken.pop(chain.head, ()):
-                if writable:
-                    filled = min(left, length)
-                    left -= filled
-                    memory.publish(address, filled)
-                    self._publish_beyond(address + filled, length - filled)
-        self._push_all(chains)
-        index = queue.device + _WORD
-        end = memory.read_u16(index)
-        for pushed in range(end - len(chains), end):
-            memory.publish(self._used_element(pushed & queue.size - 1), USED_ELEMENT.size)
-        fence()
-        memory.publish(index, _WORD)
-
-    def _ask(self) -> bool:
-        queue = self._queue
-        used_event = queue.driver + _RING + _WORD * queue.size
-        self._memory.fetch(used_event if queue.event_index else queue.driver, _WORD)
-        return self._wants_interrupt()
-
-    def _used_element(self, index: int) -> int:
-        return self._queue.device + _RING + USED_ELEMENT.size * index
-
-    def _refresh(self, gpa: int, length: int) -> None:
-        self._memory.exchange.refresh(gpa, self._memory.view(gpa, length))
-
-    def _fetch_buffers(self, head: int) -> None:
-        """Fetch what the chain at ``head`` has for the device, and clear what it is to fill.
-
-        Cleared, it is the same in a replay, whatever the guest has left there.
-        """
-        memory, queue = self._memory, self._queue
-        table = memory.view(queue.descriptors, DESCRIPTOR_SIZE * queue.size)
-        buffers = [buffer for buffer in walk(_Tables(memory), table, head) if buffer[1]]
-        inside = all(memory.contains(address, length) for address, length, _ in buffers)
-        if not inside or sum(length for _, length, _ in buffers) > MAX_CHAIN_BYTES:
-            return  # the queue says so itself
-        for address, length, writable in buffers:
-            if writable:
-                for piece in _pieces(memory.view(address, length)):
-                    piece[:] = bytes(len(piece))
-        for address, length, writable in buffers:
-            if not writable:
-                memory.fetch(address, length)
-        self._taken[head] = buffers
-
-    def _publish_beyond(self, address: int, length: int) -> None:
-        """Publish what was written behind what the device says that it has written."""
-        for piece in _pieces(self._memory.view(address, length)):
-            content = bytes(piece).rstrip(b"\0")
-            start = len(content) - len(content.lstrip(b"\0"))
-            self._memory.publish(address + start, len(content) - start)
-            address += len(piece)
-
-
-class _Tables:
-    """RAM in which indirect tables are fetched when they are looked at."""
-
-    def __init__(self, memory: BounceMemory) -> None:
-        self.view = memory.fetch
-
-
-def _pieces(view: memoryview) -> Iterator[memoryview]:
-    for start in range(0, len(view), MAX_ACCESS):
-        yield view[start : start + MAX_ACCESS]

@@ -20,9 +20,11 @@ from bdb import BdbQuit
 from inspect import Parameter, signature
 
 from vmm.devices.peripheral import Peripheral
+from vmm.devices.virtio.device import F_RING_PACKED
 from vmm.devices.virtio.mmio import VirtioMmio
 from vmm.errors import UsageError
-from vmm.trace.bounce import BounceMemory, BounceQueue, PeripheralMemory
+from vmm.trace.bounce import BounceMemory, PeripheralMemory
+from vmm.trace.bounce_queue import bounce_queues
 from vmm.trace.ends import function_end, restore_option
 from vmm.trace.listing import describe_difference
 from vmm.trace.reader import Trace
@@ -167,8 +169,10 @@ class Replay:
         options = described["options"].items()
         restored = {name: restore_option(self._script, name, item) for name, item in options}
         device = kind(memory, **restored)
-        for queue in device.queues:
-            BounceQueue(queue, memory)
+        if described.get("packed"):
+            device.offered |= F_RING_PACKED
+        bounce_queues(device, memory)
+        device.queues_changed = lambda: bounce_queues(device, memory)
         return VirtioMmio(device=device, irq=ignore, clock=self.clock)
 
     def _connect(self, device: Peripheral, described: Record) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from vmm.devices.peripheral import Peripheral
+from vmm.devices.virtio.device import F_RING_PACKED
 from vmm.devices.virtio.mmio import VirtioMmio
-from vmm.trace.bounce import BounceMemory, BounceQueue, PeripheralMemory
+from vmm.trace.bounce import BounceMemory, PeripheralMemory
+from vmm.trace.bounce_queue import bounce_queues
 from vmm.trace.ends import (
     End,
     content,
@@ -79,8 +81,7 @@ class Tap:
         self._options = {name: describe_option(option) for name, option in options.items()}
         between = {name: put_between(self, name, option) for name, option in options.items()}
         device = kind(bounce, **between)
-        for queue in device.queues:
-            BounceQueue(queue, bounce)
+        bounce_queues(device, bounce)
         return device
 
     def memory_for_peripheral(self, memory: GuestMemory) -> GuestMemory:
@@ -108,8 +109,9 @@ class Tap:
         if isinstance(device, VirtioMmio):
             record["behind"] = class_path(device.device)
             record["options"] = self._options
-            for index, queue in enumerate(device.device.queues):
-                self._watch_queue(device.device, index, queue)
+            record["packed"] = bool(device.device.offered & F_RING_PACKED)
+            self._watch_queues(device.device)
+            device.device.queues_changed = lambda: self._follow_queues(device.device)
         self._recorder.write(record)
         for path, part in parts_of(device):
             self._watch_outputs(path, part)
@@ -190,6 +192,16 @@ class Tap:
         finally:
             recorder.leave(record)
 
+    def _follow_queues(self, device: VirtioDevice) -> None:
+        """The device has others."""
+        if self._bounce is not None:
+            bounce_queues(device, self._bounce)
+        self._watch_queues(device)
+
+    def _watch_queues(self, device: VirtioDevice) -> None:
+        for index, queue in enumerate(device.queues):
+            self._watch_queue(device, index, queue)
+
     def _watch_queue(self, device: VirtioDevice, index: int, queue: Queue) -> None:
         recorder = self._recorder
         pop, push_all = queue.pop, queue.push_all
@@ -202,7 +214,7 @@ class Tap:
                 record.update(
                     queue=index,
                     head=chain.head,
-                    descriptors=queue.describe(chain.head),
+                    descriptors=[(at, length, bool(write)) for at, length, write in chain.elements],
                     summary=summarize(device, index, chain),
                 )
             return chain

@@ -48,7 +48,7 @@ def test_what_is_left_open_is_as_the_image_expects() -> None:
 
 def test_a_pc_has_devices_to_move_and_nothing_else_to_choose() -> None:
     assert choose(f"devices={FAR}", None, X86_64) == BoardOptions(devices=FAR)
-    with pytest.raises(UsageError, match="no option but devices"):
+    with pytest.raises(UsageError, match="no options but devices"):
         choose("gic=3", None, X86_64)
 
 

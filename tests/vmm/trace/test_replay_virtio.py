@@ -18,6 +18,7 @@ from tests.guest.test_host_directories import FILES
 from tests.guest.test_programs import ARGUMENTS, ENVIRONMENT, STDIN, build
 from tests.vmm.trace.machines import MEMORY, BusGuest
 from tests.vmm.trace.replays import departs, repeats
+from vmm.boards.options import PACKED
 from vmm.devices.virtio import net, tap
 from vmm.devices.virtio.balloon import Balloon
 from vmm.devices.virtio.block import Block
@@ -224,9 +225,14 @@ class StingyRng(Rng):
         super().__init__(memory, source=lambda n: source(n // 2))  # type: ignore[arg-type, operator]
 
 
-def test_random_numbers_are_drawn_again(tmp_path: Path) -> None:
+# Boards whose devices have split, and packed virtqueues.
+BOARDS = ("", PACKED)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_random_numbers_are_drawn_again(tmp_path: Path, board: str) -> None:
     file = tmp_path / "trace"
-    with driven_machine(file, devices=["rng"]) as machine:
+    with driven_machine(file, devices=["rng"], board=board) as machine:
         guest = BusGuest(machine)
         guest.start()
         assert len(set(guest.request(0, b"", 500)[0])) > 100
@@ -358,11 +364,13 @@ class Hub:
         pass
 
 
-@pytest.fixture
-def net_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trace:
+@pytest.fixture(params=BOARDS)
+def net_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Trace:
     file = tmp_path / "trace"
     monkeypatch.setattr(tap, "Tap", Hub)
-    with driven_machine(file, nets=["tap=hub"]) as machine:
+    with driven_machine(file, nets=["tap=hub"], board=request.param) as machine:
         guest = BusGuest(machine)
         guest.start()
         receive, transmit = guest.queues
@@ -375,6 +383,20 @@ def net_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trace:
         with machine.bus.lock:
             transport(machine, 0).device.on_frame()  # type: ignore[attr-defined]
         assert receive.used_index == 3
+        transmit.take()
+        # Both rings come around.
+        while receive.take():
+            pass
+        for _ in range(300):
+            receive.offer([(receive.allocate(400), 400, True)])
+            transmit.offer(
+                [(transmit.allocate(len(frame), frame), len(frame), False)], indirect=True
+            )
+            guest.kick(1)
+            with machine.bus.lock:
+                transport(machine, 0).device.on_frame()  # type: ignore[attr-defined]
+            assert transmit.take() is not None
+            assert receive.take() is not None
         guest.acknowledge()
     return Trace(str(file))
 

@@ -2,6 +2,7 @@
 
 Section numbers in this package are those of that specification.
 
-`chain` takes descriptor chains apart, `queue` the rings they come through; `device` is what all
-kinds of device have in common, `mmio` how a guest reaches one; the other modules are the devices.
+`queue` is what a virtqueue is to a device, `split` and `packed` are the two layouts of its rings,
+`chain` is one buffer from there; `device` is what all kinds of device have in common, `mmio` how a
+guest reaches one; the other modules are the devices.
 """

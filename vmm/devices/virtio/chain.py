@@ -1,4 +1,4 @@
-"""Descriptor chains (section 2.7.5): from the index of a head to buffers in guest RAM.
+"""Descriptor chains (sections 2.7.5 and 2.8.5): from descriptors to buffers in guest RAM.
 
 Nothing is copied: a buffer is a view of the guest's own pages. Each descriptor is read exactly
 once, so that a driver which changes it meanwhile changes nothing.
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
         def view(self, gpa: int, length: int, /) -> memoryview: ...
 
+    # (address, length, not 0 if the device is to write to it)
+    Element = tuple[int, int, int]
 
-# struct virtq_desc: address, length, flags, next (2.7.5).
+
+# struct virtq_desc: address, length, flags, next (2.7.5);
+# struct pvirtq_desc: address, length, buffer ID, flags (2.8.13).
 DESCRIPTOR: Final = Struct("<QIHH")
 DESCRIPTOR_SIZE: Final = DESCRIPTOR.size
 
@@ -109,39 +113,46 @@ class Chain:
     """One buffer that the driver made available.
 
     Attributes:
-        head: the index of its first descriptor, by which the driver knows it.
+        head: by which the driver knows it: the index of its first descriptor; in a packed
+            virtqueue, its buffer ID.
+        count: how many entries it takes of the ring in which it is available.
+        elements: its descriptors, indirect ones in place of those that refer to them.
         readable: what the driver wrote for the device.
         writable: what the device is to fill.
     """
 
-    __slots__ = ("head", "readable", "writable")
+    __slots__ = ("count", "elements", "head", "readable", "writable")
 
-    def __init__(self, memory: GuestMemory, table: memoryview, head: int) -> None:
-        """Collect the chain that begins with entry ``head`` of the descriptor ``table``.
+    def __init__(
+        self, memory: GuestMemory, head: int, elements: list[Element], count: int = 1
+    ) -> None:
+        """Find the buffers of ``elements``.
 
         Raises:
-            QueueError: if it breaks a rule.
+            QueueError: if they break a rule.
         """
         self.head = head
+        self.count = count
+        self.elements = elements
         readable: list[memoryview] = []
         writable: list[memoryview] = []
         read = written = 0
         view_of = memory.view
         try:
-            # Most of what a driver gives a device to fill is a single buffer: without a walk.
-            address, length, flags, _ = DESCRIPTOR.unpack_from(table, head * DESCRIPTOR_SIZE)
-            if flags == F_WRITE and length:
+            if len(elements) == 1 and elements[0][2]:
+                # Most of what a driver gives a device to fill is a single buffer.
+                address, length, _ = elements[0]
                 self.readable = Buffers(readable, 0)
-                self.writable = Buffers([view_of(address, length)], length)
+                self.writable = Buffers([view_of(address, length)] if length else [], length)
                 return
-            for address, length, flags in walk(memory, table, head):
+            for address, length, flags in elements:
                 if not length:
                     continue
                 if flags:
                     writable.append(view_of(address, length))
                     written += length
                 elif writable:
-                    # 2.7.4.2: all device-writable elements come after the readable ones.
+                    # 2.7.4.2, 2.8.17: all device-writable elements come after the readable ones.
                     raise QueueError("a device-readable descriptor follows a writable one")
                 else:
                     readable.append(view_of(address, length))
@@ -154,42 +165,14 @@ class Chain:
         self.writable = Buffers(writable, written)
 
 
-def walk(memory: Tables, table: memoryview, head: int) -> list[tuple[int, int, int]]:
-    """Return (address, length, not 0 if it is device-writable) of each descriptor of a chain.
+def indirect_table(memory: Tables, address: int, length: int, flags: int) -> memoryview:
+    """Return the table that an indirect descriptor refers to; its F_WRITE counts for nothing.
 
     Raises:
         QueueError: if it breaks a rule.
     """
-    found: list[tuple[int, int, int]] = []
-    unpack = DESCRIPTOR.unpack_from
-    index = head
-    entries = left = len(table) // DESCRIPTOR_SIZE
-    inside = False
-    while True:
-        if index >= entries:
-            raise QueueError(f"descriptor {index} of a table of {entries}")
-        if not left:
-            # 2.7.5.2: no loops; a chain has no more descriptors than its table.
-            raise QueueError("a chain of descriptors is a loop")
-        left -= 1
-        address, length, flags, following = unpack(table, index * DESCRIPTOR_SIZE)
-        if flags & F_INDIRECT:
-            if inside:
-                raise QueueError("an indirect table refers to another one (2.7.5.3.1)")
-            table = _indirect_table(memory, address, length, flags)
-            entries = left = len(table) // DESCRIPTOR_SIZE
-            index, inside = 0, True
-            continue
-        found.append((address, length, flags & F_WRITE))
-        if not flags & F_NEXT:
-            return found
-        index = following
-
-
-def _indirect_table(memory: Tables, address: int, length: int, flags: int) -> memoryview:
-    """Return the table that an indirect descriptor refers to; its F_WRITE counts for nothing."""
     if flags & F_NEXT:
-        raise QueueError("an indirect descriptor has a next one (2.7.5.3.1)")
+        raise QueueError("an indirect descriptor has a next one (2.7.5.3.1, 2.8.19)")
     if not length or length % DESCRIPTOR_SIZE:
         raise QueueError(f"an indirect table has {length} bytes (2.7.5.3.1)")
     if length > MAX_INDIRECT * DESCRIPTOR_SIZE:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from vmm.devices.device import Device, internal
 from vmm.devices.virtio.chain import QueueError
-from vmm.devices.virtio.queue import Queue
+from vmm.devices.virtio.split import SplitQueue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import ClassVar, Final, Protocol
 
+    from vmm.devices.device import State
+    from vmm.devices.virtio.queue import Queue
     from vmm.memory import GuestMemory
 
     class Transport(Protocol):
@@ -37,6 +39,7 @@ CONFIGURATION_CHANGE: Final = 2
 F_INDIRECT_DESC: Final = 1 << 28
 F_EVENT_IDX: Final = 1 << 29
 F_VERSION_1: Final = 1 << 32
+F_RING_PACKED: Final = 1 << 34
 
 _COMMON_FEATURES: Final = F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1
 
@@ -50,8 +53,9 @@ class VirtioDevice(Device):
     Attributes:
         DEVICE_ID: its kind (5).
         QUEUE_SIZES: the greatest size of each of its queues.
-        queues: its virtqueues.
-        offered: the features that it has.
+        queues: its virtqueues, others when a driver chose another layout of them.
+        queues_changed: called when they are others.
+        offered: the features that it has; more may be added to them before there is a driver.
         features: those that the driver accepted.
         live: the driver is ready and has not broken a rule.
         transport: set by the transport.
@@ -74,9 +78,20 @@ class VirtioDevice(Device):
         ``queue_sizes`` are those of this very device, where not all of its kind have the same.
         """
         self.offered = _COMMON_FEATURES | features
-        self.queues = tuple(Queue(memory, size) for size in queue_sizes or self.QUEUE_SIZES)
+        sizes = queue_sizes or self.QUEUE_SIZES
+        self.queues: tuple[Queue, ...] = tuple(SplitQueue(memory, size) for size in sizes)
+        self.queues_changed: Callable[[], None] = _ignore
         self.workers: dict[int, Callable[[], None]] = {}
         super().__init__()
+
+    def reset(self) -> None:
+        self._lay_out(0)
+        super().reset()
+
+    def load(self, state: State) -> None:
+        features = dict(state.values).get("features")
+        self._lay_out(features if isinstance(features, int) else 0)
+        super().load(state)
 
     def parts(self) -> tuple[tuple[str, Device], ...]:
         return tuple((f"queue{index}", queue) for index, queue in enumerate(self.queues))
@@ -91,6 +106,7 @@ class VirtioDevice(Device):
         if features & ~self.offered or not features & F_VERSION_1:
             return False
         self.features = features
+        self._lay_out(features)
         for queue in self.queues:
             queue.event_index = bool(features & F_EVENT_IDX)
         return True
@@ -138,6 +154,17 @@ class VirtioDevice(Device):
     def write_config(self, offset: int, size: int, value: int) -> None:
         """Write to the configuration space; most devices have nothing to write to."""
 
+    def _lay_out(self, features: int) -> None:
+        """Have queues of the kind that belongs to ``features``."""
+        kind: type[Queue] = SplitQueue
+        if features & F_RING_PACKED:
+            from vmm.devices.virtio.packed import PackedQueue
+
+            kind = PackedQueue
+        if not isinstance(self.queues[0], kind):
+            self.queues = tuple(kind(queue.memory, queue.max_size) for queue in self.queues)
+            self.queues_changed()
+
     # ---- What a kind of device fills in ----
 
     def config(self) -> bytes:
@@ -158,3 +185,7 @@ class VirtioDevice(Device):
         """Interrupt the driver for what was pushed to ``queue``, if it wants to be."""
         if queue.wants_interrupt():
             self.transport.interrupt(USED_BUFFER)
+
+
+def _ignore() -> None:
+    """Nobody cares."""

@@ -1,24 +1,23 @@
 """The driver's side of virtio-mmio: builds real rings in real guest memory, as a guest would.
 
-    guest = Guest(Rng(memory, source), memory)
-    guest.start()
-    queue = guest.queues[0]
-    buffer = queue.allocate(64)
-    queue.offer([(buffer, 64, True)])
-    guest.kick(0)
-    assert queue.take() == Used(head=0, length=64)
-
-`DriverQueue` places everything where it says and checks nothing: hostile drivers are made from it
-too, by writing to its areas with `GuestMemory.write`.
+guest = Guest(Rng(memory, source), memory)
+guest.start()
+queue = guest.queues[0]
+buffer = queue.allocate(64)
+queue.offer([(buffer, 64, True)])
+guest.kick(0)
+assert queue.take() == Used(head=0, length=64)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from struct import pack, unpack
-
 from tests.vmm.devices.parts import ManualClock, Wire
+from tests.vmm.devices.virtio.rings import (
+    Buffer,
+    DriverQueue,
+    PackedDriverQueue,
+    SplitDriverQueue,
+)
 from vmm.devices.virtio import mmio
 from vmm.devices.virtio.device import VirtioDevice
 from vmm.devices.virtio.mmio import VirtioMmio
@@ -37,108 +36,11 @@ CONFIG_GENERATION, CONFIG = 0xFC, 0x100
 
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET, FAILED = 1, 2, 4, 8, 64, 128
 
-INDIRECT_DESC, EVENT_IDX, VERSION_1 = 1 << 28, 1 << 29, 1 << 32
-NEXT, WRITE, INDIRECT = 1, 2, 4
-
-Buffer = tuple[int, int, bool]  # address, length, device-writable
+INDIRECT_DESC, EVENT_IDX, VERSION_1, RING_PACKED = 1 << 28, 1 << 29, 1 << 32, 1 << 34
 
 
 def ram() -> GuestMemory:
     return GuestMemory([(Gpa(RAM), RAM_SIZE)])
-
-
-@dataclass(frozen=True)
-class Used:
-    """One element of the used ring."""
-
-    head: int
-    length: int
-
-
-class DriverQueue:
-    """A split virtqueue from the driver's side, its three areas at the start of ``base``."""
-
-    def __init__(self, memory: GuestMemory, base: int, size: int, room: int = 1 << 19) -> None:
-        self.memory = memory
-        self.size = size
-        self.descriptors = base
-        self.available = base + 16 * size
-        self.used = self.available + 6 + 2 * size + 3 & ~3
-        self.next_available = 0
-        self.next_used = 0
-        self._buffers = self.used + 6 + 8 * size + 15 & ~15
-        self._end = base + room
-        self._free = list(range(size))
-        self._chains: dict[int, list[int]] = {}
-
-    def allocate(self, length: int, content: bytes = b"") -> int:
-        """Return the address of a new buffer."""
-        address = self._buffers
-        self._buffers += length + 15 & ~15
-        assert self._buffers <= self._end, "the queue's share of RAM is used up"
-        self.memory.write(Gpa(address), content)
-        return address
-
-    def describe(
-        self, index: int, address: int, length: int, flags: int = 0, following: int = 0
-    ) -> None:
-        """Write a descriptor."""
-        place = Gpa(self.descriptors + 16 * index)
-        self.memory.write(place, pack("<QIHH", address, length, flags, following))
-
-    def offer(self, buffers: Sequence[Buffer], *, indirect: bool = False) -> int:
-        """Make a chain of ``buffers`` available and return its head."""
-        if indirect:
-            table = b""
-            for index, (address, length, writable) in enumerate(buffers):
-                last = index == len(buffers) - 1
-                flags = WRITE * writable | (0 if last else NEXT)
-                table += pack("<QIHH", address, length, flags, index + 1)
-            head = self._free.pop(0)
-            self._chains[head] = [head]
-            self.describe(head, self.allocate(len(table), table), len(table), INDIRECT)
-        else:
-            indices = [self._free.pop(0) for _ in buffers]
-            head = indices[0]
-            self._chains[head] = indices
-            for index, following, (address, length, writable) in zip(
-                indices, [*indices[1:], None], buffers, strict=True
-            ):
-                flags = WRITE * writable | (0 if following is None else NEXT)
-                self.describe(index, address, length, flags, following or 0)
-        self.publish(head)
-        return head
-
-    def publish(self, head: int) -> None:
-        """Put ``head`` into the available ring."""
-        place = self.available + 4 + 2 * (self.next_available % self.size)
-        self.memory.write(Gpa(place), pack("<H", head))
-        self.next_available = self.next_available + 1 & 0xFFFF
-        self.memory.write(Gpa(self.available + 2), pack("<H", self.next_available))
-
-    def take(self) -> Used | None:
-        """Take the next element of the used ring, if there is one."""
-        if self.used_index == self.next_used:
-            return None
-        place = self.used + 4 + 8 * (self.next_used % self.size)
-        used = Used(*unpack("<II", self.memory.read(Gpa(place), 8)))
-        self.next_used = self.next_used + 1 & 0xFFFF
-        self._free += self._chains.pop(used.head, [])
-        return used
-
-    @property
-    def used_index(self) -> int:
-        return self.memory.read_u16(Gpa(self.used + 2))
-
-    @property
-    def available_event(self) -> int:
-        return self.memory.read_u16(Gpa(self.used + 4 + 8 * self.size))
-
-    def set_used_event(self, index: int) -> None:
-        self.memory.write(Gpa(self.available + 4 + 2 * self.size), pack("<H", index))
-
-    def set_flags(self, flags: int) -> None:
-        self.memory.write(Gpa(self.available), pack("<H", flags))
 
 
 class Guest:
@@ -183,13 +85,15 @@ class Guest:
 
     def start(self, features: int | None = None, size: int = 0) -> None:
         """Bring the device up with ``features`` (all that it offers) and queues of ``size``."""
-        assert self.negotiate(self.features() if features is None else features)
+        chosen = self.features() if features is None else features
+        assert self.negotiate(chosen)
+        kind = PackedDriverQueue if chosen & RING_PACKED else SplitDriverQueue
         self.queues = []
         room = RAM_SIZE // len(self.device.queues)
         for index in range(len(self.device.queues)):
             self.write(QUEUE_SEL, index)
             length = size or self.read(QUEUE_NUM_MAX)
-            queue = DriverQueue(self.memory, RAM + index * (room & ~15), length, room & ~15)
+            queue = kind(self.memory, RAM + index * (room & ~15), length, room & ~15)
             clear = Gpa(queue.descriptors)
             self.memory.write(clear, bytes(queue._buffers - queue.descriptors))
             self.queues.append(queue)

@@ -1,4 +1,7 @@
-"""Every kind of virtio device, with something real behind it, for tests that are about all."""
+"""Every kind of virtio device, over either layout of virtqueues, with something real behind it.
+
+For tests that are about all of them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from vmm.devices.virtio.block import Block
 from vmm.devices.virtio.chain import copy_to
 from vmm.devices.virtio.console.device import ConsoleDevice
 from vmm.devices.virtio.console.port import Port
-from vmm.devices.virtio.device import VirtioDevice
+from vmm.devices.virtio.device import F_RING_PACKED, VirtioDevice
 from vmm.devices.virtio.disk import Disk
 from vmm.devices.virtio.net import OFFLOADS, NetDevice
 from vmm.devices.virtio.p9.device import P9Device
@@ -112,4 +115,18 @@ def vsock(memory: GuestMemory) -> VsockDevice:
     return VsockDevice(memory, cid=3, host=Nobody())
 
 
-KINDS: tuple[Make, ...] = (Echo, rng, block, console, net, p9, vsock, Balloon)
+def packed(make: Make) -> Make:
+    """Return what makes the same device, offering packed virtqueues."""
+
+    def make_packed(memory: GuestMemory) -> VirtioDevice:
+        device = make(memory)
+        device.offered |= F_RING_PACKED
+        return device
+
+    make_packed.__name__ = f"{make.__name__}, packed"
+    return make_packed
+
+
+_SPLIT: tuple[Make, ...] = (Echo, rng, block, console, net, p9, vsock, Balloon)
+
+KINDS: tuple[Make, ...] = (*_SPLIT, *map(packed, _SPLIT))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.vmm.devices.virtio import driver as d
 from tests.vmm.devices.virtio.driver import Guest
-from vmm.devices.virtio import net, queue
+from vmm.devices.virtio import net, split
 from vmm.devices.virtio.chain import copy_to
 from vmm.devices.virtio.net import HEADER_SIZE, MAX_FRAME, NetDevice
 from vmm.devices.virtio.tap import Tap, open_tap
@@ -33,7 +33,7 @@ class Wire:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.arriving: list[bytes] = []
-        self.offloads = -1
+        self.told = -1
         self.waiting = False
 
     def send(self, frame: list[memoryview]) -> None:
@@ -43,7 +43,7 @@ class Wire:
         return copy_to(room, self.arriving.pop(0)) if self.arriving else 0
 
     def set_offloads(self, features: int) -> None:
-        self.offloads = features
+        self.told = features
 
     def wait(self) -> None:
         self.waiting = True
@@ -137,7 +137,7 @@ def test_a_driver_sees_all_of_a_merged_frame_or_nothing(monkeypatch: pytest.Monk
     card.offer(*[100] * 8)
     seen = set()
     used = card.guest.queues[RECEIVE]
-    monkeypatch.setattr(queue, "fence", lambda: seen.add(used.used_index))
+    monkeypatch.setattr(split, "fence", lambda: seen.add(used.used_index))
     card.arrive(frame(bytes(300)), frame(bytes(300)))
     assert used.used_index == 8
     assert seen <= {0, 4, 8}
@@ -196,9 +196,9 @@ def test_a_flood_lets_others_have_their_turn() -> None:
 
 def test_the_link_hears_of_offloads() -> None:
     card = Card(PLAIN | net.F_GUEST_CSUM)
-    assert card.wire.offloads == PLAIN | net.F_GUEST_CSUM
+    assert card.wire.told == PLAIN | net.F_GUEST_CSUM
     card.guest.write(d.STATUS, 0)
-    assert card.wire.offloads == 0
+    assert card.wire.told == 0
 
 
 # ---- A TAP interface of the host ----

@@ -324,7 +324,7 @@ class VsockDevice(VirtioDevice):
             elif done := self._fill(self._readable[0], chain):
                 queue.push(chain, done)
             else:
-                queue.undo_pop()
+                queue.undo_pop(chain)
         else:
             for connection in self._readable:
                 connection.watch.arm(read=True)
