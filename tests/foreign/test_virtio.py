@@ -21,6 +21,7 @@ from tests.guest import test_console_ports
 from tests.guest.test_programs import build
 from vmm.arch import X86_64, host_arch
 from vmm.backends.select import open_backend
+from vmm.boards.options import PACKED
 from vmm.console import Console
 from vmm.devices.virtio.tap import open_tap
 from vmm.errors import UsageError
@@ -38,7 +39,9 @@ MODULES = [
     "vmw_vsock_virtio_transport",
 ]
 
+# The 35th character of a device's features is VIRTIO_F_RING_PACKED.
 SCRIPT = """
+echo packed $(cut -c 35 /sys/bus/virtio/devices/*/features | sort -u)
 cat /sys/class/misc/hw_random/rng_current
 head -c 4096 /dev/hwrng | gzip | wc -c
 echo size $(cat /sys/block/vda/size) serial $(cat /sys/block/vda/serial)
@@ -99,12 +102,14 @@ def host(tmp_path: Path) -> Iterator[socket.socket]:
         yield listener
 
 
+@pytest.mark.parametrize("rings", ["split", PACKED])
 @pytest.mark.parametrize(
     ("arch", "backend"), [("arm64", "unicorn"), pytest.param("x86_64", "kvm", marks=ON_KVM)]
 )
 def test_linux_drives_our_devices(
     arch: str,
     backend: str,
+    rings: str,
     busybox: Path,
     kernel: Path,
     tmp_path: Path,
@@ -132,6 +137,7 @@ def test_linux_drives_our_devices(
         arch=arch,
         backend=backend,
         memory="256M",
+        board=PACKED if rings == PACKED else "",
         cmdline="panic=-1 quiet",
         initrd=ramdisk,
         disks=[f"{disk},serial=number one", f"{other},ro"],
@@ -146,7 +152,8 @@ def test_linux_drives_our_devices(
             command = [inputs.busybox(host_arch() or X86_64), "ifconfig", tap, *address]
             subprocess.run(command, check=True)
         console = machine.console
-        console.expect(rb"virtio_rng.0\r?\n(4\d\d\d)\r?\n", timeout=120)
+        console.expect(rb"packed 1\r?\n" if rings == PACKED else rb"packed 0\r?\n", timeout=120)
+        console.expect(rb"virtio_rng.0\r?\n(4\d\d\d)\r?\n", timeout=30)
         console.expect(rb"size 8192 serial number one")
         console.expect(sha256(content).hexdigest().encode(), timeout=30)
         console.expect(b"discarded", timeout=30)

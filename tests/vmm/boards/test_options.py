@@ -19,9 +19,12 @@ FAR = 0x100_0000_0000
     model=st.sampled_from(("", *MODELS)),
     gic=st.sampled_from((0, 2, 3)),
     gibibytes=st.integers(0, (1 << 16) - 1),
+    packed=st.booleans(),
 )
-def test_options_are_read_as_they_are_written(model: str, gic: int, gibibytes: int) -> None:
-    options = BoardOptions(model, gic, gibibytes << 30)
+def test_options_are_read_as_they_are_written(
+    model: str, gic: int, gibibytes: int, packed: bool
+) -> None:
+    options = BoardOptions(model, gic, gibibytes << 30, packed)
     assert parse_board(str(options)) == options
 
 
@@ -44,10 +47,11 @@ def test_other_words_are_refused(text: str, complaint: str) -> None:
 def test_what_is_left_open_is_as_the_image_expects() -> None:
     expected = BoardOptions("firecracker", 2)
     assert choose(f"gic=3,devices={FAR:#x}", expected, ARM64) == BoardOptions("firecracker", 3, FAR)
+    assert choose("packed", expected, ARM64) == BoardOptions("firecracker", 2, packed=True)
 
 
 def test_a_pc_has_devices_to_move_and_nothing_else_to_choose() -> None:
-    assert choose(f"devices={FAR}", None, X86_64) == BoardOptions(devices=FAR)
+    assert choose(f"devices={FAR},packed", None, X86_64) == BoardOptions("", 0, FAR, True)
     with pytest.raises(UsageError, match="no options but devices"):
         choose("gic=3", None, X86_64)
 

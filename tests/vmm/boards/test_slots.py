@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.vmm.boot.fdt_reader import read_fdt
-from vmm.devices.virtio.mmio import MAGIC
+from vmm.devices.virtio.mmio import MAGIC, VirtioMmio
 from vmm.errors import UsageError
 from vmm.machine.machine import Machine
 
@@ -62,3 +62,11 @@ def test_a_machine_without_has_none(arch: str) -> None:
 def test_slots_run_out(arch: str) -> None:
     with pytest.raises(UsageError, match="room for"):
         Machine("hello", arch=arch, backend="unicorn", devices=["rng"] * 33)
+
+
+@pytest.mark.parametrize(("board", "offered"), [("", 0), ("packed", 1)])
+def test_a_board_offers_packed_virtqueues_if_told(arch: str, board: str, offered: int) -> None:
+    with Machine("hello", arch=arch, backend="unicorn", devices=["rng"], board=board) as machine:
+        machine.bus.mmio_write(BASES[arch] + VirtioMmio.DeviceFeaturesSel.offset, 4, 1)
+        features = machine.bus.mmio_read(BASES[arch] + VirtioMmio.DeviceFeatures.offset, 4)
+        assert features >> (34 - 32) & 1 == offered
