@@ -58,7 +58,9 @@ def _sections(attachment: Attachment) -> list[Section]:
 
 def run(name: str, document: str, attachment: Attachment) -> None:
     """Measure and print, as the command line says."""
-    arguments = parser(name, document, rounds=11).parse_args()
+    options = parser(name, document, rounds=11)
+    options.add_argument("--packed", action="store_true", help="also ours over packed virtqueues")
+    arguments = options.parse_args()
     setting = Setting(arguments.arch, arguments.backend)
     sections = _sections(attachment)
     with tempfile.TemporaryDirectory() as scratch:
@@ -68,6 +70,9 @@ def run(name: str, document: str, attachment: Attachment) -> None:
         file.write_bytes(os.urandom(FILE_SIZE))
         ramdisk = build(directory, setting, attachment.modules, attachment.prepare)
         own, peers = attachment.options(file)
-        guests = [ours(setting, ramdisk, own), *qemus(setting, ramdisk, peers)]
+        guests = [ours(setting, ramdisk, own)]
+        if arguments.packed:
+            guests.append(ours(setting, ramdisk, own, packed=True))
+        guests += qemus(setting, ramdisk, peers)
         floors = [host_loop(file, section) for section in sections]
         compare(guests, sections, floors, arguments.rounds)

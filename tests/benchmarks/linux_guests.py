@@ -154,13 +154,15 @@ def build(
     return path
 
 
-def ours(setting: Setting, ramdisk: Path, options: Sequence[str]) -> Guest:
-    """Return our machine, with the devices of ``options``."""
+def ours(setting: Setting, ramdisk: Path, options: Sequence[str], *, packed: bool = False) -> Guest:
+    """Return our machine, with the devices of ``options``, over packed virtqueues if told."""
     kernel = str(_unpacked(setting.kernel))
     command = [VMM, "run", "--quiet", "--backend", setting.backend, "--memory", "256M"]
     boot = ["--initrd", str(ramdisk), "--cmdline", "quiet panic=-1"]
-    name = {"unicorn": "vmm, Unicorn", "kvm": "vmm, KVM"}[setting.backend]
-    return Guest(name, [*command, *boot, *options, kernel])
+    name = {"unicorn": "Unicorn", "kvm": "KVM"}[setting.backend]
+    if packed:
+        return Guest(f"packed, {name}", [*command, *boot, "--board", "packed", *options, kernel])
+    return Guest(f"vmm, {name}", [*command, *boot, *options, kernel])
 
 
 def qemus(setting: Setting, ramdisk: Path, options: Sequence[str]) -> list[Guest]:
