@@ -264,3 +264,17 @@ def test_chains_are_taken_back_last_first(driver: Packed) -> None:
     for chain in reversed(chains):
         device.undo_pop(chain)
     assert [chain.head for chain in device] == heads
+
+
+def test_chains_are_looked_at_before_they_are_taken(driver: Packed) -> None:
+    queue, device = driver.queue, driver.guest.device.queues[0]
+    buffer = queue.allocate(4)
+    for _ in range(5):
+        heads = [queue.offer([(buffer, 4, True)] * length) for length in (3, 1, 2)]
+        assert [chain.head for chain in device.peek(13)] == heads[:2]
+        assert [chain.head for chain in device.peek(17)] == heads
+        device.push_all([(chain, 0) for chain in device.take(2)])
+        assert [chain.head for chain in device.peek(1)] == heads[2:]
+        device.push_all([(chain, 0) for chain in device.take(1)])
+        assert [queue.take() for _ in heads] == [Used(head, 0) for head in heads]
+    assert device.next_available == device.next_used == queue.next_used
