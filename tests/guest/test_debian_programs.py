@@ -23,15 +23,19 @@ from vmm.arch import X86_64, host_arch
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may chroot")
 
 
+# One root file system for programs that are small, or read what others have written.
+TOOLS = "coreutils findutils gawk gocryptfs jq perl-base ripgrep tar xz-utils zstd"
+
+
 class Case(NamedTuple):
-    """One run of a program of a package."""
+    """One run of a program of a package, or of some: their names with blanks between."""
 
     package: str
     program: str
     line: Line
 
     def __str__(self) -> str:
-        return f"{self.package}: {self.line.words[-1]}"
+        return " ".join([f"{Path(self.program).name}:", *self.line.words[-1:]])
 
 
 def bash(script: str, stdin: bytes = b"") -> Case:
@@ -50,6 +54,12 @@ def sqlite(*statements: str) -> Case:
 def python(script: str, stdin: bytes = b"") -> Case:
     return Case("python3", "usr/bin/python3.11", Line(("-I", "-c", script), stdin))
 
+
+def tool(program: str, *words: str, stdin: bytes = b"") -> Case:
+    return Case(TOOLS, f"usr/bin/{program}", Line(words, stdin))
+
+
+NUMBERS = b"".join(b"%d %d\n" % (i * 7919 % 10007, i) for i in range(20_000))
 
 CASES = [
     bash("echo $((6*7)) ${BASH_VERSINFO[0]}; exit 3"),
@@ -76,12 +86,40 @@ CASES = [
            "create index k on n(i); select count(distinct i), avg(i) from n where i > 500;",
            "pragma integrity_check;"),
     sqlite("select nosuch from nowhere;"),
+    tool("ls", "-l", "--time-style=+", "/usr/share/awk/ord.awk", "/lib"),
+    tool("cp", "-av", "--sparse=always", "/usr/share/awk/ord.awk", "/tmp/copy"),
+    tool("install", "-D", "-m", "751", "-v", "/usr/share/awk/ord.awk", "/tmp/a/b/c"),
+    tool("sort", "-S", "100k", "--parallel=2", "-n", stdin=NUMBERS),
+    tool("shuf", "-i", "1-1000", "--random-source=/usr/share/awk/getopt.awk", "-n", "9"),
+    tool("dd", "bs=1000", "skip=3", "count=20", "conv=swab", "iflag=fullblock", "status=none",
+         stdin=NUMBERS),
+    tool("tac", stdin=NUMBERS),
+    tool("factor", "18446744073709551615", "9007199254740993"),
+    tool("stat", "-c", "%n %A %F %s %h", "/usr/share/awk/ord.awk", "/lib"),
+    tool("tar", "-cf", "-", "--sort=name", "--mtime=@0", "-C", "/usr/share", "awk/ord.awk"),
+    tool("find", "/usr/share/awk", "-name", "g*pt.awk", "-printf", "%P %s %m %y\n"),
+    tool("gawk", "{ s[$1 % 9] += $2 } END { n = asorti(s, k); for (i = 1; i <= n; i++) "
+         "print k[i], s[k[i]], strftime(\"%F\", s[k[i]], 1) }", stdin=NUMBERS),
+    tool("jq", "-sc", "[.[1:9], add, (map(select(. > 10000)) | length), @base64 \"\\(.[2])\"]",
+         stdin=NUMBERS),
+    tool("xz", "-0", "-T2", "--block-size=30000", "-c", stdin=NUMBERS),
+    tool("zstd", "-5", "-T2", "-q", "-c", stdin=NUMBERS),
+    tool("rg", "-n", "--sort", "path", "^function \\w+\\(", "/usr/share/awk"),
+    tool("gocryptfs", "-init", "-extpass", "true", "/nosuch"),
+    tool("perl", "-e", "while (<>) { $n{$1}++ while /(\\d)(?=3)/g } "
+         "print join(',', map { \"$_=$n{$_}\" } sort keys %n), sprintf(' %.12g', atan2(1, 1))",
+         stdin=NUMBERS),
+    tool("perl", "-MSocket", "-e", "socketpair(A, B, AF_UNIX, SOCK_STREAM, 0) or die; "
+         "syswrite A, 'sent'; sysread B, $x, 9; print $x; $SIG{USR1} = sub { die qq(signal\\n) }; "
+         "eval { kill USR1 => $$; select undef, undef, undef, 9 }; print $@"),
     python("import json, sys; print(json.dumps({'a': [6 * 7, None]}), sys.version_info[:3])"),
     python("import math; print(math.sin(1), 2 ** 200, '%.3e' % math.gamma(50))"),
     python("import re, os; open('/tmp/f', 'w').write('a1b22'); print(os.stat('/tmp/f').st_size,"
            " re.findall(r'\\d+', open('/tmp/f').read()), sorted(os.listdir('/tmp')))"),
     python("print(sum(map(int, open(0))))", b"1\n2\n39\n"),
     python("raise ValueError('as expected')"),
+    python("import shutil, os; print(shutil.copytree('/usr/lib/ssl', '/tmp/t', symlinks=True),"
+           " sorted(os.listdir('/tmp/t')))"),
     python("import sqlite3; print(sqlite3.connect(':memory:').execute('select 6*7').fetchall())"),
     python("import ctypes, decimal, zlib; print(decimal.Decimal(1) / 7, zlib.crc32(b'abc'),"
            " ctypes.CDLL(None).abs(-5))"),
@@ -121,7 +159,7 @@ def expected(case: Case, copies: dict[str, Path], directory: Path) -> Outcome:
 
 def actual(case: Case, arch: str, backend: str) -> Outcome:
     program = _available(case.package, arch) / case.program
-    initrd = make_initrd([case.package], arch)
+    initrd = make_initrd(case.package.split(), arch)
     outcome = run_in_guest(
         program, case.line, arch=arch, backend=backend, initrd=initrd, memory="256M"
     )
@@ -136,7 +174,7 @@ ON_KVM = [next(case for case in CASES if case.package == name) for name in ("bas
 
 def _available(package: str, arch: str) -> Path:
     try:
-        return root_file_system([package], arch)
+        return root_file_system(package.split(), arch)
     except DebianError as error:
         pytest.skip(str(error))
 
@@ -160,6 +198,40 @@ def test_like_on_the_host_with_kvm(
     case: Case, arch: str, host_roots: dict[str, Path], tmp_path: Path
 ) -> None:
     assert actual(case, arch, "kvm") == expected(case, host_roots, tmp_path)
+
+
+NODE = """
+const f = n => n < 2 ? n : f(n - 1) + f(n - 2);
+const { Worker } = require('worker_threads'), fs = require('fs');
+console.log(f(22), [3, 1, 2].sort(), require('crypto').createHash('sha256').digest('hex'));
+new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]));
+fs.writeFileSync('/tmp/node', 'x'.repeat(9999));
+const w = new Worker("const { parentPort: p } = require('worker_threads');" +
+    "p.on('message', m => { p.postMessage(m * 2); p.close() })", { eval: true });
+w.on('message', m => { console.log(m, fs.statSync('/tmp/node').size) });
+w.on('exit', status => fs.promises.readFile('/tmp/node')
+    .then(data => setTimeout(() => console.log(status, data.length), 5)));
+w.postMessage(21);
+"""
+
+
+def test_node_compiles_while_it_runs(
+    arch: str, host_roots: dict[str, Path], tmp_path: Path
+) -> None:
+    """V8 writes code and executes it; it has threads, and events come by epoll."""
+    case = Case("nodejs", "usr/bin/node", Line(("-e", NODE)))
+    root = _available(case.package, arch)
+    with Machine(
+        f"/{case.program}",
+        case.line.words,
+        arch=arch,
+        backend="unicorn",
+        root=str(root),
+        memory="1G",
+    ) as machine:
+        status = machine.run(timeout=120)
+        found = Outcome(machine.console.output, status)
+    assert found == expected(case, host_roots, tmp_path)
 
 
 def test_openssl_measures_its_speed(arch: str, backend: str) -> None:
