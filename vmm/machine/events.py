@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import select
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock, get_native_id, start_new_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class EventLoop:
         os.close(self._wake)
 
     def _serve(self) -> None:
+        _sleep_exactly()
         try:
             while not self._closed:
                 for fd, _ in self._epoll.poll():
@@ -134,3 +135,15 @@ class EventLoop:
                             watch.fire()
         finally:
             self._ended.release()
+
+
+def _sleep_exactly() -> None:
+    """Let this thread's sleeps end on time; by default the kernel adds up to 50 us.
+
+    Interrupting a vCPU may take a sleep of less, until it has noticed, with the bus lock held.
+    """
+    try:
+        with open(f"/proc/{get_native_id()}/timerslack_ns", "w", encoding="ascii") as slack:
+            slack.write("1")
+    except OSError:
+        pass  # then it only takes longer

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,23 @@ def test_the_lock_is_held(loop: EventLoop, pair: Pair, lock: threading.RLock) ->
         pair[1].send(b"x")
         assert not bell.wait(0.1)
     assert bell.wait()
+
+
+def test_sleeps_of_its_thread_end_on_time(
+    loop: EventLoop, pair: Pair, lock: threading.RLock
+) -> None:
+    called = threading.Event()
+    slack = []
+
+    def look() -> None:
+        slack.append(Path(f"/proc/{threading.get_native_id()}/timerslack_ns").read_text())
+        called.set()
+
+    with lock:
+        loop.watch(pair[0].fileno(), look).arm(read=True)
+    pair[1].send(b"x")
+    assert called.wait(10)
+    assert slack == ["1\n"]
 
 
 def test_nothing_is_called_after_close(pair: Pair, lock: threading.RLock) -> None:
