@@ -69,7 +69,7 @@ class Ns16550(Uart, width=8):
 
     LCR = Register(3, "Line Control")
     LCR_DLAB = LCR.bit(7, "divisor latch access")
-    LCR_SB = LCR.bit(6, "set break", UNMODELLED)
+    LCR_SB = LCR.bit(6, "set break; nobody hears it but the receiver, in loopback")
     LCR_SP = LCR.bit(5, "stick parity")
     LCR_EPS = LCR.bit(4, "even parity")
     LCR_PEN = LCR.bit(3, "parity enable")
@@ -107,11 +107,14 @@ class Ns16550(Uart, width=8):
 
     SCR = Register(7, "Scratch")
 
+    STATE_VERSION: ClassVar[int] = 2
+
     # Characters received, each with its LSR error bits in bits 15:8.
     _received: list[int] = internal([])
     _fifo_enabled = internal(False)
     _trigger = internal(1)
     _thr_empty_pending = internal(False)
+    _breaking = internal(False)
     _modem_inputs = internal(0)
 
     # ---- The host's side ----
@@ -195,6 +198,10 @@ class Ns16550(Uart, width=8):
     @LCR.after_write
     def _write_lcr(self) -> None:
         self.select(DIVISOR_LATCH if self.LCR & self.LCR_DLAB else "")
+        before, self._breaking = self._breaking, bool(self.LCR & self.LCR_SB)
+        if self._breaking and not before and self.MCR & self.MCR_LOOP:
+            self._loop_back(self.LSR_BI << 8)
+            self._update_irq()
 
     @MCR.after_write
     def _update_modem_status(self) -> None:
@@ -244,15 +251,16 @@ class Ns16550(Uart, width=8):
             self._show_errors()
         self._update_irq()
 
-    def _loop_back(self, byte: int) -> None:
+    def _loop_back(self, character: int) -> None:
         if len(self._received) < (FIFO_DEPTH if self._fifo_enabled else 1):
-            self._push(byte)
+            self._push(character)
             return
         self.LSR |= self.LSR_OE
         # With FIFOs the shift register is overwritten and they are kept; without, the new
         # character replaces the one that was not read in time.
         if not self._fifo_enabled:
-            self._received[0] = byte
+            self._received[0] = character
+            self._show_errors()
         self._update_irq()
 
     def _show_errors(self) -> None:

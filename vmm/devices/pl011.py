@@ -76,7 +76,7 @@ class Pl011(Uart, width=16, span=4):
     LCR_H_STP2 = LCR_H.bit(3, "two stop bits")
     LCR_H_EPS = LCR_H.bit(2, "even parity")
     LCR_H_PEN = LCR_H.bit(1, "parity enable")
-    LCR_H_BRK = LCR_H.bit(0, "send break", UNMODELLED)
+    LCR_H_BRK = LCR_H.bit(0, "send break; nobody hears it but the receiver, in loopback")
 
     CR = Register(0x030, "Control", reset=0x0300)
     CR_CTSEN = CR.bit(15, "CTS hardware flow control", UNMODELLED)
@@ -129,6 +129,7 @@ class Pl011(Uart, width=16, span=4):
     _received: list[int] = internal([])
     # A character was lost since the last one received.
     _overrun = internal(False)
+    _breaking = internal(False)
     _modem_inputs = internal(0)
 
     # ---- The host's side ----
@@ -189,6 +190,13 @@ class Pl011(Uart, width=16, span=4):
         self.RSR = 0
 
     @LCR_H.after_write
+    def _line_changed(self) -> None:
+        before, self._breaking = self._breaking, bool(self.LCR_H & self.LCR_H_BRK)
+        if self._breaking and not before and self.CR & self.CR_LBE:
+            self.RIS |= self.RIS_BE
+            self._loop_back(self.DR_BE)
+        self._update_levels()
+
     def _update_levels(self) -> None:
         """Show how full the receiver is; what it holds survives a change of FEN."""
         count = len(self._received)
@@ -260,9 +268,9 @@ class Pl011(Uart, width=16, span=4):
             self.RIS |= self.RIS_RT
         self._update_levels()
 
-    def _loop_back(self, byte: int) -> None:
+    def _loop_back(self, character: int) -> None:
         if len(self._received) < self._depth():
-            self._push(byte)
+            self._push(character)
             return
         self._overrun = True
         self.RSR |= self.RSR_OE

@@ -319,6 +319,18 @@ def test_loopback_interrupts_as_the_line_does(port: Port) -> None:
     assert port.cause == DATA
 
 
+def test_loopback_hears_a_break_once(fifo_port: Port) -> None:
+    fifo_port.write(LCR, 0x43)
+    fifo_port.write(LCR, 0x03)
+    fifo_port.write(MCR, LOOP)
+    fifo_port.write(THR, 0x41)
+    for lcr in (0x43, 0x43, 0x03):
+        fifo_port.write(LCR, lcr)
+    assert (fifo_port.read(LSR), fifo_port.read(RBR)) == (0xE1, 0x41)
+    assert (fifo_port.read(LSR), fifo_port.read(RBR)) == (0xF1, 0x00)
+    assert fifo_port.read(LSR) == 0x60
+
+
 def test_an_overrun_replaces_the_character_without_fifo(port: Port) -> None:
     port.write(MCR, LOOP)
     port.write(IER, ELSI)

@@ -253,6 +253,16 @@ def test_loopback_connects_modem_outputs_to_inputs(outputs: int, inputs: int) ->
     assert port.read(FR) & 0x107 == inputs
 
 
+def test_loopback_hears_a_break_once(fifo_port: Port) -> None:
+    fifo_port.write(CR, 0x301 | LBE)
+    fifo_port.write(IMSC, BE)
+    fifo_port.write(DR, 0x41)
+    for line in (FEN | 0x61, FEN | 0x61, FEN | 0x60):
+        fifo_port.write(LCR_H, line)
+    assert fifo_port.irq.level
+    assert [fifo_port.read(DR) for _ in range(3)] == [0x41, 0x400, 0]
+
+
 def test_an_overrun_is_told_at_once_and_with_the_next_character(fifo_port: Port) -> None:
     fifo_port.write(CR, 0x301 | LBE)
     fifo_port.write(IMSC, OE)
