@@ -63,10 +63,3 @@ int64_t host_idle(uint64_t deadline)
 	arch_doorbell_interruptible(bootinfo.doorbell, doorbell_word(&idle_request));
 	return idle_request.result;
 }
-
-void host_trace(const char *text, size_t length)
-{
-	uint64_t arguments[6] = {virt_to_phys(text), length};
-
-	host_request(CALYPSO_TRACE, arguments);
-}

@@ -13,7 +13,6 @@
 #define TIME_SLICE 10
 
 static struct thread_list ready;
-static struct thread_list waiting_for_input;
 static struct thread_list sleeping;
 static uint64_t slice_end; /* of the running thread; 0: nobody has been ready since it began */
 static bool woken;	   /* somebody has been woken since it began */
@@ -66,12 +65,6 @@ static uint64_t let_time_pass(void)
 	return timeouts_next();
 }
 
-static void wake_all(struct thread_list *list)
-{
-	while (list->first != NULL)
-		thread_wake(list->first, 0);
-}
-
 /* ---- The host, while the program computes ---- */
 
 /* How often to look whether the host has sent something, or makes a call. */
@@ -83,7 +76,7 @@ static uint64_t host_look; /* when to look next */
 /* Somebody waits for input beside others that run, or there may be a signal in it. */
 static bool input_is_watched(void)
 {
-	return waiting_for_input.first != NULL || tty_makes_signals();
+	return stream_input_state.first != NULL || tty_makes_signals();
 }
 
 /* How long a thread may run until it is time to look; TIME_FOREVER: it need not be interrupted. The
@@ -101,10 +94,8 @@ static uint64_t look_at_host(uint64_t now, uint64_t period)
 	if (now < host_look)
 		return host_look;
 	host_look = now + period;
-	if (input_is_watched() && stream_input_arrived()) {
+	if (input_is_watched() && stream_input_arrived())
 		tty_input_arrived();
-		wake_all(&waiting_for_input);
-	}
 	return host_look;
 }
 
@@ -117,16 +108,13 @@ static void idle(uint64_t deadline)
 	/* Where a call of the host is all that has happened since, there is no input either: it would
 	 * end the waiting. */
 	static bool called;
-	bool arrived = !called && stream_input_arrived();
-	if (arrived)
+	if (!called && stream_input_arrived())
 		tty_input_arrived();
 	if (ready.first != NULL)
 		return;
-	if (!arrived || waiting_for_input.first == NULL)
-		time_idle(deadline);
+	time_idle(deadline);
 	virtio_look();
 	called = service_is_called();
-	wake_all(&waiting_for_input);
 }
 
 static struct {
@@ -332,17 +320,6 @@ void thread_wake(struct thread *thread, int reason)
 	woken = true;
 	remove(thread);
 	scheduler_append(&ready, thread);
-}
-
-void thread_move(struct thread *thread, struct thread_list *list)
-{
-	remove(thread);
-	scheduler_append(list, thread);
-}
-
-int thread_wait_for_input(uint64_t deadline)
-{
-	return thread_wait(&waiting_for_input, deadline);
 }
 
 int thread_sleep(uint64_t deadline) { return thread_wait(&sleeping, deadline); }

@@ -72,14 +72,8 @@ int thread_wait(struct thread_list *list, uint64_t deadline);
 /* Make a waiting thread ready; `reason` is what its thread_wait returns. */
 void thread_wake(struct thread *thread, int reason);
 
-/* Let a waiting thread wait in another list. */
-void thread_move(struct thread *thread, struct thread_list *list);
-
 /* End its waiting where it waits and one of these signals is for it to take. */
 void thread_interrupt(struct thread *thread, uint64_t signals);
-
-/* Wait until something may have come from the console; results as of thread_wait. */
-int thread_wait_for_input(uint64_t deadline);
 
 /* Wait for the deadline alone: -ETIMEDOUT or -EINTR. */
 int thread_sleep(uint64_t deadline);

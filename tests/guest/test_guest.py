@@ -294,6 +294,16 @@ def test_a_thread_reads_beside_one_that_computes(arch: str, backend: str) -> Non
     assert terminal.close() == 0
 
 
+def test_a_thread_reads_a_pipe_beside_one_that_computes(arch: str, backend: str) -> None:
+    source = Path(__file__).parent / "programs/reading_beside.c"
+    with Machine(build(source, arch, "static"), arch=arch, backend=backend) as machine:
+        machine.console.expect(rb"computing", timeout=30)
+        time.sleep(0.1)  # by then it waits
+        machine.console.send(b"a line\n")
+        machine.console.expect(rb"read: a line", timeout=30)
+        assert machine.wait(timeout=30) == 0
+
+
 def test_ctrl_d_ends_input(busybox: Path) -> None:
     terminal = Terminal("--backend", "unicorn", str(busybox), "sh", "-c", "echo up; exec wc -l")
     terminal.expect(b"up")

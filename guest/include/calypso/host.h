@@ -26,7 +26,4 @@ int64_t host_entropy(void *buffer, size_t length);
  * interrupts unmasked. May return early. */
 int64_t host_idle(uint64_t deadline);
 
-/* A line for the host's trace. */
-void host_trace(const char *text, size_t length);
-
 #endif
