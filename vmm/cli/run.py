@@ -69,6 +69,8 @@ def run(options: Mapping[str, object], image: str, arguments: Sequence[str]) -> 
         if machine.assistants and not options.get("quiet"):
             say(_assistance(machine.assistants.values()))
         _report(machine, timeout)
+        for complaint in machine.complaints:
+            say(complaint)
     if machine.recorder is not None and machine.recorder.failure:
         say(machine.recorder.failure)
     return status

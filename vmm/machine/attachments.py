@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vmm.boards.board import Board
     from vmm.devices.peripheral import Peripheral
     from vmm.devices.virtio.balloon import Balloon
+    from vmm.devices.virtio.block import Block
     from vmm.devices.virtio.console.device import ConsoleDevice
     from vmm.devices.virtio.console.host import LineEnd, SocketEnd
     from vmm.devices.virtio.console.port import Port
@@ -90,6 +91,7 @@ class Attachments:
         self.balloon: Balloon | None = None
         self.console: ConsoleDevice | None = None
         self._held: list[Closeable] = []
+        self._disks: list[tuple[str, Block]] = []
         self._loop: EventLoop | None = None
 
     def attach(self, config: MachineConfig) -> None:
@@ -121,6 +123,14 @@ class Attachments:
             else:
                 self._attach_device(device)
 
+    def complaints(self) -> list[str]:
+        """Return a line for each disk on which the host could not do what the guest asked for."""
+        return [
+            f"disk {path}: {device.failure}: the guest was given an I/O error"
+            for path, device in self._disks
+            if device.failure
+        ]
+
     def close(self) -> None:
         """Give back what the devices used; the guest no longer runs."""
         if self._recorder is not None:
@@ -151,6 +161,7 @@ class Attachments:
         disk = Disk(option.path, read_only=option.read_only)
         self._held.append(disk)
         device = self._make(Block, disk=disk, serial=option.serial)
+        self._disks.append((option.path, device))
         place = self._board.slots.add_virtio(device)
         if option.worker and self._notifier is not None:
             from vmm.machine.kicks import Kicks

@@ -366,6 +366,11 @@ class Machine(Execution):
             balloon.set_target(size)
 
     @property
+    def complaints(self) -> list[str]:
+        """What the host could not do for devices since the guest began, a line each."""
+        return [] if self._attachments is None else self._attachments.complaints()
+
+    @property
     def has_console(self) -> bool:
         """Tell whether there is a virtio console, which has a size."""
         return self._attachments is not None and self._attachments.console is not None

@@ -71,6 +71,9 @@ class Block(VirtioDevice):
         memory: the guest's RAM.
         disk: its content.
         serial: what the driver is told as its identity; at most 20 bytes of it.
+
+    Attributes:
+        failure: why the host could not execute a request, the first of those; "" if there is none.
     """
 
     DEVICE_ID: ClassVar[int] = 2
@@ -81,6 +84,7 @@ class Block(VirtioDevice):
 
     def __init__(self, memory: GuestMemory, *, disk: Disk, serial: str = "") -> None:
         self._disk = disk
+        self.failure = ""
         self._serial = serial.encode()[:ID_BYTES]
         features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH
         if disk.read_only:
@@ -127,8 +131,9 @@ class Block(VirtioDevice):
         kind, _, sector = HEADER.unpack(header) if len(header) == HEADER.size else (-1, 0, 0)
         try:
             result = self._execute(kind, sector, chain)
-        except OSError:
+        except OSError as error:
             result = S_IOERR
+            self.failure = self.failure or error.strerror or str(error)
         status[0][0] = result
         if result == S_OK:
             return room + 1

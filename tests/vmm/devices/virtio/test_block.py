@@ -32,7 +32,8 @@ class Blocks:
     def __init__(self, disk: Disk, features: int | None = None, serial: str = "") -> None:
         self.disk = disk
         memory = d.ram()
-        self.guest = Guest(Block(memory, disk=disk, serial=serial), memory)
+        self.device = Block(memory, disk=disk, serial=serial)
+        self.guest = Guest(self.device, memory)
         self.guest.start(features)
 
     def request(
