@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
+import signal
 import socket
 import stat
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -118,6 +121,66 @@ def test_splicing_from_an_ended_pipe_into_a_broken_one(both: Peers) -> None:
     assert compare(both, "syscall", "splice", 3, 0, 6, 0, 100, 0) == 0
     compare(both, "close", 5)
     assert compare(both, "syscall", "splice", 3, 0, 6, 0, 100, 0) == ("EPIPE",)
+
+
+# ---- What random calls leave out ----
+
+
+def test_timers_as_files(both: Peers) -> None:
+    fd = compare(both, "timerfd_create", time.CLOCK_MONOTONIC, os.O_NONBLOCK)
+    assert compare(both, "timerfd_gettime", fd) == (0, 0)
+    for task in (both.linux, both.guest):
+        assert task.timerfd_settime(fd, initial=100, interval=0.5) == (0, 0)
+        assert task.timerfd_gettime(fd) == pytest.approx((100, 0.5), rel=0.1)
+        assert task.timerfd_settime(fd) == pytest.approx((100, 0.5), rel=0.1)
+    assert compare(both, "timerfd_gettime", fd) == (0, 0)
+    assert compare(both, "read", fd, 8) == ("EAGAIN",)
+
+
+def test_signals_as_files(both: Peers) -> None:
+    fd = compare(both, "signalfd", -1, [signal.SIGUSR1], os.O_NONBLOCK)
+    assert compare(both, "read", fd, 128) == ("EAGAIN",)
+    assert compare(both, "signalfd", fd, [signal.SIGUSR2]) == fd
+    assert compare(both, "signalfd", 0, [signal.SIGUSR1]) == ("EINVAL",)
+
+
+def test_modes_of_open_files(both: Peers) -> None:
+    fd = compare(both, "open", "file", os.O_RDWR | os.O_CREAT, 0o644)
+    compare(both, "fchmod", fd, 0o640)
+    assert stat.S_IMODE(compare(both, "fstat", fd)[0]) == 0o640  # type: ignore[index]
+    assert compare(both, "get_blocking", fd) is True
+    compare(both, "set_blocking", fd, False)
+    assert compare(both, "get_blocking", fd) is False
+
+
+def test_entries_with_their_kinds(both: Peers) -> None:
+    compare(both, "mkdir", "directory")
+    compare(both, "symlink", "directory", "link")
+    for task in (both.linux, both.guest):
+        fd = task.open(".", os.O_RDONLY | os.O_DIRECTORY)
+        kinds = {name: kind for _, kind, name in task.getdents(fd)}
+        # DT_DIR and DT_LNK
+        assert kinds == {".": 4, "..": 4, "directory": 4, "link": 10}
+        assert task.getdents(fd) == []
+
+
+def test_memory_that_is_not_needed(peers: Peers) -> None:
+    guest = peers.guest
+    protection, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    address = guest.mmap(0, mmap.PAGESIZE, protection, flags)
+    guest.write_memory(address, b"content")
+    guest.madvise(address, mmap.PAGESIZE, mmap.MADV_DONTNEED)
+    assert guest.read_memory(address, 7) == bytes(7)
+    guest.munmap(address, mmap.PAGESIZE)
+
+
+def test_who_and_when(both: Peers) -> None:
+    for task in (both.linux, both.guest):
+        assert task.gettid() > 0
+        before = task.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        assert before < task.clock_gettime_ns(time.CLOCK_MONOTONIC) < before + 60 * 10**9
+        assert len(task.getrandom(1000)) == 1000
+        assert task.getrandom(16) != task.getrandom(16)
 
 
 # ---- The peers themselves ----

@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 
 PINS: Final = 24
 
-VERSION_82093AA: Final = 0x11
 VERSION_WITH_EOI: Final = 0x20
 
 # Bits of a message's address and data.
 MESSAGE_ADDRESS: Final = 0xFEE0_0000
 MESSAGE_DESTINATION_SHIFT: Final = 12
 MESSAGE_LOGICAL: Final = 1 << 2
-MESSAGE_MODE_SHIFT: Final = 8
 MESSAGE_ASSERT: Final = 1 << 14
 MESSAGE_LEVEL: Final = 1 << 15
 

@@ -29,7 +29,6 @@ else:
 # <linux/falloc.h>
 KEEP_SIZE: Final = 0x01
 PUNCH_HOLE: Final = 0x02
-ZERO_RANGE: Final = 0x10
 
 # <linux/openat2.h>
 RESOLVE_NO_MAGICLINKS: Final = 0x02

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 REQUEST_ALIGNMENT: Final = 64
 _REQUEST: Final = Struct("<IIq6Q")  # struct calypso_request
-_ARGUMENTS: Final = 6
 
 WIDTH: Final = 4
 

@@ -12,10 +12,9 @@
 #include "show.h"
 #include "epoll.h"
 
-static void basics(void)
+static void as_a_file(void)
 {
-	int epoll, fds[2], other, plain;
-	puts("-- basics");
+	int epoll;
 	SHOW((epoll = epoll_create1(EPOLL_CLOEXEC)));
 	SHOW(fcntl(epoll, F_GETFD));
 	SHOW(fcntl(epoll, F_GETFL));
@@ -29,7 +28,12 @@ static void basics(void)
 	SHOW(epoll_create(0));
 	SHOW(read(epoll, found, 10));
 	SHOW(write(epoll, found, 10));
-	pipe(fds);
+	close(epoll);
+}
+
+static void refused(int epoll, const int fds[2])
+{
+	int plain;
 	SHOW(add(epoll, fds[0], EPOLLIN));
 	SHOW(add(epoll, fds[0], EPOLLIN));
 	SHOW(change(epoll, fds[1], EPOLLIN));
@@ -51,6 +55,11 @@ static void basics(void)
 	SHOW(epoll_wait(plain, found, 1, 0));
 	SHOW(epoll_wait(99, found, 1, 0));
 	SHOW(epoll_wait(epoll, (void *)-1, 1, 0));
+	close(plain);
+}
+
+static void watching(int epoll, const int fds[2])
+{
 	SHOW(events(epoll));
 	show_now(epoll, 10);
 	write(fds[1], "abc", 3);
@@ -77,7 +86,17 @@ static void basics(void)
 	close(fds[1]);
 	show_now(epoll, 10);
 	SHOW(events(epoll));
-	close(plain);
+}
+
+static void basics(void)
+{
+	int epoll, fds[2];
+	puts("-- basics");
+	as_a_file();
+	epoll = epoll_create1(0);
+	pipe(fds);
+	refused(epoll, fds);
+	watching(epoll, fds);
 	close(epoll);
 }
 

@@ -277,11 +277,10 @@ static void start_any(struct waiter *waiter)
 	usleep(20000);
 }
 
-static void vectors(void)
+static void bad_vectors(void)
 {
 	struct wait_for vector[WORDS];
 	struct timespec soon, odd = {0, -1};
-	struct waiter waiter = {0};
 	fill(vector);
 	SHOW(waitv(vector, WORDS, 1, NULL, 0));
 	SHOW(waitv(vector, 0, 0, NULL, 0));
@@ -308,6 +307,12 @@ static void vectors(void)
 	SHOW(waitv(vector, WORDS, 0, NULL, 0));
 	vector[0].word = 8;
 	SHOW(waitv(vector, WORDS, 0, NULL, 0));
+}
+
+static void vectors_in_time(void)
+{
+	struct wait_for vector[WORDS];
+	struct timespec soon;
 	fill(vector);
 	for (int i = 0; i < 2; i++) {
 		clock_gettime(i == 0 ? CLOCK_MONOTONIC : CLOCK_REALTIME, &soon);
@@ -318,6 +323,11 @@ static void vectors(void)
 		}
 		SHOW(waitv(vector, WORDS, 0, &soon, i == 0 ? CLOCK_MONOTONIC : CLOCK_REALTIME));
 	}
+}
+
+static void waking_vectors(void)
+{
+	struct waiter waiter = {0};
 	for (int i = 0; i < WORDS; i++) {
 		start_any(&waiter);
 		SHOW(futex(&words[i], FUTEX_WAKE, INT_MAX, NULL, NULL, 0));
@@ -341,6 +351,8 @@ int main(void)
 	changes();
 	robust();
 	released();
-	vectors();
+	bad_vectors();
+	vectors_in_time();
+	waking_vectors();
 	return 0;
 }

@@ -35,9 +35,8 @@ ENABLE_APIC = "c7 05 f0 00 e0 fe ff 01 00 00"
 FLAT_CODE = Segment(0x08, 0, 0xFFFF_FFFF, 0xC09B)
 FLAT_DATA = Segment(0x10, 0, 0xFFFF_FFFF, 0xC093)
 
-# EL1 on its own stack pointer; with all interrupts masked, and with none.
+# EL1 on its own stack pointer, with all interrupts masked.
 EL1H_MASKED = 0x3C5
-EL1H = 0x005
 
 
 class Recorder:
