@@ -100,8 +100,12 @@ class Console:
         Raises:
             TimeoutError: if that took more than ``timeout`` seconds.
             EOFError: if the machine stopped without writing it.
+            TypeError: if ``pattern`` is text.
         """
         import re
+
+        if isinstance(pattern, str):
+            raise TypeError(f"expect({pattern!r}): output is bytes, so write b{pattern!r}")
 
         compiled = re.compile(pattern) if isinstance(pattern, bytes) else pattern
         self.on_wait()

@@ -77,6 +77,11 @@ def test_expect_consumes_up_to_the_match() -> None:
         console.expect(b"two", timeout=0.01)
 
 
+def test_expect_wants_bytes() -> None:
+    with pytest.raises(TypeError, match="write b'prompt'"):
+        Console().expect("prompt")  # type: ignore[arg-type]
+
+
 def test_expect_is_woken_by_output_from_another_thread() -> None:
     console = Console()
     timer = threading.Timer(0.02, console.write, [b"ready"])

@@ -144,7 +144,10 @@ class Execution:
 
         Raises:
             GuestTimeout: if that takes longer than ``timeout`` seconds; it has been stopped then.
+            VmmError: if the VMM failed, or nobody has started the machine.
         """
+        if not self._started and self._caller is None and self.outcome is None:
+            raise VmmError("the machine has not been started: start() or run() it")
         if not self._finished.acquire(timeout=-1 if timeout is None else timeout):
             self._end(Outcome(outcome.TIMED_OUT, outcome.STATUS_TIMEOUT))
             self._finished.acquire()

@@ -64,7 +64,7 @@ class Machine(Execution):
     def __init__(
         self,
         image: str | os.PathLike[str],
-        args: Sequence[str] = (),
+        args: Sequence[str | os.PathLike[str]] = (),
         *,
         arch: str | None = None,
         backend: str = "auto",
@@ -75,12 +75,12 @@ class Machine(Execution):
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         board: str = "",
-        disks: Sequence[str] = (),
-        nets: Sequence[str] = (),
+        disks: Sequence[str | os.PathLike[str]] = (),
+        nets: Sequence[str | os.PathLike[str]] = (),
         root: str | os.PathLike[str] = "",
-        shares: Sequence[str] = (),
-        vsocks: Sequence[str] = (),
-        ports: Sequence[str] = (),
+        shares: Sequence[str | os.PathLike[str]] = (),
+        vsocks: Sequence[str | os.PathLike[str]] = (),
+        ports: Sequence[str | os.PathLike[str]] = (),
         devices: Sequence[str | Peripheral] = (),
         trace: str | os.PathLike[str] = "",
         trace_format: str = "jsonl",
@@ -122,10 +122,13 @@ class Machine(Execution):
 
         Raises:
             UsageError: if this cannot be; one line says why.
+            TypeError: if an argument is of another type than this.
         """
+        from vmm.machine.arguments import check_devices, check_texts
+
         config = MachineConfig(
             image=os.fspath(image),
-            arguments=tuple(args),
+            arguments=check_texts("args", args),
             arch=_parse_arch(arch),
             backend=backend,
             memory=parse_size(memory) if isinstance(memory, str) else memory,
@@ -134,13 +137,13 @@ class Machine(Execution):
             initrd=None if initrd is None else os.fspath(initrd),
             environment=tuple((env or {}).items()),
             board=board,
-            disks=tuple(disks),
-            nets=tuple(nets),
+            disks=check_texts("disks", disks),
+            nets=check_texts("nets", nets),
             root=os.fspath(root),
-            shares=tuple(shares),
-            vsocks=tuple(vsocks),
-            ports=tuple(ports),
-            devices=tuple(devices),
+            shares=check_texts("shares", shares),
+            vsocks=check_texts("vsocks", vsocks),
+            ports=check_texts("ports", ports),
+            devices=check_devices(devices),
             trace=os.fspath(trace),
             trace_format=trace_format,
             strace=strace,
@@ -427,7 +430,13 @@ class Machine(Execution):
     # ---- What it is like ----
 
     def registers(self) -> dict[str, RegisterValue]:
-        """Return the registers of vCPU 0; only while the machine does not run."""
+        """Return the registers of vCPU 0; only while the machine does not run.
+
+        Raises:
+            VmmError: if the machine is closed.
+        """
+        if self._closed:
+            raise VmmError("the machine is closed")
         return self.vcpu.registers()
 
     @property

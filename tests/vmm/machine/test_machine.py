@@ -6,10 +6,12 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.descriptors import open_descriptors
+from tests.vmm.machine.dice import Dice
 from tests.vmm.machine.kernels import CRASH, SPIN, WAIT, request, text_offset, write_kernel
 from vmm import Machine, UsageError, VmmError
 from vmm.errors import GuestTimeout
@@ -201,6 +203,40 @@ def test_what_cannot_be_is_one_line(fields: dict[str, str], complaint: str) -> N
     with pytest.raises(UsageError, match=complaint) as error:
         Machine(**{"image": "hello", **fields})  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"args": "abc"}, r"args='abc': a list is needed, \['abc'\]"),
+        ({"disks": Path("disk")}, "disks=.*: a list is needed"),
+        ({"ports": [b"a=b"]}, "ports: b'a=b' is not a str"),
+        ({"devices": "rng"}, "devices='rng': a list is needed"),
+        ({"devices": Dice()}, "devices=.*: a list is needed"),
+        ({"devices": [7]}, "devices: 7 is neither a str nor a Peripheral"),
+    ],
+)
+def test_what_is_no_list_is_told(fields: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(TypeError, match=complaint):
+        Machine("hello", **fields)
+
+
+def test_paths_may_be_among_the_arguments(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(512))
+    with Machine("hello", [disk], disks=[disk], backend="unicorn") as machine:
+        assert machine.run(timeout=20) == 0
+        assert str(disk).encode() in machine.console.output
+
+
+def test_nobody_waits_for_what_was_not_started() -> None:
+    machine = Machine("hello", backend="unicorn")
+    with machine, pytest.raises(VmmError, match="has not been started"):
+        machine.wait(timeout=1)
+    with pytest.raises(VmmError, match="has not been started"):
+        machine.wait()
+    with pytest.raises(VmmError, match="the machine is closed"):
+        machine.registers()
 
 
 def test_kvm_refuses_a_foreign_architecture(kernel: Path) -> None:
