@@ -23,10 +23,11 @@ struct process {
 	unsigned personality;			/* personality(2) */
 	bool barriers_registered;		/* membarrier(2) */
 	bool no_new_privileges;			/* prctl(PR_SET_NO_NEW_PRIVS) */
+	bool has_no_huge_pages;			/* prctl(PR_SET_THP_DISABLE) */
 	bool is_undumpable;			/* prctl(PR_SET_DUMPABLE), inverted */
 	struct file *executable;
 	const char *path;	     /* of the executable, as /proc/self/exe tells it */
-	char name[TASK_NAME_LENGTH]; /* prctl(PR_SET_NAME) */
+	char name[TASK_NAME_LENGTH]; /* the first thread's */
 	/* Strings on the program's stack: arguments, then the environment up to `strings_end`. */
 	user_t arguments;
 	user_t environment;

@@ -53,8 +53,18 @@ static void set_stack(struct thread *thread, struct stack *stack)
 void thread_adopt_boot(void)
 {
 	set_stack(&first_thread, &boot_stack);
+	memcpy(first_thread.name, process.name, sizeof(process.name));
 	boot_stack.owner = process.name;
 	boot_stack.id = PROCESS_ID;
+}
+
+void thread_set_name(const char *name)
+{
+	char *own = current_thread->name;
+	memset(own, 0, TASK_NAME_LENGTH);
+	strlcpy(own, name, TASK_NAME_LENGTH);
+	if (current_thread->id == PROCESS_ID)
+		memcpy(process.name, own, TASK_NAME_LENGTH);
 }
 
 /* A thread that is in no list yet. NULL: no memory. */
@@ -84,6 +94,7 @@ struct thread *thread_create(const struct trap_frame *frame)
 	if (thread == NULL)
 		return NULL;
 	credentials_share(&thread->credentials, &current_thread->credentials);
+	memcpy(thread->name, current_thread->name, sizeof(thread->name));
 	thread->auxspcb->execenv.regs = *frame;
 	thread->auxspcb->context = arch_make_context(thread->auxspcb);
 	scheduler_make_ready(thread);

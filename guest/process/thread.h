@@ -13,6 +13,7 @@
 #include <file/credentials.h>
 #include <process/signal.h>
 #include <process/timeout.h>
+#include <uapi/system.h>
 
 /* Threads in the order in which they came. */
 struct thread_list {
@@ -22,6 +23,7 @@ struct thread_list {
 
 struct thread {
 	int id;
+	char name[TASK_NAME_LENGTH]; /* prctl(PR_SET_NAME) */
 	struct thread *sibling; /* the next of all threads */
 	struct file_context *files;
 	struct credentials credentials;
@@ -64,6 +66,9 @@ struct thread {
 
 /* The one that runs. */
 extern struct thread *current_thread;
+
+/* Name the running thread, cut to what fits. The first thread's name is the process's. */
+void thread_set_name(const char *name);
 
 /* Wait in a list to be woken: 0; -ETIMEDOUT at the deadline; -EINTR where a signal is to be
  * handled first, or the thread is to end. */

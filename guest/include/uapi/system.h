@@ -140,6 +140,8 @@ static_assert(sizeof(struct futex_waitv) == 24, "Linux");
 #define PR_CAPBSET_READ 23
 #define PR_SET_NO_NEW_PRIVS 38
 #define PR_GET_NO_NEW_PRIVS 39
+#define PR_SET_THP_DISABLE 41
+#define PR_GET_THP_DISABLE 42
 
 #define TASK_NAME_LENGTH 16 /* with the NUL */
 

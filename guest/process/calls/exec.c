@@ -242,8 +242,7 @@ static void set_names(struct execution *execution)
 {
 	const char *slash = strrchr(execution->path, '/');
 	set_path(execution);
-	memset(process.name, 0, sizeof(process.name));
-	strlcpy(process.name, slash == NULL ? execution->path : slash + 1, sizeof(process.name));
+	thread_set_name(slash == NULL ? execution->path : slash + 1);
 	file_put(process.executable);
 	process.executable = file_get(execution->file);
 }
@@ -270,8 +269,8 @@ static noreturn void enter(struct execution *execution, const struct arguments *
 {
 	struct program *program = &execution->program;
 	const char *problem;
-	set_names(execution);
 	renew_process();
+	set_names(execution);
 	credentials_execute(execution->file);
 	if (program_load(program, arguments, &problem) != 0)
 		process_kill(SIGKILL, NULL, NULL, 0);

@@ -113,12 +113,12 @@ SYSCALL3(getrandom, user_t, buffer, uint64_t, length, unsigned, flags)
 
 static int64_t set_name(user_t address)
 {
-	char name[TASK_NAME_LENGTH] = {0};
+	char name[TASK_NAME_LENGTH];
 	int64_t length = user_string(name, address, sizeof(name));
 	if (length == -EFAULT)
 		return -EFAULT;
 	name[TASK_NAME_LENGTH - 1] = '\0';
-	memcpy(process.name, name, sizeof(name));
+	thread_set_name(name);
 	return 0;
 }
 
@@ -129,7 +129,7 @@ SYSCALL5(prctl, int, option, uint64_t, value, uint64_t, value3, uint64_t, value4
 	case PR_SET_NAME:
 		return set_name(value);
 	case PR_GET_NAME:
-		return user_copy_out(value, process.name, sizeof(process.name));
+		return user_copy_out(value, current_thread->name, sizeof(current_thread->name));
 	case PR_GET_DUMPABLE:
 		return !process.is_undumpable;
 	case PR_SET_DUMPABLE:
@@ -139,6 +139,11 @@ SYSCALL5(prctl, int, option, uint64_t, value, uint64_t, value3, uint64_t, value4
 		return 0;
 	case PR_SET_PDEATHSIG:
 	case PR_GET_SECCOMP:
+		return 0;
+	case PR_GET_THP_DISABLE:
+		return process.has_no_huge_pages;
+	case PR_SET_THP_DISABLE:
+		process.has_no_huge_pages = value != 0;
 		return 0;
 	case PR_CAPBSET_READ:
 		return value <= CAP_LAST_CAP ? 1 : -EINVAL;

@@ -163,6 +163,8 @@ static void advise(void)
 	SHOW(madvise(at(4), PAGE, MADV_WILLNEED));
 	SHOW(madvise(at(4), PAGE, MADV_SEQUENTIAL));
 	SHOW(madvise(at(4), PAGE, MADV_RANDOM));
+	SHOW(madvise(at(4), PAGE, MADV_DONTFORK));
+	SHOW(madvise(at(4), PAGE, MADV_DOFORK));
 	munmap(at(6), PAGE);
 	/* The hole is told, and what lies behind it is done all the same. */
 	SHOW(madvise(at(5), 3 * PAGE, MADV_DONTNEED));

@@ -1,5 +1,6 @@
-/* What a process says of itself that has no effect here: personality, priorities, flags of prctl. */
+/* Names of threads; and what has no effect here: personality, priorities, flags of prctl. */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -21,8 +22,40 @@ static long set(int which, int who, int priority)
 	return syscall(SYS_ioprio_set, which, who, priority);
 }
 
+static void *name_thread(void *unused)
+{
+	char name[16] = "";
+	(void)unused;
+	SHOW(prctl(PR_GET_NAME, name));
+	printf("%s\n", name);
+	SHOW(prctl(PR_SET_NAME, "other"));
+	SHOW(prctl(PR_GET_NAME, name));
+	printf("%s\n", name);
+	return NULL;
+}
+
+/* Each thread has a name, first its maker's; the process's is that of the first thread. */
+static void names(void)
+{
+	char name[16] = "";
+	pthread_t thread;
+	SHOW(prctl(PR_SET_NAME, "first"));
+	pthread_create(&thread, NULL, name_thread, NULL);
+	pthread_join(thread, NULL);
+	SHOW(prctl(PR_GET_NAME, name));
+	printf("%s\n", name);
+	FILE *file = fopen("/proc/self/comm", "r");
+	printf("%s", fgets(name, sizeof(name), file));
+	fclose(file);
+}
+
 int main(void)
 {
+	names();
+	SHOW(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+	SHOW(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0));
+	SHOW(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
+	SHOW(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0));
 	SHOW(personality(0xffffffff));
 	SHOW(personality(ADDR_NO_RANDOMIZE | PER_LINUX));
 	SHOW(personality(0xffffffff));
