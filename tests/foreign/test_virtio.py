@@ -102,6 +102,63 @@ def host(tmp_path: Path) -> Iterator[socket.socket]:
         yield listener
 
 
+def need_backend(arch: str, backend: str) -> None:
+    """Skip the test where the backend is KVM, and this host has none for kernels of others."""
+    if backend == "kvm" and arch != host_arch():
+        pytest.skip(f"needs an {arch} host")
+    hypervisor, reason = open_backend("auto" if backend == "kvm" else backend, arch)
+    hypervisor.close()
+    if hypervisor.name != backend:
+        pytest.skip(f"this host's KVM is not one for kernels of others: {reason}")
+
+
+def give_address(tap: str) -> None:
+    address = ["198.51.100.1", "netmask", "255.255.255.252", "up"]
+    command = [inputs.busybox(host_arch() or X86_64), "ifconfig", tap, *address]
+    subprocess.run(command, check=True)
+
+
+def use_disk(console: Console, content: bytes) -> None:
+    console.expect(rb"size 8192 serial number one")
+    console.expect(sha256(content).hexdigest().encode(), timeout=30)
+    console.expect(b"discarded", timeout=30)
+    console.expect(b"read-only", timeout=30)
+
+
+def use_balloon(machine: Machine) -> None:
+    """Take memory away, see that the host has it, give it back."""
+    before = os.fstat(machine.memory.fd).st_blocks
+    machine.set_balloon(128 << 20)
+    deadline = time.monotonic() + 60
+    while os.fstat(machine.memory.fd).st_blocks > before - (4 << 20) // 512:
+        assert time.monotonic() < deadline, "the balloon gives nothing back"
+        time.sleep(0.05)
+    machine.set_balloon(0)
+
+
+def use_ports(console: Console, path: Path) -> None:
+    console.send(b"the host\n")
+    console.expect(b"heard the host", timeout=30)
+    before = len(console.output)
+    test_console_ports.speak(console, path)
+    transcript = console.output[before:].decode().replace("\r", "")
+    assert test_console_ports.EXPECTED in transcript
+
+
+def use_network(console: Console) -> None:
+    console.expect(b"02:00:00:c0:ff:ee", timeout=30)
+    console.expect(b"2 packets transmitted, 2 packets received", timeout=60)
+
+
+def check_disk(disk: Path, content: bytes) -> None:
+    """What the guest has discarded is zero, and takes no room; the rest is as it was."""
+    after = disk.read_bytes()
+    assert after[1 << 16 : 17 << 16] == bytes(1 << 20)
+    assert after[: 1 << 16] == content[: 1 << 16]
+    assert after[3 << 20 :] == content[3 << 20 :]
+    assert disk.stat().st_blocks * 512 <= 3 << 20
+
+
 @pytest.mark.parametrize("rings", ["split", PACKED])
 @pytest.mark.parametrize(
     ("arch", "backend"), [("arm64", "unicorn"), pytest.param("x86_64", "kvm", marks=ON_KVM)]
@@ -116,12 +173,7 @@ def test_linux_drives_our_devices(
     tap: str,
     host: socket.socket,
 ) -> None:
-    if backend == "kvm" and arch != host_arch():
-        pytest.skip(f"needs an {arch} host")
-    hypervisor, reason = open_backend("auto" if backend == "kvm" else backend, arch)
-    hypervisor.close()
-    if hypervisor.name != backend:
-        pytest.skip(f"this host's KVM is not one for kernels of others: {reason}")
+    need_backend(arch, backend)
     vsock = build(Path(__file__).with_name("vsock.c"), arch, "static")
     port = build(test_console_ports.PROGRAM, arch, "static")
     ramdisk = tmp_path / "initrd"
@@ -148,44 +200,23 @@ def test_linux_drives_our_devices(
         devices=["rng", "console", "balloon"],
     ) as machine:
         if tap and not ADDRESS:
-            address = ["198.51.100.1", "netmask", "255.255.255.252", "up"]
-            command = [inputs.busybox(host_arch() or X86_64), "ifconfig", tap, *address]
-            subprocess.run(command, check=True)
+            give_address(tap)
         console = machine.console
         console.expect(rb"packed 1\r?\n" if rings == PACKED else rb"packed 0\r?\n", timeout=120)
         console.expect(rb"virtio_rng.0\r?\n(4\d\d\d)\r?\n", timeout=30)
-        console.expect(rb"size 8192 serial number one")
-        console.expect(sha256(content).hexdigest().encode(), timeout=30)
-        console.expect(b"discarded", timeout=30)
-        console.expect(b"read-only", timeout=30)
+        use_disk(console, content)
         console.expect(b"on the console", timeout=30)
-        before = os.fstat(machine.memory.fd).st_blocks
-        machine.set_balloon(128 << 20)
-        deadline = time.monotonic() + 60
-        while os.fstat(machine.memory.fd).st_blocks > before - (4 << 20) // 512:
-            assert time.monotonic() < deadline, "the balloon gives nothing back"
-            time.sleep(0.05)
-        machine.set_balloon(0)
-        console.send(b"the host\n")
-        console.expect(b"heard the host", timeout=30)
-        before = len(console.output)
-        test_console_ports.speak(console, tmp_path / "port")
-        transcript = console.output[before:].decode().replace("\r", "")
-        assert test_console_ports.EXPECTED in transcript
+        use_balloon(machine)
+        use_ports(console, tmp_path / "port")
         console.expect(b"in the shared directory", timeout=30)
         console.expect(b"unmounted", timeout=30)
         speak(console, host, tmp_path)
         if tap:
-            console.expect(b"02:00:00:c0:ff:ee", timeout=30)
-            console.expect(b"2 packets transmitted, 2 packets received", timeout=60)
+            use_network(console)
         assert machine.run(timeout=60) == 0
         assert machine.outcome is not None
         assert machine.outcome.kind == "powered off"
-    after = disk.read_bytes()
-    assert after[1 << 16 : 17 << 16] == bytes(1 << 20)
-    assert after[: 1 << 16] == content[: 1 << 16]
-    assert after[3 << 20 :] == content[3 << 20 :]
-    assert disk.stat().st_blocks * 512 <= 3 << 20
+    check_disk(disk, content)
     assert (shared / "a/b/moved").read_bytes() == b"in the shared directory\nmore\n"
 
 

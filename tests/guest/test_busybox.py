@@ -20,11 +20,12 @@ import pytest
 from scripts import inputs
 from scripts.debian import DebianError
 from tests.guest.comparison import Line, run_in_guest, run_on_host
+from tests.guest.privileges import needs_chroot
 from tests.guest.tree import directory, hard_link, make_archive, make_directory, regular
 from tests.guest.tree import symlink as link
 from vmm.arch import X86_64, host_arch
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may chroot")
+pytestmark = needs_chroot
 
 NUMBERS = "".join(f"{i * 7919 % 1000}\n" for i in range(300)).encode()
 PROSE = b"The quick brown fox\njumps over\tthe lazy dog.\n\nFour score and seven\nyears ago\n" * 20

@@ -17,10 +17,11 @@ import pytest
 from scripts.debian import DebianError
 from scripts.root_file_system import make_initrd, root_file_system
 from tests.guest.comparison import Line, Outcome, run_in_guest, run_on_host
+from tests.guest.privileges import needs_chroot
 from vmm import Machine
 from vmm.arch import X86_64, host_arch
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may chroot")
+pytestmark = needs_chroot
 
 
 # One root file system for programs that are small, or read what others have written.

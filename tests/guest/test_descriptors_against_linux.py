@@ -13,9 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.guest.oracle import Call, Oracle, oracle, run_calls
+from tests.guest.privileges import needs_chroot
 from tests.guest.systemlib import system
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may chroot")
+pytestmark = needs_chroot
 
 SIGPIPE, SIG_IGN = 13, 1
 F_SETFL, F_GETFL, F_SETPIPE_SZ, F_GETPIPE_SZ = 4, 3, 1031, 1032

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.guest.oracle import Call, Oracle, Result, oracle, run_calls
+from tests.guest.privileges import needs_chroot
 from tests.guest.systemlib import System, system
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may chroot")
+pytestmark = needs_chroot
 
 RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
 KEEP_SIZE = 1

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.guest.oracle import Call, Oracle, oracle, run_calls
+from tests.guest.privileges import needs_chroot
 from tests.guest.systemlib import system
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may chroot")
+pytestmark = needs_chroot
 
 RENAME_EXCHANGE = 2
 SHARED = [("chmod", "/", 0o777), ("mkdir", "a", 0o777), ("chmod", "a", 0o777)]
