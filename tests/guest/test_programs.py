@@ -41,7 +41,7 @@ CASES = [
 LONG = {"threads", "interrupted"}
 
 # What becomes another user.
-OF_SUPERUSER = {"credentials", "identities", "permissions"}
+OF_SUPERUSER = {"capabilities", "credentials", "identities", "permissions"}
 
 # What is killed in the end by what it tests; no other program may be, with half of it not seen.
 KILLED = {"preemption", "signals"}

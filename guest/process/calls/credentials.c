@@ -273,3 +273,64 @@ SYSCALL2(setgroups, int, count, user_t, address)
 	credentials_set(&new);
 	return 0;
 }
+
+/* ---- Capabilities: all are the superuser's, and nobody else has any ---- */
+
+enum { CAPABILITY_VERSION_1 = 0x19980330, CAPABILITY_VERSION_2 = 0x20071026 };
+enum { CAPABILITY_VERSION_3 = 0x20080522 };
+
+struct capability_header {
+	uint32_t version;
+	int32_t thread;
+};
+
+/* 32 of the capabilities. */
+struct capability_sets {
+	uint32_t effective, permitted, inheritable;
+};
+
+/* How many of these a version has; 0: it is none. */
+static unsigned sets_of(uint32_t version)
+{
+	if (version == CAPABILITY_VERSION_2 || version == CAPABILITY_VERSION_3)
+		return 2;
+	return version == CAPABILITY_VERSION_1 ? 1 : 0;
+}
+
+static void describe_capabilities(const struct credentials *of, struct capability_sets sets[2])
+{
+	const uint64_t all = (2ull << CAP_LAST_CAP) - 1;
+	bool has_been = of->real_user == 0 || of->effective_user == 0 || of->saved_user == 0;
+	for (unsigned i = 0; i < 2; i++) {
+		uint32_t part = (uint32_t)(all >> 32 * i);
+		sets[i] = (struct capability_sets){
+			.effective = of->effective_user == 0 ? part : 0,
+			.permitted = has_been ? part : 0,
+		};
+	}
+}
+
+SYSCALL2(capget, user_t, header_address, user_t, data)
+{
+	struct capability_header header;
+	struct capability_sets sets[2];
+	if (user_get(&header, header_address) != 0)
+		return -EFAULT;
+	unsigned count = sets_of(header.version);
+	if (count == 0) {
+		header.version = CAPABILITY_VERSION_3;
+		if (user_put(header_address, &header) != 0)
+			return -EFAULT;
+		return data == 0 ? 0 : -EINVAL;
+	}
+	if (data == 0)
+		return 0;
+	if (header.thread < 0)
+		return -EINVAL;
+	const struct thread *thread =
+		header.thread == 0 ? current_thread : thread_find(header.thread);
+	if (thread == NULL)
+		return -ESRCH;
+	describe_capabilities(&thread->credentials, sets);
+	return user_copy_out(data, sets, count * sizeof(sets[0]));
+}
