@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import sys
 
-import atheris  # type: ignore[import-not-found, unused-ignore]
+try:
+    import atheris  # type: ignore[import-not-found, unused-ignore]
+except ImportError:
+    sys.exit("this needs atheris: .venv/bin/pip install -e '.[fuzz]'")
 
 with atheris.instrument_imports(include=["vmm.devices", "vmm.memory"]):
     from tests.vmm.devices.virtio.driver import Guest, ram
