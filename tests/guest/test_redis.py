@@ -10,6 +10,7 @@ import pytest
 
 from scripts.debian import DebianError
 from scripts.root_file_system import make_initrd, root_file_system
+from tests.soundness import need_sound_kvm
 from vmm import GuestStopped, Machine
 from vmm.service.guest import Guest, Task
 
@@ -43,14 +44,16 @@ class Client:
 
 
 @pytest.fixture
-def guest(arch: str) -> Iterator[Guest]:
+def guest(arch: str, backend: str) -> Iterator[Guest]:
+    if backend == "kvm":
+        need_sound_kvm()
     try:
         initrd, root = make_initrd(["redis-server"], arch), root_file_system(["redis-server"], arch)
     except DebianError as error:
         pytest.skip(str(error))
     program = root / "usr/bin/redis-server"
     with Machine(
-        *(program, OPTIONS), backend="unicorn", memory="256M", initrd=initrd, services=True
+        *(program, OPTIONS), arch=arch, backend=backend, memory="256M", initrd=initrd, services=True
     ) as machine:
         machine.guest.timeout = PATIENCE
         wait_for(machine.guest, SOCKET)
