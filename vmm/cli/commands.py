@@ -64,7 +64,8 @@ def _parameter(option: options.Option) -> click.Option:
         metavar=option.metavar or None,
         help=option.help,
         multiple=option.repeated,
-        is_flag=option.kind == options.FLAG,
+        # With False in place of None, click would let the argument be left out.
+        is_flag=option.kind == options.FLAG or None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from _thread import start_new_thread
+from errno import EMFILE
 
 from vmm.cli import flush
 from vmm.cli.options import MAX_SECONDS
@@ -16,14 +17,14 @@ from vmm.machine.machine import Machine
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
+    from signal import SIG_DFL, SIGHUP, SIGQUIT, SIGTERM, getsignal, signal
     from typing import Final
 
     from vmm.arch import Arch
     from vmm.backends.assist.assistant import Assistant
 else:
     # Without the enumerations that the module signal builds.
-    from _signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
+    from _signal import SIG_DFL, SIGHUP, SIGQUIT, SIGTERM, getsignal, signal
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
@@ -83,7 +84,7 @@ def _end_by_signals(machine: Machine) -> None:
         # In a thread: the handler may have come just before the vCPU enters the guest.
         start_new_thread(machine.stop, (128 + number,))
 
-    for number in (SIGHUP, SIGTERM):
+    for number in (SIGHUP, SIGQUIT, SIGTERM):
         # Whoever began us with one ignored, as nohup does, wants it ignored.
         if getsignal(number) == SIG_DFL:
             signal(number, end)
@@ -216,19 +217,38 @@ def main(options: Mapping[str, object], image: str, arguments: Sequence[str]) ->
     """Run ``image`` as `run` does, with errors as one line each."""
     try:
         return run(options, image, arguments)
-    except UsageError as error:
-        say(str(error))
-        return outcome.STATUS_USAGE
-    except VmmError as error:
-        say(str(error))
-        return outcome.STATUS_VMM_FAILURE
     except KeyboardInterrupt:
         return outcome.STATUS_INTERRUPTED
     except Exception as error:
-        # A device of a user's making, or a fault of ours: either way it has to be found.
-        from traceback import print_exception
-
-        print_exception(error)
-        return outcome.STATUS_VMM_FAILURE
+        return _fail(error)
     finally:
         flush()
+
+
+def _fail(error: Exception) -> int:
+    """Say why there is no result, and return the exit status for it."""
+    if _lacks_descriptors(error):
+        say("too many open files: raise this process's limit (ulimit -n)")
+        return outcome.STATUS_VMM_FAILURE
+    if isinstance(error, VmmError):
+        say(str(error))
+        usage = isinstance(error, UsageError)
+        return outcome.STATUS_USAGE if usage else outcome.STATUS_VMM_FAILURE
+    # A device of a user's making, or a fault of ours: either way it has to be found.
+    from traceback import print_exception
+
+    print_exception(error)
+    return outcome.STATUS_VMM_FAILURE
+
+
+def _lacks_descriptors(error: BaseException) -> bool:
+    """Tell whether ``error`` began with this process's limit on open files."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno == EMFILE:
+            return True
+        # The dynamic linker's error has no number.
+        if isinstance(cause, ImportError) and os.strerror(EMFILE) in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

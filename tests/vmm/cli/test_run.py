@@ -99,6 +99,21 @@ def test_closed_standard_descriptors_do_no_harm(kernel: Path, closed: str) -> No
     assert done.stderr == b""
 
 
+@pytest.mark.parametrize("limit", [5, 6, 8, 10])
+def test_too_low_a_limit_on_open_files_is_told_in_one_line(
+    kernel: Path, backend: str, limit: int
+) -> None:
+    exits = request(abi.EXIT, 42, abi.EXIT_PROGRAM, 0, 0)
+    write_kernel(kernel, "x86_64", [exits], SPIN["x86_64"])
+    words = [*VMM, "run", "--quiet", "--backend", backend, str(kernel)]
+    script = f'ulimit -n {limit}; exec "$@"'
+    done = subprocess.run(["sh", "-c", script, "sh", *words], check=False, capture_output=True)
+    assert done.returncode in (2, 125)
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("vmm: ")
+    assert "ulimit -n" in line
+
+
 def test_output_that_cannot_be_written_is_told() -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
@@ -117,7 +132,7 @@ def test_timeout_is_124_with_the_state_of_the_guest(kernel: Path, arch: str) -> 
     assert b"no device was accessed" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
 def test_a_signal_ends_a_looping_guest_and_nothing_is_left(
     kernel: Path, arch: str, backend: str, number: int
 ) -> None:
@@ -164,7 +179,9 @@ def test_panic_is_126(kernel: Path, arch: str) -> None:
         (["run", "--memory", "9" * 5000, "KERNEL"], "is not a size"),
         (["run", "--cpus", "0", "KERNEL"], "vCPU"),
         (["run", "--cpus", "9" * 5000, "KERNEL"], "is not a valid integer"),
-        (["run", "--cpus", "-1", "KERNEL"], "-1"),
+        (["run", "--memory", "-1", "KERNEL"], "'-1' is not a size"),
+        (["run", "--memory"], "'--memory' requires an argument"),
+        (["run", "--cpus", "-1", "KERNEL"], "-1 vCPUs are not between"),
         (["run", "--cpus", "two", "KERNEL"], "'two' is not a valid integer"),
         (["run", "--timeout", "0", "KERNEL"], "--timeout 0: not a number of seconds"),
         (["run", "--timeout", "nan", "KERNEL"], "--timeout nan"),

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from errno import EMFILE
 
 from vmm.value import value
 
@@ -137,6 +138,9 @@ def map_code(code: bytes) -> mmap.mmap | None:
     """Return pages that hold ``code`` and may be executed, or None where this is not possible.
 
     They are never writable: the bytes come from a file in memory.
+
+    Raises:
+        OSError: EMFILE, if this process may open no more files.
     """
     if not code:
         return None
@@ -145,7 +149,9 @@ def map_code(code: bytes) -> mmap.mmap | None:
     try:
         os.write(fd, code.ljust(size, b"\0"))
         return mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC)
-    except OSError:
+    except OSError as error:
+        if error.errno == EMFILE:
+            raise
         return None
     finally:
         os.close(fd)
