@@ -32,56 +32,50 @@ class SignalWatch:
     def __init__(self) -> None:
         self._kicks: list[Callable[[], None]] = []
         self._reader = self._writer = -1
-        self._told = False
 
     def add(self, kick: Callable[[], None]) -> None:
         """Call ``kick`` at each signal, in a thread of the watch."""
         self._kicks.append(kick)
-        if not self._told:
-            self._told = self._claim()
+        if self._writer < 0 and _replace(-1, -1):
+            self._begin()
+        _replace(-1, self._writer)
 
     def remove(self, kick: Callable[[], None]) -> None:
         """Forget a ``kick`` that was added."""
         self._kicks.remove(kick)
-        if self._told and not self._kicks:
-            self._told = not self._replace(self._writer, -1)
+        if not self._kicks:
+            _replace(self._writer, -1)
 
     def start_over(self) -> None:
-        """Forget what the parent process had: its thread is not here."""
-        if self._told:
-            self._replace(self._writer, -1)
-        for fd in (self._reader, self._writer):
-            if fd >= 0:
-                os.close(fd)
-        self._kicks.clear()
-        self._reader = self._writer = -1
-        self._told = False
-
-    def _claim(self) -> bool:
-        if not self._replace(-1, -1):
-            return False
+        """Leave to the parent process what is its: its thread is not here, its machines are."""
         if self._writer < 0:
-            self._reader, self._writer = os.pipe()
-            os.set_blocking(self._writer, False)
-            start_new_thread(self._serve, (self._reader,))
-        return self._replace(-1, self._writer)
+            return
+        _replace(self._writer, -1)
+        os.close(self._reader)
+        os.close(self._writer)
+        self._reader = self._writer = -1
 
-    @staticmethod
-    def _replace(old: int, new: int) -> bool:
-        """Have signals told to ``new`` instead of ``old``; False if that is not ours to do."""
-        try:
-            found = set_wakeup_fd(new, warn_on_full_buffer=False)
-            if found == old:
-                return True
-            set_wakeup_fd(found)
-        except ValueError:
-            pass  # not the main thread
-        return False
+    def _begin(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        start_new_thread(self._serve, (self._reader,))
 
     def _serve(self, reader: int) -> None:
         while os.read(reader, _NUMBERS):
             for kick in self._kicks.copy():
                 kick()
+
+
+def _replace(old: int, new: int) -> bool:
+    """Have signals told to ``new`` instead of ``old``; False if that is not ours to do."""
+    try:
+        found = set_wakeup_fd(new, warn_on_full_buffer=False)
+        if found == old:
+            return True
+        set_wakeup_fd(found, warn_on_full_buffer=False)
+    except ValueError:
+        pass  # not the main thread
+    return False
 
 
 signal_watch: Final = SignalWatch()

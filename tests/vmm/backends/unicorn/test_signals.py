@@ -71,6 +71,33 @@ def test_who_is_told_of_signals_already_goes_on_being_told(tmp_path: Path) -> No
         os.close(writer)
 
 
+def test_who_was_told_of_signals_meanwhile_leaves_them_to_the_next_machine(
+    machine: Machine,
+) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    machine.close()
+    assert signal.set_wakeup_fd(-1) == writer
+    os.close(reader)
+    os.close(writer)
+    with Machine(machine.config.image, backend="unicorn"):
+        assert wakeup_fd() >= 0
+    assert wakeup_fd() == -1
+
+
+def test_a_child_process_can_close_the_machine_of_its_parent(machine: Machine) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            machine.close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert wakeup_fd() >= 0
+
+
 @pytest.mark.usefixtures("handler")
 def test_a_child_process_has_a_watch_of_its_own(machine: Machine) -> None:
     child = os.fork()
