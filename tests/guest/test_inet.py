@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from tests.guest.test_packets import network, on_linux
 from tests.guest.test_programs import build
+from tests.passt import need_passt
 from vmm import Machine
 from vmm.arch import parse_arch
 from vmm.images.bundled import kernel_path
@@ -83,8 +83,7 @@ def test_raw_sockets_are_the_superusers(arch: str) -> None:
 
 def test_passt_leads_to_the_host(arch: str, backend: str) -> None:
     """The gateway's address is the host's own, for passt."""
-    if shutil.which("passt") is None:
-        pytest.skip("passt is not installed")
+    need_passt()
     gateway = default_gateway()
     if not gateway:
         pytest.skip("needs a host with a default route, as passt does")

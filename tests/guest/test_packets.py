@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -13,6 +12,7 @@ import pytest
 
 from tests.guest.devices import responder
 from tests.guest.test_programs import build
+from tests.passt import need_passt
 from vmm import Machine
 from vmm.arch import X86_64, host_arch
 
@@ -60,8 +60,7 @@ def test_like_on_linux(arch: str, backend: str) -> None:
 
 def test_passt_answers(arch: str, backend: str) -> None:
     """It has all addresses but the guest's own."""
-    if shutil.which("passt") is None:
-        pytest.skip("passt is not installed")
+    need_passt()
     with Machine(
         build(PROGRAM, arch, "static"),
         ["ARP"],

@@ -34,11 +34,12 @@ class Disposal:
         self._wake = allocate_lock()
         self._wake.acquire()
         self._running = False
+        self._closing = False
 
     def close(self, fd: int) -> None:
         """Close ``fd``, mostly later."""
         with self._guard:
-            if len(self._descriptors) < _MOST and self._summon():
+            if self.pending < _MOST and self._summon():
                 self._descriptors.append(fd)
                 return
         os.close(fd)
@@ -46,7 +47,7 @@ class Disposal:
     @property
     def pending(self) -> int:
         """How many descriptors are not closed yet."""
-        return len(self._descriptors)
+        return len(self._descriptors) + self._closing
 
     def _summon(self) -> bool:
         """Let the thread look; False if there can be none, at the interpreter's end."""
@@ -63,10 +64,13 @@ class Disposal:
     def _serve(self) -> None:
         while True:
             with self._guard:
-                fd = self._descriptors[0] if self._descriptors else -1
+                # Off the list before it is closed: a child process that begins between the two
+                # must not close what has the same number there.
+                fd = self._descriptors.pop(0) if self._descriptors else -1
+                self._closing = fd >= 0
             if fd >= 0:
                 os.close(fd)
-                del self._descriptors[0]
+                self._closing = False
             elif not self._wake.acquire(timeout=_PATIENCE):
                 with self._guard:
                     if not self._descriptors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from struct import pack
 
 import pytest
 
+from tests.passt import need_passt
 from vmm.devices.virtio.net import HEADER_SIZE, MAX_FRAME
 from vmm.devices.virtio.passt import Passt
 from vmm.errors import UsageError
@@ -167,8 +167,7 @@ def test_a_program_that_ends_at_once_has_the_last_word(
 
 
 def test_passt_answers_for_the_gateway() -> None:
-    if shutil.which("passt") is None:
-        pytest.skip("passt is not installed")
+    need_passt()
     mac, ours, gateway = b"\x02\0\0\xc0\xff\xee", bytes([10, 0, 2, 15]), bytes([10, 0, 2, 2])
     request = pack(">HHBBH", 1, 0x800, 6, 4, 1) + mac + ours + bytes(6) + gateway
     network = Network(("--address", "10.0.2.15", "--gateway", "10.0.2.2"))
