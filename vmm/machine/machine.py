@@ -14,7 +14,7 @@ from vmm.images.bundled import find_image, kernel_path
 from vmm.images.image import HERMIT, SOLO5_HVT
 from vmm.images.recognise import open_image, recognise
 from vmm.machine.clock import MachineClock
-from vmm.machine.config import MachineConfig, parse_size
+from vmm.machine.config import MachineConfig
 from vmm.machine.execution import Execution
 from vmm.machine.payload import load_image
 from vmm.memory import GuestMemory
@@ -124,28 +124,29 @@ class Machine(Execution):
             UsageError: if this cannot be; one line says why.
             TypeError: if an argument is of another type than this.
         """
-        from vmm.machine.arguments import check_devices, check_texts
+        from vmm.machine import arguments
 
+        arguments.check_input(stdin)
         config = MachineConfig(
-            image=os.fspath(image),
-            arguments=check_texts("args", args),
+            image=arguments.check_path("image", image),
+            arguments=arguments.check_texts("args", args),
             arch=_parse_arch(arch),
             backend=backend,
-            memory=parse_size(memory) if isinstance(memory, str) else memory,
-            cpus=cpus,
-            command_line=cmdline,
-            initrd=None if initrd is None else os.fspath(initrd),
-            environment=tuple((env or {}).items()),
-            board=board,
-            disks=check_texts("disks", disks),
-            nets=check_texts("nets", nets),
-            root=os.fspath(root),
-            shares=check_texts("shares", shares),
-            vsocks=check_texts("vsocks", vsocks),
-            ports=check_texts("ports", ports),
-            devices=check_devices(devices),
-            trace=os.fspath(trace),
-            trace_format=trace_format,
+            memory=arguments.check_size("memory", memory),
+            cpus=arguments.check_number("cpus", cpus),
+            command_line=arguments.check_text("cmdline", cmdline),
+            initrd=None if initrd is None else arguments.check_path("initrd", initrd),
+            environment=arguments.check_environment(env or {}),
+            board=arguments.check_text("board", board),
+            disks=arguments.check_texts("disks", disks),
+            nets=arguments.check_texts("nets", nets),
+            root=arguments.check_path("root", root),
+            shares=arguments.check_texts("shares", shares),
+            vsocks=arguments.check_texts("vsocks", vsocks),
+            ports=arguments.check_texts("ports", ports),
+            devices=arguments.check_devices(devices),
+            trace=arguments.check_path("trace", trace),
+            trace_format=arguments.check_text("trace_format", trace_format),
             strace=strace,
             assist=assist,
             services=services,

@@ -214,9 +214,18 @@ def test_what_cannot_be_is_one_line(fields: dict[str, str], complaint: str) -> N
         ({"devices": "rng"}, "devices='rng': a list is needed"),
         ({"devices": Dice()}, "devices=.*: a list is needed"),
         ({"devices": [7]}, "devices: 7 is neither a str nor a Peripheral"),
+        ({"args": [1]}, "args: 1 is not a str"),
+        ({"disks": 1}, r"disks=1: a list is needed, \[1\]"),
+        ({"memory": 64.0}, "memory=64.0: an int is needed"),
+        ({"cpus": "2"}, "cpus='2': an int is needed"),
+        ({"cmdline": b"quiet"}, "cmdline=b'quiet': a str is needed"),
+        ({"initrd": 1}, "initrd=1: a str or a path is needed"),
+        ({"env": {"a": 1}}, "env: 'a': 1 is not a str for a str"),
+        ({"env": ["a=1"]}, r"env=\['a=1'\]: a dict of str is needed"),
+        ({"stdin": "text"}, "stdin='text': bytes are needed"),
     ],
 )
-def test_what_is_no_list_is_told(fields: dict[str, Any], complaint: str) -> None:
+def test_what_is_of_another_type_is_told(fields: dict[str, Any], complaint: str) -> None:
     with pytest.raises(TypeError, match=complaint):
         Machine("hello", **fields)
 
