@@ -25,6 +25,7 @@ struct ifreq {
 };
 
 int fallocate(int fd, int mode, int64_t offset, int64_t length);
+int flock(int fd, int operation);
 int ioctl(int fd, unsigned long request, ...);
 long syscall(long number, ...);
 """

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     class _Libc(Protocol):
         def fallocate(self, fd: int, mode: int, offset: int, length: int, /) -> int: ...
+        def flock(self, fd: int, operation: int, /) -> int: ...
         def ioctl(self, fd: int, request: int, argument: Any, /) -> int: ...
         def syscall(self, number: Any, /, *arguments: Any) -> int: ...
 
@@ -29,6 +30,11 @@ else:
 # <linux/falloc.h>
 KEEP_SIZE: Final = 0x01
 PUNCH_HOLE: Final = 0x02
+
+# <sys/file.h>
+LOCK_SHARED: Final = 1
+LOCK_EXCLUSIVE: Final = 2
+LOCK_NO_WAIT: Final = 4
 
 # <linux/openat2.h>
 RESOLVE_NO_MAGICLINKS: Final = 0x02
@@ -53,6 +59,13 @@ _libc: Final = ffi.dlopen(None)
 def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
     """Change how a range of a file is stored."""
     while _libc.fallocate(fd, mode, offset, length) < 0:
+        if ffi.errno != errno.EINTR:
+            _fail(ffi.errno)
+
+
+def flock(fd: int, operation: int) -> None:
+    """Lock or unlock the whole file for what ``fd`` was opened as, against others who ask."""
+    while _libc.flock(fd, operation) < 0:
         if ffi.errno != errno.EINTR:
             _fail(ffi.errno)
 

@@ -27,6 +27,9 @@ _UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODE
 class Disk:
     """A raw image or block device, accessed straight from and to the caller's buffers.
 
+    While it is open, a file is locked (flock): nobody else may have it as a disk who writes, or at
+    all if it is written here. Block devices are not, because udev locks them for moments.
+
     All methods raise `OSError` for what the host's file does. Offsets and lengths are in bytes;
     the caller keeps them inside ``sectors``.
 
@@ -40,7 +43,7 @@ class Disk:
         """Open ``path``.
 
         Raises:
-            UsageError: if it cannot be, or is neither a file nor a block device.
+            UsageError: if it cannot be, is neither a file nor a block device, or is locked.
         """
         self.path = path
         self.read_only = read_only
@@ -54,6 +57,12 @@ class Disk:
         if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
             self.close()
             raise UsageError(f"disk {path}: it is neither a file nor a block device")
+        if stat.S_ISREG(mode) and not self._lock():
+            self.close()
+            raise UsageError(
+                f"disk {path}: another disk, of this or another process, has this file; several"
+                " can have it if each is read-only (ro)"
+            )
         # A block device has no size of its own in stat.
         self.sectors = os.lseek(self._fd, 0, os.SEEK_END) // SECTOR
 
@@ -107,6 +116,18 @@ class Disk:
             self.write([zeros[:part]], offset)
             offset += part
             length -= part
+
+    def _lock(self) -> bool:
+        """Lock the file; False if somebody else's lock forbids it."""
+        from vmm.host import libc
+
+        kind = libc.LOCK_SHARED if self.read_only else libc.LOCK_EXCLUSIVE
+        try:
+            libc.flock(self._fd, kind | libc.LOCK_NO_WAIT)
+        except OSError as error:
+            # Any other says that this file system has no locks.
+            return error.errno != errno.EWOULDBLOCK
+        return True
 
     def _punch_hole(self, offset: int, length: int) -> bool:
         """Replace a range by a hole; False if that is not possible here."""

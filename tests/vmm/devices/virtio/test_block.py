@@ -311,6 +311,29 @@ def test_a_disk_that_cannot_be_is_a_users_error(tmp_path: Path, name: str, words
         Disk(str(tmp_path / name), read_only=True)
 
 
+@pytest.mark.parametrize(
+    ("first_reads", "second_reads"), [(False, False), (False, True), (True, False)]
+)
+def test_a_file_that_is_written_is_one_disk_only(
+    tmp_path: Path, first_reads: bool, second_reads: bool
+) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(512))
+    first = Disk(str(path), read_only=first_reads)
+    with pytest.raises(UsageError, match="another disk, of this or another process"):
+        Disk(str(path), read_only=second_reads)
+    first.close()
+    Disk(str(path), read_only=second_reads).close()
+
+
+def test_several_disks_may_read_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(512))
+    disks = [Disk(str(path), read_only=True) for _ in range(2)]
+    for disk in disks:
+        disk.close()
+
+
 def test_a_part_of_a_sector_at_the_end_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "odd"
     path.write_bytes(bytes(1500))
