@@ -76,7 +76,7 @@ static int list(int fd, int room)
 static int make(int type, int protocol)
 {
 	int fd = socket(AF_INET, type, protocol);
-	struct timeval patience = {5, 0};
+	struct timeval patience = {30, 0};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	return fd;
 }
@@ -264,7 +264,7 @@ static void datagrams(void)
 	SHOW(send_to(fd, RESPONDER, 7, "first", 5));
 	SHOW(show_name(fd, getsockname));
 	struct pollfd entry = {fd, POLLIN, 0};
-	SHOW(poll(&entry, 1, 5000));
+	SHOW(poll(&entry, 1, 30000));
 	SHOW(events(fd));
 	SHOW(ioctl(fd, FIONREAD, &available));
 	SHOW(available);
@@ -311,7 +311,7 @@ static void connections(void)
 	SHOW(send(fd, "refused", 7, 0));
 	SHOW(receive(fd, 0));
 	SHOW(send(fd, "again", 5, 0));
-	usleep(200000);
+	SHOW(poll(&(struct pollfd){fd, 0, 0}, 1, 30000));
 	SHOW(events(fd));
 	SHOW(send(fd, "x", 1, 0));
 	SHOW(send_to(fd, RESPONDER, 7, "elsewhere", 9));
@@ -322,7 +322,9 @@ static void connections(void)
 	close(fd);
 	fd = make(SOCK_DGRAM, 0);
 	SHOW(send_to(fd, RESPONDER, 99, "nobody hears of it", 18));
-	usleep(100000);
+	/* It has been refused once what was sent later has been answered. */
+	SHOW(send_to(fd, RESPONDER, 7, "later", 5));
+	SHOW(receive(fd, 0));
 	SHOW(receive(fd, MSG_DONTWAIT));
 	SHOW(setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on)));
 	SHOW(send_to(fd, RESPONDER, 99, "refused", 7));

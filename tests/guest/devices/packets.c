@@ -257,7 +257,7 @@ static void options(void)
 	SHOW(getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &counts, &length));
 	printf("%u, %u %u\n", length, counts.packets, counts.drops);
 	SHOW(ask(fd, "many", 4));
-	for (int i = 0; i < 500 && sum.packets < 200; i++) {
+	for (int i = 0; i < 3000 && sum.packets < 200; i++) {
 		usleep(10000);
 		getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &counts, &length);
 		sum.packets += counts.packets;

@@ -12,13 +12,15 @@ from struct import pack
 import pytest
 
 from tests.passt import need_passt
+from vmm.devices.virtio import passt
 from vmm.devices.virtio.net import HEADER_SIZE, MAX_FRAME
 from vmm.devices.virtio.passt import Passt
 from vmm.errors import UsageError
 from vmm.machine.events import EventLoop
 
 HEADER = bytes(HEADER_SIZE)
-DEADLINE = 10
+# Of what takes no time, but for starting a Python on a host that may be busy; in seconds.
+DEADLINE = 60
 
 # Sends each frame back, two writes each so that frames arrive in parts; then ends when told to.
 ECHO = """#!{python}
@@ -39,6 +41,16 @@ while data := line.recv(1 << 16):
         line.sendall(frame[:3])
         line.sendall(frame[3:])
 """
+
+
+# Takes nothing before there is a file "go" beside it.
+HELD_ECHO = ECHO.replace(
+    "while data",
+    """import os, time
+while not os.path.exists(os.path.join(os.path.dirname(sys.argv[0]), "go")):
+    time.sleep(.01)
+while data""",
+)
 
 
 class Network:
@@ -109,12 +121,11 @@ def test_frames_keep_their_bounds(echo: Network) -> None:
 def test_what_passt_does_not_take_is_lost_in_whole_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(
-        tmp_path, monkeypatch, ECHO.replace("while data", "import time\ntime.sleep(.3)\nwhile data")
-    )
+    install(tmp_path, monkeypatch, HELD_ECHO)
     network = Network()
     for number in range(200):
         network.send(number.to_bytes(2, "big") * 5000)
+    (tmp_path / "go").touch()
     network.wait_for(lambda: bool(network.frames))
     network.send(b"last frame")
     network.wait_for(lambda: network.frames[-1] == HEADER + b"last frame")
@@ -162,6 +173,7 @@ def test_a_program_that_ends_at_once_has_the_last_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path, monkeypatch, "#!/bin/sh\necho no such port >&2\nexit 1\n")
+    monkeypatch.setattr(passt, "_START", DEADLINE)  # it is over as soon as the program ends
     with pytest.raises(UsageError, match="passt ended: no such port"):
         Network()
 
