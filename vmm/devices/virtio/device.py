@@ -139,6 +139,7 @@ class VirtioDevice(Device):
         """
         if not self.live or index >= len(self.queues) or not self.queues[index].usable:
             return False
+        self.queues[index].unfinished = False
         try:
             self.handle(index)
         except QueueError as error:

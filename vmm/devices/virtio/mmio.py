@@ -108,7 +108,8 @@ class VirtioMmio(RegisterDevice):
 
     def loaded(self) -> None:
         self._pause.cancel()
-        self._begin_pause()
+        if self._waiting:
+            self._begin_pause()
         self.device.resume()
         self._update_irq()
 
@@ -158,12 +159,12 @@ class VirtioMmio(RegisterDevice):
 
     def serve_later(self, index: int) -> None:
         """Kick for queue ``index`` in the driver's place, after others had the bus."""
+        if not self._waiting:
+            self._begin_pause()
         self._waiting |= 1 << index
-        self._begin_pause()
 
     def _begin_pause(self) -> None:
-        if self._waiting:
-            self._pause.arm(self._clock.now() + PAUSE_NS)
+        self._pause.arm(self._clock.now() + PAUSE_NS)
 
     def _pause_over(self) -> None:
         waiting, self._waiting = self._waiting, 0

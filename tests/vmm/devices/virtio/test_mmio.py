@@ -306,3 +306,16 @@ def test_a_reset_ends_what_was_left_to_serve(restless: tuple[Guest, Restless]) -
     guest.write(d.STATUS, 0)
     guest.clock.advance(mmio.PAUSE_NS)
     assert device.served == served
+
+
+def test_a_queue_does_not_wait_longer_where_another_is_to_be_served_later_too(
+    restless: tuple[Guest, Restless],
+) -> None:
+    guest, device = restless
+    guest.kick(0)
+    device.busy = False
+    served = device.served
+    guest.clock.advance(mmio.PAUSE_NS - 1)
+    guest.transport.serve_later(1)
+    guest.clock.advance(1)
+    assert device.served == served + 1

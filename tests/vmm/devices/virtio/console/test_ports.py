@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.vmm.devices.virtio import driver as d
 from tests.vmm.devices.virtio.driver import Guest
+from vmm.devices.virtio.chain import Chain
 from vmm.devices.virtio.console import control
 from vmm.devices.virtio.console.device import (
     CONTROL_RECEIVE,
@@ -20,6 +21,7 @@ from vmm.devices.virtio.console.device import (
     ConsoleDevice,
 )
 from vmm.devices.virtio.console.port import INPUT_ROOM, Port
+from vmm.devices.virtio.mmio import PAUSE_NS
 
 READY, OPEN = control.EVENT_PORT_READY, control.EVENT_PORT_OPEN
 ADD, NAME, CONSOLE = control.EVENT_PORT_ADD, control.EVENT_PORT_NAME, control.EVENT_CONSOLE_PORT
@@ -287,3 +289,23 @@ def test_the_last_word_on_connections_is_true(
         if event == OPEN:
             known[number] = bool(value)
     assert known == {number: peer.connected for number, peer in driver.peers.items()}
+
+
+def test_a_port_that_is_closed_in_the_middle_of_input_is_left_alone() -> None:
+    driver = ready()
+    buffers = driver.guest.queues[RECEIVE1]
+    queue = driver.device.queues[RECEIVE1]
+    push = queue.push
+
+    def push_and_offer_again(chain: Chain, written: int) -> None:
+        push(chain, written)
+        buffers.take()
+        buffers.offer([(d.RAM, 0, True)])
+
+    queue.push = push_and_offer_again  # type: ignore[method-assign]
+    buffers.offer([(d.RAM, 0, True)])
+    driver.ports[1].receive(b"x")
+    queue.push = push  # type: ignore[method-assign]
+    driver.tell(1, OPEN, 0)
+    driver.guest.clock.advance(PAUSE_NS)
+    assert all(timer.deadline is None for timer in driver.guest.clock.timers)
