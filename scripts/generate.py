@@ -1,7 +1,7 @@
 """Writes everything that is generated from sources and shipped in the wheel.
 
-The guest's kernels and programs, and the cffi binding modules. Each generator
-does nothing where its products are up to date, so running this often is cheap.
+The guest's kernels and programs, and the cffi binding modules. Each generator does nothing where
+its products are up to date, so running this often is cheap. What they read is listed in `set-up`.
 """
 
 from __future__ import annotations

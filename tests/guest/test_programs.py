@@ -65,7 +65,8 @@ def build(source: Path, arch: str, kind: str) -> Path:
         program.parent.mkdir(parents=True, exist_ok=True)
         temporary = program.with_suffix(f".{os.getpid()}")
         command = [sys.executable, *arguments, str(source), "-o", str(temporary)]
-        subprocess.run(command, check=True, timeout=300)
+        # The first one compiles the C library too: minutes on a busy host.
+        subprocess.run(command, check=True, timeout=900)
         temporary.replace(program)
     return program
 
