@@ -67,8 +67,14 @@ def devices() -> None:
         click.echo(f"{name:{width}}  {virtio}{summary}")
 
 
+def _complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the names of devices that begin so, for the shell."""
+    names = (*register_maps(), *virtio_devices())
+    return [name for name in names if name.lower().startswith(begun.lower())]
+
+
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=_complete)
 def device(name: str) -> None:
     """Print the reference page of the device NAME: its registers and their fields.
 

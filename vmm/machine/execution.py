@@ -142,6 +142,9 @@ class Execution:
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end of a started machine and return its exit status.
 
+        A machine of service calls without a program (`Machine.service`) does not end by itself:
+        another thread has to `stop` it, or to end it by a call.
+
         Raises:
             GuestTimeout: if that takes longer than ``timeout`` seconds; it has been stopped then.
             VmmError: if the VMM failed, or nobody has started the machine.

@@ -85,3 +85,15 @@ def test_completion_script_is_for_this_command(
 ) -> None:
     assert main(["completion", shell]) == 0
     assert "_VMM_COMPLETE" in capsys.readouterr().out
+
+
+def test_the_shell_completes_names_of_devices(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_VMM_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "vmm device pl")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.split() == ["plain,Pl011", "plain,Pl031"]
