@@ -261,6 +261,7 @@ static void renew_process(void)
 			process.actions[i] = (struct sigaction){0};
 	}
 	current_thread->signal_stack = (struct sigaltstack){.flags = SS_DISABLE};
+	process.is_undumpable = false;
 	timers_delete();
 }
 

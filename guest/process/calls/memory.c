@@ -65,12 +65,11 @@ SYSCALL1(brk, user_t, address)
 enum { MLOCK_ONFAULT = 1 };
 enum { MCL_CURRENT = 1, MCL_FUTURE = 2, MCL_ONFAULT = 4 };
 
-/* Grow a range to whole pages; -EINVAL where it wraps. */
-static int whole_pages(user_t *address, uint64_t *length)
+/* Grow a range to whole pages. */
+static void whole_pages(user_t *address, uint64_t *length)
 {
 	*length = ALIGN_UP(*length + (*address & PAGE_MASK), PAGE_SIZE);
 	*address = ALIGN_DOWN(*address, PAGE_SIZE);
-	return *address + *length < *address ? -EINVAL : 0;
 }
 
 /* 0 where all of [address, end) is mapped, else -ENOMEM. */
@@ -82,6 +81,13 @@ static int check_mapped(user_t address, user_t end)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+/* -EINVAL where the range wraps, -ENOMEM where not all of it is mapped. */
+static int check_range(user_t address, uint64_t length)
+{
+	user_t end = address + length;
+	return end < address ? -EINVAL : check_mapped(address, end);
 }
 
 /* What is locked is not counted: each call is held against the limit for itself. */
@@ -96,12 +102,11 @@ static int check_limit(uint64_t length)
 static int64_t lock(user_t address, uint64_t length, int flags)
 {
 	int error = check_limit(0);
-	if (error == 0)
-		error = whole_pages(&address, &length);
+	whole_pages(&address, &length);
 	if (error == 0)
 		error = check_limit(length);
 	if (error == 0)
-		error = check_mapped(address, address + length);
+		error = check_range(address, length);
 	if (error != 0 || length == 0 || (flags & MLOCK_ONFAULT) != 0)
 		return error;
 	/* Nothing can be brought to where nobody may read. */
@@ -120,8 +125,8 @@ SYSCALL3(mlock2, user_t, address, uint64_t, length, int, flags)
 
 SYSCALL2(munlock, user_t, address, uint64_t, length)
 {
-	int error = whole_pages(&address, &length);
-	return error != 0 ? error : check_mapped(address, address + length);
+	whole_pages(&address, &length);
+	return check_range(address, length);
 }
 
 SYSCALL1(mlockall, int, flags)

@@ -72,11 +72,17 @@ SYSCALL2(clock_settime, int, id, user_t, address)
 
 SYSCALL2(settimeofday, user_t, address, user_t, zone)
 {
-	struct timeval time;
-	(void)zone;
+	struct timeval time = {0};
+	struct {
+		int32_t minutes_west, kind;
+	} unused;
 	if (address != 0 && user_get(&time, address) != 0)
 		return -EFAULT;
-	return address != 0 && (time.tv_usec < 0 || time.tv_usec > 1000000) ? -EINVAL : -EPERM;
+	if (time.tv_usec < 0 || time.tv_usec > 1000000)
+		return -EINVAL;
+	if (zone != 0 && user_get(&unused, zone) != 0)
+		return -EFAULT;
+	return time.tv_sec < 0 || time.tv_usec == 1000000 ? -EINVAL : -EPERM;
 }
 
 /* ---- Sleeping ---- */

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@ static void second(int argc, char **argv)
 	printf("environment %s\n", getenv("NEW"));
 	SHOW(fcntl(10, F_GETFD));
 	SHOW(fcntl(11, F_GETFD));
+	SHOW(prctl(PR_GET_DUMPABLE));
+	SHOW(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0));
 	sigaction(SIGUSR1, NULL, &ignored);
 	sigaction(SIGUSR2, NULL, &handled);
 	printf("%d %d\n", ignored.sa_handler == SIG_IGN, handled.sa_handler == SIG_DFL);
@@ -91,6 +94,8 @@ int main(int argc, char **argv)
 	signal(SIGUSR1, SIG_IGN);
 	signal(SIGUSR2, handler);
 	SHOW(chdir("elsewhere"));
+	SHOW(prctl(PR_SET_DUMPABLE, 0));
+	SHOW(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
 	fflush(stdout);
 	execve("/proc/self/exe", words, environment);
 	return 1;

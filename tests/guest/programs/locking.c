@@ -42,5 +42,14 @@ int main(void)
 	SHOW(munlockall());
 	SHOW(mlockall(MCL_FUTURE));
 	SHOW(munlockall());
+
+	/* The limit comes before what the range is like. */
+	struct rlimit limit = {16 * PAGE, 16 * PAGE};
+	SHOW(setrlimit(RLIMIT_MEMLOCK, &limit));
+	setuid(12345); /* who may not has no privilege to lose */
+	SHOW(mlock(block, 17 * PAGE));
+	SHOW(mlock(block, UINTPTR_MAX - 2 * PAGE));
+	SHOW(mlock(huge, 4 * PAGE));
+	SHOW(munlock(block, UINTPTR_MAX - 2 * PAGE));
 	return 0;
 }
