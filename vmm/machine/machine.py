@@ -413,9 +413,10 @@ class Machine(Execution):
             return
         for resource in reversed(self._resources):
             resource.close()
-        if self._wake_fd >= 0:
-            os.close(self._wake_fd)
-            self._wake_fd = -1
+        with self._state:
+            wake_fd, self._wake_fd = self._wake_fd, -1
+        if wake_fd >= 0:
+            os.close(wake_fd)
 
     def __enter__(self) -> Self:
         return self

@@ -177,6 +177,24 @@ def test_nothing_is_left_behind(kernel: Path, arch: str, backend: str) -> None:
     assert len(open_descriptors()) == before
 
 
+def test_machine_is_stopped_while_it_is_closed(
+    kernel: Path, arch: str, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a signal that comes at its end: nothing is written to what was closed meanwhile."""
+    write_kernel(kernel, arch, [request(abi.IDLE, NEVER)], SPIN[arch])
+    machine = Machine(kernel, backend=backend)
+    with pytest.raises(GuestTimeout):
+        machine.run(timeout=0.05)
+    close = os.close
+
+    def close_and_stop(fd: int) -> None:
+        close(fd)
+        machine.stop()
+
+    monkeypatch.setattr(os, "close", close_and_stop)
+    machine.close()
+
+
 def test_closing_a_running_machine_stops_it(kernel: Path, arch: str, backend: str) -> None:
     write_kernel(kernel, arch, [], SPIN[arch])
     machine = Machine(kernel, backend=backend)
