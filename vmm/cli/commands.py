@@ -109,11 +109,10 @@ def cli(words: Sequence[str]) -> int:
         click.echo(error.format_message())
         return STATUS_USAGE
     except click.ClickException as error:
-        hint = (
-            error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vmm"
-        )
+        # The error itself does not always know during which verb it was.
+        verb = f" {words[0]}" if words and words[0] in _VERBS else ""
         message = " ".join(error.format_message().split())
-        click.echo(f"vmm: {message} ('{hint} --help' tells more)", err=True)
+        click.echo(f"vmm: {message} ('vmm{verb} --help' tells more)", err=True)
         return STATUS_USAGE
     except click.Abort:
         return 130

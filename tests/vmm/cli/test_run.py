@@ -19,14 +19,19 @@ VMM = [sys.executable, "-m", "vmm"]
 
 
 def vmm(*words: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [*VMM, *words],
-        check=False,
-        input=stdin,
-        capture_output=True,
-        timeout=60,
-        env={**os.environ, **environment},
-    )
+    # What is typed is there before the guest asks once for it.
+    reader, writer = os.pipe()
+    os.write(writer, stdin)
+    os.close(writer)
+    with open(reader, "rb") as typed:
+        return subprocess.run(
+            [*VMM, *words],
+            check=False,
+            stdin=typed,
+            capture_output=True,
+            timeout=60,
+            env={**os.environ, **environment},
+        )
 
 
 @contextmanager
@@ -101,10 +106,10 @@ def test_closed_standard_descriptors_do_no_harm(kernel: Path, closed: str) -> No
 
 @pytest.mark.parametrize("limit", [5, 6, 8, 10])
 def test_too_low_a_limit_on_open_files_is_told_in_one_line(
-    kernel: Path, backend: str, limit: int
+    kernel: Path, arch: str, backend: str, limit: int
 ) -> None:
     exits = request(abi.EXIT, 42, abi.EXIT_PROGRAM, 0, 0)
-    write_kernel(kernel, "x86_64", [exits], SPIN["x86_64"])
+    write_kernel(kernel, arch, [exits], SPIN[arch])
     words = [*VMM, "run", "--quiet", "--backend", backend, str(kernel)]
     script = f'ulimit -n {limit}; exec "$@"'
     done = subprocess.run(["sh", "-c", script, "sh", *words], check=False, capture_output=True)
@@ -180,7 +185,7 @@ def test_panic_is_126(kernel: Path, arch: str) -> None:
         (["run", "--cpus", "0", "KERNEL"], "vCPU"),
         (["run", "--cpus", "9" * 5000, "KERNEL"], "is not a valid integer"),
         (["run", "--memory", "-1", "KERNEL"], "'-1' is not a size"),
-        (["run", "--memory"], "'--memory' requires an argument"),
+        (["run", "--memory"], "'--memory' requires an argument. ('vmm run --help'"),
         (["run", "--cpus", "-1", "KERNEL"], "-1 vCPUs are not between"),
         (["run", "--cpus", "two", "KERNEL"], "'two' is not a valid integer"),
         (["run", "--timeout", "0", "KERNEL"], "--timeout 0: not a number of seconds"),
