@@ -28,6 +28,9 @@ MAX_TAG: Final = 31
 # The driver is told as many bytes (virtio 1.2, 5.2.6).
 MAX_SERIAL: Final = 20
 
+# Descriptors are ints.
+MAX_DESCRIPTOR: Final = (1 << 31) - 1
+
 # A port's name is that of a file of the guest's.
 MAX_PORT_NAME: Final = 63
 
@@ -122,9 +125,10 @@ def parse_port(text: str) -> PortOption:
     if colon and kind == "file" and rest:
         return PortOption(name, "file", rest)
     if colon and kind == "fd":
-        if _parse_number(rest) < 0:
+        fd = _parse_number(rest)
+        if not 0 <= fd <= MAX_DESCRIPTOR:
             raise UsageError(f"--port {text}: {rest!r} is not the number of a descriptor")
-        return PortOption(name, "fd", fd=int(rest))
+        return PortOption(name, "fd", fd=fd)
     return PortOption(name, "socket", target)
 
 
@@ -192,8 +196,7 @@ def parse_net(text: str) -> NetOption:
     if not tap:
         raise UsageError(f"--net {text}: write tap=NAME or user")
     address = words.get("address", "")
-    length = address.rpartition("/")[2] if "/" in address else ""
-    if address and not (length.isascii() and length.isdigit()):
+    if address and not _has_length(address):
         raise UsageError(f"--net {text}: write the address as 192.0.2.1/24")
     mac = _parse_mac(text, words["mac"]) if "mac" in words else _mac_of(tap)
     return NetOption(tap, mac, address, words.get("bridge", ""))
@@ -210,6 +213,12 @@ def _parse_user_net(text: str, rest: str) -> NetOption:
                 raise UsageError(f"--net {text}: write {protocol}=PORT or {protocol}=PORT:PORT")
             ports += [f"--{protocol}-ports", words[protocol]]
     return NetOption("", mac, ports=tuple(ports))
+
+
+def _has_length(address: str) -> bool:
+    """Tell whether ``address`` ends with the length of a network's prefix."""
+    host, _, length = address.rpartition("/")
+    return host != "" and 0 <= _parse_number(length) <= (128 if ":" in host else 32)
 
 
 def _is_port(number: str) -> bool:

@@ -108,7 +108,11 @@ def test_ports(text: str, option: PortOption) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "x=", "=/run/x", "..=x", "a/b=x", 64 * "x" + "=x", "x=fd:y", "\udcff=x"]
+    "text",
+    [
+        *("", "x", "x=", "=/run/x", "..=x", "a/b=x", 64 * "x" + "=x", "\udcff=x"),
+        *("x=fd:y", "x=fd:2147483648"),
+    ],
 )
 def test_ports_that_cannot_be(text: str) -> None:
     with pytest.raises(UsageError, match="--port"):
@@ -122,6 +126,7 @@ def test_networks() -> None:
     automatic = parse_net("tap=t1").mac
     assert automatic == parse_net("tap=t1").mac != parse_net("tap=t2").mac
     assert automatic[0] & 3 == 2
+    assert parse_net("tap=t2,address=2001:db8::1/128").address == "2001:db8::1/128"
     assert parse_net("user") == NetOption("", parse_net("user").mac)
     option = parse_net("user,mac=02:00:de:ad:be:ef,tcp=8080:80,udp=53")
     assert option == NetOption("", mac, ports=("--tcp-ports", "8080:80", "--udp-ports", "53"))
@@ -143,6 +148,9 @@ def test_networks() -> None:
         "tap=t,mac=02:00:00:00:00",
         "tap=t,mac=zz:00:00:00:00:00",
         "tap=t,address=192.0.2.1",
+        "tap=t,address=/24",
+        "tap=t,address=192.0.2.1/33",
+        "tap=t,address=2001:db8::1/129",
     ],
 )
 def test_networks_that_cannot_be(text: str) -> None:
