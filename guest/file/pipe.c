@@ -104,7 +104,7 @@ static int append_to_last(struct pipe *pipe, struct io *io)
 		return 0;
 	struct pipe_slot *last = pipe_slot_at(pipe, pipe->used - 1);
 	uint32_t end = last->start + last->length;
-	if (last->is_packet || end + part > PAGE_SIZE)
+	if (last->is_packet || last->is_copy || end + part > PAGE_SIZE)
 		return 0;
 	struct io before = *io;
 	if (io_take(io, last->page + end, part) != 0) {

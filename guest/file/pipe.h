@@ -15,6 +15,7 @@ struct pipe_slot {
 	uint32_t start; /* of the bytes not yet read */
 	uint32_t length;
 	bool is_packet; /* ends a read, and nothing is added to it */
+	bool is_copy;	/* of what a file or another pipe has: nothing is added to it */
 };
 
 struct pipe {
@@ -52,9 +53,10 @@ struct pipe *pipe_of_file(struct file *file);
 int pipe_take(struct pipe *pipe, bool waits, struct pipe_slot *slot);
 void pipe_return(struct pipe *pipe, struct pipe_slot *slot);
 
-/* Wait, where `waits`, until `from` has data or has come to its end, and `to` has room: 0 or an error
- * (also -EPIPE with its signal). What is to be moved stays meanwhile where others can read it. */
-int pipe_wait_for_both(struct pipe *from, struct pipe *to, bool waits);
+/* Move the first slot of `from`, or as much of it as `length`, into another pipe: bytes, 0 at the end,
+ * or an error (also -EPIPE with its signal). While this waits, where `waits`, for data and for room,
+ * others can read what is to be moved. It stays the packet that it was, or none. */
+int64_t pipe_move(struct pipe *from, struct pipe *to, uint64_t length, bool waits);
 
 /* A new slot for as long as it takes to fill it, waiting for room where `waits`: 0 or an error
  * (also -EPIPE with its signal). pipe_append adds it, or frees it while it is empty. */

@@ -31,7 +31,8 @@ void pipe_return(struct pipe *pipe, struct pipe_slot *slot)
 		poll_notify(&pipe->poll_state, POLLOUT | POLLWRNORM);
 }
 
-int pipe_wait_for_both(struct pipe *from, struct pipe *to, bool waits)
+/* 0 where `from` has data or has come to its end, and `to` has room; or an error. */
+static int wait_for_both(struct pipe *from, struct pipe *to, bool waits)
 {
 	for (;;) {
 		int error = pipe_wait_for_data(from, waits);
@@ -66,7 +67,7 @@ int pipe_reserve(struct pipe *pipe, bool waits, struct pipe_slot *slot)
 	physical_t frame = frame_allocate(0, 0);
 	if (frame == FRAME_NONE)
 		return -ENOMEM;
-	*slot = (struct pipe_slot){.page = phys_to_virt(frame)};
+	*slot = (struct pipe_slot){.page = phys_to_virt(frame), .is_copy = true};
 	pipe->borrowed++;
 	return 0;
 }
@@ -80,6 +81,30 @@ void pipe_append(struct pipe *pipe, struct pipe_slot *slot)
 	}
 	*pipe_slot_at(pipe, pipe->used++) = *slot;
 	poll_notify(&pipe->poll_state, POLLIN | POLLRDNORM);
+}
+
+int64_t pipe_move(struct pipe *from, struct pipe *to, uint64_t length, bool waits)
+{
+	struct pipe_slot slot, moved;
+	int error = wait_for_both(from, to, waits);
+	if (error != 0 || from->used == 0)
+		return error;
+	error = pipe_reserve(to, false, &moved);
+	if (error == 0)
+		error = pipe_take(from, false, &slot);
+	if (error <= 0)
+		return error;
+	bool whole = slot.length <= length;
+	uint32_t part = whole ? slot.length : (uint32_t)length;
+	memcpy(moved.page, slot.page + slot.start, part);
+	moved.length = part;
+	moved.is_packet = slot.is_packet;
+	moved.is_copy = slot.is_copy || !whole;
+	slot.start += part;
+	slot.length -= part;
+	pipe_append(to, &moved);
+	pipe_return(from, &slot);
+	return part;
 }
 
 int64_t pipe_copy(struct pipe *from, struct pipe *to, uint64_t length, bool waits)

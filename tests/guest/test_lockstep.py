@@ -123,6 +123,31 @@ def test_splicing_from_an_ended_pipe_into_a_broken_one(both: Peers) -> None:
     assert compare(both, "syscall", "splice", 3, 0, 6, 0, 100, 0) == ("EPIPE",)
 
 
+@pytest.mark.parametrize("length", [2, 5])
+@pytest.mark.parametrize("flags", [(0, os.O_DIRECT), (os.O_DIRECT, 0), (os.O_DIRECT, os.O_DIRECT)])
+def test_what_is_spliced_stays_the_packet_that_it_was(
+    both: Peers, flags: tuple[int, int], length: int
+) -> None:
+    for each in flags:
+        compare(both, "pipe2", os.O_NONBLOCK | each)
+    compare(both, "write", 4, b"bytes")
+    assert compare(both, "syscall", "splice", 3, 0, 6, 0, length, 0) == length
+    compare(both, "write", 6, b"more")
+    compare(both, "read", 5, 1)
+    for fd in (5, 5, 3, 3):
+        compare(both, "read", fd, 100)
+
+
+def test_what_is_spliced_in_part_takes_a_place_of_its_own(both: Peers) -> None:
+    for _ in range(2):
+        compare(both, "pipe2", os.O_NONBLOCK)
+    compare(both, "fcntl", 6, files.F_SETPIPE_SZ, 2 * mmap.PAGESIZE)
+    compare(both, "write", 4, b"bytes")
+    assert compare(both, "syscall", "splice", 3, 0, 6, 0, 2, 0) == 2
+    for _ in range(3):
+        compare(both, "write", 6, bytes(mmap.PAGESIZE - 1))
+
+
 # ---- What random calls leave out ----
 
 

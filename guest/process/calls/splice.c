@@ -53,13 +53,11 @@ static int64_t fill_pipe(struct end *in, struct end *out, uint64_t length, bool 
 	return count;
 }
 
-/* What is left of one slot of a pipe into a file, or into a pipe that has room for it. */
+/* What is left of one slot of a pipe into a file. */
 static int64_t drain_pipe(struct end *in, struct end *out, uint64_t length, bool waits)
 {
 	struct pipe_slot slot;
-	int error = out->pipe != NULL ? pipe_wait_for_both(in->pipe, out->pipe, waits) : 0;
-	if (error == 0)
-		error = pipe_take(in->pipe, waits, &slot);
+	int error = pipe_take(in->pipe, waits, &slot);
 	if (error <= 0)
 		return error;
 	uint64_t part = slot.length < length ? slot.length : length;
@@ -74,8 +72,11 @@ static int64_t drain_pipe(struct end *in, struct end *out, uint64_t length, bool
 
 static int64_t splice_part(struct end *in, struct end *out, uint64_t length, bool waits)
 {
-	return in->pipe != NULL ? drain_pipe(in, out, length, waits)
-				: fill_pipe(in, out, length, waits);
+	if (in->pipe == NULL)
+		return fill_pipe(in, out, length, waits);
+	if (out->pipe == NULL)
+		return drain_pipe(in, out, length, waits);
+	return pipe_move(in->pipe, out->pipe, length, waits);
 }
 
 /* What is there now; only where that is nothing, wait. */
