@@ -18,10 +18,13 @@ from vmm.machine.events import EventLoop
 
 DEADLINE = 10
 
+# Held while the devices of a machine are called; what a guest does to them is such a call.
+LOCK = threading.RLock()
+
 
 @pytest.fixture
 def events() -> Iterator[EventLoop]:
-    loop = EventLoop(threading.RLock())
+    loop = EventLoop(LOCK)
     yield loop
     loop.close()
 
@@ -50,9 +53,10 @@ class Guest:
         self.port.set_ready(True)
         self.told: list[int] = []
         self.port.on_change = self.listen
-        self.listen()
-        self.port.set_open(True)
-        self.end.on_told()
+        with LOCK:
+            self.listen()
+            self.port.set_open(True)
+            self.end.on_told()
 
     def listen(self) -> None:
         while (event := self.port.owed()) is not None:
@@ -64,10 +68,11 @@ class Guest:
 
     def read(self) -> bytes:
         """Read as a guest with enough buffers does."""
-        data = bytes(self.port._input)
-        self.port._input.clear()
-        self.port.on_change()
-        self.end.on_room()
+        with LOCK:
+            data = bytes(self.port._input)
+            self.port._input.clear()
+            self.port.on_change()
+            self.end.on_room()
         return data
 
 
