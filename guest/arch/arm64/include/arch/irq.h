@@ -2,7 +2,6 @@
 #ifndef ARCH_IRQ_H
 #define ARCH_IRQ_H
 
-#include <calypso/device_tree.h>
 #include <calypso/types.h>
 
 struct trap_frame;
@@ -24,9 +23,6 @@ struct gic {
 };
 
 extern const struct gic gicv2, gicv3;
-
-/* The device tree has a controller. */
-void irq_found(const struct gic *gic, const struct device_node *node);
 
 /* The processor takes an IRQ. */
 void irq_interrupt(struct trap_frame *frame);
