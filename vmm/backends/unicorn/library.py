@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from _thread import allocate_lock
+from struct import Struct
 
 from vmm.errors import BackendUnavailable, VmmError
 from vmm.host.cache import cache_path
@@ -115,6 +116,10 @@ _NOTE_WITHIN: Final = 4096
 _BUILD_ID_SIZE: Final = 20
 
 
+# p_vaddr of the first program header, which is behind the ELF header (64 bytes).
+_FIRST_ADDRESS: Final = Struct("<64x16xQ")
+
+
 class EngineError(VmmError):
     """The engine refused a call.
 
@@ -142,8 +147,7 @@ class Library:
         self.path = path
         try:
             self.build_id = _build_id(path)
-            file = _bound_copy(path, self.build_id) or path
-            self.api: Functions = ffi.dlopen(file, _RTLD_LAZY | _RTLD_DEEPBIND)
+            self.api: Functions = self._open_placed() or self._open_bound()
             version = self.api.uc_version(ffi.NULL, ffi.NULL)
         except (OSError, ffi.error) as error:
             raise BackendUnavailable(
@@ -154,6 +158,24 @@ class Library:
             raise BackendUnavailable(
                 "the Unicorn engine installed is release {}.{}.{}; {}".format(*found, _INSTALL)
             )
+
+    def _open_placed(self) -> Functions | None:
+        """Open the copy that opens fastest; None if there is none, or it was loaded elsewhere."""
+        copy = _placed_copy(self.path, self.build_id)
+        if copy is None:
+            return None
+        self.api = self._open(copy)
+        if self.base_address() == _first_address(copy):
+            return self.api
+        self.ffi.dlclose(self.api)
+        return None
+
+    def _open_bound(self) -> Functions:
+        return self._open(_bound_copy(self.path, self.build_id) or self.path)
+
+    def _open(self, file: str) -> Functions:
+        api: Functions = self.ffi.dlopen(file, _RTLD_LAZY | _RTLD_DEEPBIND)
+        return api
 
     def check(self, code: int, what: str) -> None:
         """Raise `EngineError` for ``what`` unless ``code`` says that all is well."""
@@ -217,9 +239,31 @@ def _find(path: list[str], exists: Callable[[str], bool] = os.path.exists) -> st
     raise BackendUnavailable(f"the Unicorn engine is not installed; {_INSTALL}")
 
 
+def _placed_copy(path: str, build_id: str) -> str | None:
+    """Return the copy of a library file that opens fastest (see `placed`), or None."""
+
+    def make(copy: str) -> bool:
+        from vmm.backends.unicorn.placed import make_placed_copy
+
+        return make_placed_copy(path, copy)
+
+    return _copy(path, f"libunicorn-{build_id}-placed.so.2", make) if build_id else None
+
+
 def _bound_copy(path: str, build_id: str) -> str | None:
-    """Return the copy of a library file that opens faster (see `bound`); None if there is none."""
-    copy = cache_path(f"libunicorn-{build_id}.so.2") if build_id else None
+    """Return the copy of a library file that opens faster (see `bound`), or None."""
+
+    def make(copy: str) -> bool:
+        from vmm.backends.unicorn.bound import make_bound_copy
+
+        return make_bound_copy(path, copy)
+
+    return _copy(path, f"libunicorn-{build_id}.so.2", make) if build_id else None
+
+
+def _copy(path: str, name: str, make: Callable[[str], bool]) -> str | None:
+    """Return the cached copy ``name`` of a library file, which is made where it is missing."""
+    copy = cache_path(name)
     if copy is None:
         return None
     try:
@@ -229,9 +273,13 @@ def _bound_copy(path: str, build_id: str) -> str | None:
             return copy
     except OSError:
         pass  # not there yet
-    from vmm.backends.unicorn.bound import make_bound_copy
+    return copy if make(copy) else None
 
-    return copy if make_bound_copy(path, copy) else None
+
+def _first_address(path: str) -> int:
+    """Return the address that the file of a placed copy names for its first byte."""
+    with open(path, "rb", buffering=0) as file:
+        return int(_FIRST_ADDRESS.unpack_from(file.read(_FIRST_ADDRESS.size))[0])
 
 
 def _build_id(path: str) -> str:
