@@ -14,7 +14,7 @@ Registers have the same names on every backend, lower case as in the architectur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -64,6 +64,18 @@ class SystemRegisterHandler(Protocol):
     def write_register(self, encoding: tuple[int, int, int, int, int], value: int) -> None: ...
 
 
+class Sleep(Protocol):
+    """How a vCPU's thread spends the time in which its guest waits for an interrupt."""
+
+    def sleep(self, over: Callable[[], bool]) -> None:
+        """Return at `wake`, or earlier; at once if ``over``, asked when `wake` has an effect."""
+        ...
+
+    def wake(self) -> None:
+        """End the sleep that is going on, if one is. Any thread."""
+        ...
+
+
 class Vcpu(Protocol):
     """One virtual processor. Except for `kick`, only the thread that runs it may call it.
 
@@ -88,6 +100,13 @@ class Vcpu(Protocol):
 
         From any thread, and from within an access handler; then no further guest instruction
         with an effect on memory outside the current block is executed (KVM: none at all).
+        """
+        ...
+
+    def sleep_by(self, sleep: Sleep) -> bool:
+        """Spend by ``sleep`` the time in which the guest waits for an interrupt.
+
+        Returns False if that is not for this process to do. Before the first run.
         """
         ...
 

@@ -223,6 +223,11 @@ class Attachments:
         self._add(device)
 
     @property
+    def events(self) -> EventLoop | None:
+        """Who waits for descriptors of the host; None if no device has any."""
+        return self._loop
+
+    @property
     def _events(self) -> EventLoop:
         if self._loop is None:
             from vmm.machine.events import EventLoop

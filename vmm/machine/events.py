@@ -1,20 +1,26 @@
-"""The host's descriptors that devices wait for: TAP interfaces, sockets.
+"""The host's descriptors that devices wait for: TAP interfaces, sockets, kicks.
 
 One thread per machine, started by the first descriptor, calls the device with the bus lock held,
-as an access of the guest would.
+as an access of the guest would. An emulator's vCPU does the same while its guest waits for an
+interrupt: nobody has to be woken then, neither for the device nor for the guest. Where there is
+such a vCPU, the thread takes a rest after each turn. What comes meanwhile is served by the vCPU as
+soon as its guest waits, and else a little later, all at once: two threads that share one
+interpreter mostly wait for each other, and a guest's TCP makes longer segments of what it may not
+send yet.
 """
 
 from __future__ import annotations
 
 import os
 import select
-from _thread import allocate_lock, get_native_id, start_new_thread
+from _thread import allocate_lock, get_ident, get_native_id, start_new_thread
+from time import sleep as rest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Protocol
+    from typing import Final, Protocol
 
     class Lock(Protocol):
         """A lock as a context manager."""
@@ -27,6 +33,13 @@ if TYPE_CHECKING:
             trace: TracebackType | None,
             /,
         ) -> object: ...
+
+
+# How long the thread rests, in seconds, where a vCPU serves: long beside what it costs to wake up
+# and to stop the guest, some 50 us, and short beside what people or timers of networks notice.
+_REST: Final = 500e-6
+
+_NOBODY: Final = 0  # no thread has this identifier
 
 
 class Watch:
@@ -66,7 +79,7 @@ class Watch:
 
 
 class EventLoop:
-    """Waits for descriptors in a thread of its own.
+    """Waits for descriptors, in a thread of its own or of a vCPU that has nothing to do.
 
     Args:
         lock: held while a device is called.
@@ -81,6 +94,14 @@ class EventLoop:
         self._running = False
         self._closed = False
         self._ended = allocate_lock()
+        self._rest = 0.0
+        self._bell = -1
+        self._rung = False
+        self._sleeper = _NOBODY
+        self._guard = allocate_lock()
+        self._parked = False
+        self._parking = allocate_lock()
+        self._parking.acquire()
 
     def watch(self, fd: int, callback: Callable[[], None]) -> Watch:
         """Return a watch on ``fd`` that waits for nothing yet.
@@ -122,19 +143,76 @@ class EventLoop:
             self._ended.acquire()
         self._epoll.close()
         os.close(self._wake)
+        if self._bell >= 0:
+            os.close(self._bell)
+
+    def fileno(self) -> int:
+        """Return a descriptor that can be read when `serve` has something to do."""
+        return self._epoll.fileno()
+
+    def serve(self, timeout: float | None = 0) -> None:
+        """Call devices whose descriptors are ready; wait for the first at most ``timeout`` seconds.
+
+        None: for ever. Not to be called with the lock held.
+        """
+        for fd, _ in self._epoll.poll(timeout):
+            if fd == self._bell:
+                continue
+            with self._lock:
+                # It may have been closed by the one before it in this very list.
+                watch = self._watches.get(fd)
+                if watch is not None and not self._closed:
+                    watch.fire()
 
     def _serve(self) -> None:
         _sleep_exactly()
         try:
             while not self._closed:
-                for fd, _ in self._epoll.poll():
-                    with self._lock:
-                        # It may have been closed by the one before it in this very list.
-                        watch = self._watches.get(fd)
-                        if watch is not None and not self._closed:
-                            watch.fire()
+                self.serve(None)
+                if self._rest:
+                    rest(self._rest)
+                    self._park()
         finally:
             self._ended.release()
+
+    def _park(self) -> None:
+        """Wait until no vCPU sleeps here: who began to wait last is the first to be woken."""
+        with self._guard:
+            parked = self._parked = self._sleeper != _NOBODY
+        if parked:
+            self._parking.acquire()
+
+    # ---- The sleep of a vCPU, see `vmm.backends.api.Sleep` ----
+
+    def share(self) -> None:
+        """Let a vCPU `sleep` here, and leave to it what it can serve. Before the first run."""
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._bell, select.EPOLLIN)
+        self._rest = _REST
+
+    def sleep(self, over: Callable[[], bool]) -> None:
+        """Serve what there is or comes first, unless `wake` comes before."""
+        with self._guard:
+            self._sleeper = get_ident()
+        try:
+            if not over():
+                self.serve(None)
+        finally:
+            with self._guard:
+                self._sleeper = _NOBODY
+                if self._rung:
+                    os.eventfd_read(self._bell)
+                    self._rung = False
+                if self._parked:
+                    self._parked = False
+                    self._parking.release()
+
+    def wake(self) -> None:
+        with self._guard:
+            # Who serves a device that wakes it is awake.
+            if self._sleeper not in (_NOBODY, get_ident()) and not self._rung:
+                self._rung = True
+                os.eventfd_write(self._bell, 1)
 
 
 def _sleep_exactly() -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vmm.machine.caller import Caller
     from vmm.machine.clock import MachineClock
     from vmm.machine.config import MachineConfig
+    from vmm.machine.events import EventLoop
     from vmm.machine.halt_watch import HaltWatch
     from vmm.machine.payload import Payload
     from vmm.machine.processors import Processors
@@ -105,6 +106,7 @@ class Execution:
         self._idle = False
         self._interrupt_requested = False
         self._wake_fd = -1
+        self._events: EventLoop | None = None
         self._watch: HaltWatch | None = None
         self._processors: Processors | None = None
         self._caller: Caller | None = None
@@ -399,6 +401,8 @@ class Execution:
         poller.register(self._wake_descriptor(), POLLIN)
         if self.console.input_fd >= 0 and not self.console.announced:
             poller.register(self.console.input_fd, POLLIN)
+        if self._events is not None:
+            poller.register(self._events, POLLIN)
         ring = None if self._caller is None else self._caller.ring
         while not (self._verdict or self._interrupt_requested or self.console.announce()):
             if (ring is not None and ring.submitted) or (done is not None and done()):
@@ -412,6 +416,8 @@ class Execution:
             for fd, _ in poller.poll(timeout):
                 if fd == self._wake_fd:
                     os.eventfd_read(fd)
+            if self._events is not None:
+                self._events.serve()
         self._interrupt_requested = False
         self._idle = False
 

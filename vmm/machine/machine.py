@@ -306,6 +306,10 @@ class Machine(Execution):
         )
         self._resources.append(self._attachments)
         self._attachments.attach(self.config)
+        events = self._attachments.events
+        if events is not None and self.config.cpus == 1 and self.vcpu.sleep_by(events):
+            events.share()
+            self._events = events
 
     def _attach_solo5(self, image: Image) -> None:
         from vmm.boards.solo5 import Solo5Board

@@ -148,3 +148,69 @@ def test_close_ends_the_thread(pair: Pair, lock: threading.RLock) -> None:
     while len(os.listdir("/proc/self/task")) > before and time.monotonic() < deadline:
         time.sleep(0.005)
     assert len(os.listdir("/proc/self/task")) <= before
+
+
+def test_a_sleep_is_ended_by_a_wake_whenever_that_comes(
+    loop: EventLoop, pair: Pair, lock: threading.RLock
+) -> None:
+    with lock:
+        loop.watch(pair[0].fileno(), Bell())
+    loop.share()
+    for round_ in range(200):
+        over = threading.Event()
+
+        def ring(over: threading.Event = over, delay: float = round_ * 1e-6) -> None:
+            time.sleep(delay)
+            over.set()
+            loop.wake()
+
+        ringer = threading.Thread(target=ring)
+        ringer.start()
+        while not over.is_set():
+            loop.sleep(over.is_set)
+        ringer.join()
+
+
+def test_who_sleeps_serves_what_comes(loop: EventLoop, pair: Pair, lock: threading.RLock) -> None:
+    """Or the loop's own thread does, which then has to wake it: as a device wakes its vCPU."""
+    served = []
+
+    def serve() -> None:
+        pair[0].recv(1)
+        served.append(threading.get_ident())
+        loop.wake()
+
+    with lock:
+        watch = loop.watch(pair[0].fileno(), serve)
+    loop.share()
+    for count in range(1, 51):
+        with lock:
+            watch.arm(read=True)
+        sender = threading.Timer(0.001, pair[1].send, (b"x",))
+        sender.start()
+        while len(served) < count:
+            loop.sleep(lambda count=count: len(served) == count)  # type: ignore[misc]
+        sender.join()
+    assert threading.get_ident() in served
+
+
+def test_no_sleep_outlives_the_loop(pair: Pair, lock: threading.RLock) -> None:
+    loop = EventLoop(lock)
+    with lock:
+        loop.watch(pair[0].fileno(), Bell())
+    loop.share()
+    loop.close()
+    loop.wake()
+
+
+def test_what_comes_while_the_thread_rests_is_served_after_that(
+    loop: EventLoop, pair: Pair, lock: threading.RLock
+) -> None:
+    loop.share()
+    bell = Bell()
+    with lock:
+        watch = loop.watch(pair[0].fileno(), bell)
+    for _ in range(100):
+        with lock:
+            watch.arm(write=True)
+        assert bell.wait()

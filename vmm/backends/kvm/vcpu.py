@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from vmm.backends.api import AccessHandler, Exit, Registers, RegisterValue
+    from vmm.backends.api import AccessHandler, Exit, Registers, RegisterValue, Sleep
 
 # The hot fields of struct kvm_run by offset: reading several at once with a Struct costs half of
 # what reading them one by one through cffi does. A test compares them with the cdef.
@@ -144,6 +144,10 @@ class KvmVcpu:
         with self._guard:
             self._kicked = True
             self._call_up()
+
+    def sleep_by(self, sleep: Sleep) -> bool:
+        """Return False: KVM keeps a vCPU that waits for an interrupt to itself."""
+        return False
 
     def _enter(self) -> None:
         thread = get_ident()

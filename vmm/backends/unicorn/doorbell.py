@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
+    from vmm.backends.api import Sleep
+
 # How long to wait for an answer before the next attempt, in seconds: at first only as long as it
 # takes to let another thread run, then longer each time.
 _PAUSE_STEP: Final = 20e-6
@@ -36,9 +38,10 @@ class Doorbell:
     Attributes:
         native: the vCPU's thread is in the engine, or about to be.
         rung: there is something to look at.
+        sleep: how the vCPU's thread waits for the bell; by default it just does.
     """
 
-    __slots__ = ("_asleep", "_guard", "_sleeper", "_stop", "native", "rung")
+    __slots__ = ("_asleep", "_guard", "_stop", "native", "rung", "sleep")
 
     def __init__(self, stop: Callable[[], object]) -> None:
         """Make a bell that interrupts native code by ``stop``, which may fail to."""
@@ -46,8 +49,7 @@ class Doorbell:
         self.rung = False
         self._stop = stop
         self._asleep = False
-        self._sleeper = allocate_lock()
-        self._sleeper.acquire()
+        self.sleep: Sleep = PlainSleep()
         self._guard = allocate_lock()
 
     def ring(self) -> None:
@@ -57,7 +59,7 @@ class Doorbell:
         """
         self.rung = True
         if self._asleep:
-            self._wake()
+            self.sleep.wake()
         pause = 0.0
         while self.native and self.rung:
             with self._guard:
@@ -66,12 +68,11 @@ class Doorbell:
             sleep(pause)
             pause = min(pause + _PAUSE_STEP, _LONGEST_PAUSE)
 
-    def wait(self, seconds: float = -1) -> None:
-        """Sleep until rung, at most ``seconds`` (-1: for ever). The vCPU's thread only."""
+    def wait(self) -> None:
+        """Sleep until rung, or shorter. The vCPU's thread only."""
         self._asleep = True
         try:
-            if not self.rung:
-                self._sleeper.acquire(True, seconds)
+            self.sleep.sleep(self._is_rung)
         finally:
             self._asleep = False
 
@@ -81,9 +82,26 @@ class Doorbell:
         with self._guard:
             pass
 
-    def _wake(self) -> None:
+    def _is_rung(self) -> bool:
+        return self.rung
+
+
+class PlainSleep:
+    """A sleep without anything else to do; see `vmm.backends.api.Sleep`."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+        self._lock.acquire()
+
+    def sleep(self, over: Callable[[], bool]) -> None:
+        if not over():
+            self._lock.acquire()
+
+    def wake(self) -> None:
         try:
-            self._sleeper.release()
+            self._lock.release()
         except RuntimeError:
             # Somebody else has just done it.
             pass

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Final
 
-    from vmm.backends.api import AccessHandler, Exit, Registers
+    from vmm.backends.api import AccessHandler, Exit, Registers, Sleep
     from vmm.backends.unicorn.counting import InstructionCounter
     from vmm.backends.unicorn.engine import Engine
     from vmm.backends.unicorn.library import CData
@@ -91,6 +91,10 @@ class EngineVcpu:
     def kick(self) -> None:
         self._kicked = True
         self._bell.ring()
+
+    def sleep_by(self, sleep: Sleep) -> bool:
+        self._bell.sleep = sleep
+        return True
 
     def park(self) -> None:
         """Switch the vCPU off. Any thread."""

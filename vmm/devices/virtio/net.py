@@ -80,7 +80,7 @@ MAX_FRAME: Final = HEADER_SIZE + 14 + 65536
 
 # Frames sent or received in a row before others have their turn at the bus: the vCPU waits for it
 # with the next register that it touches.
-BUDGET: Final = 4
+BUDGET: Final = 8
 
 # struct virtio_net_config up to status (5.1.4).
 _CONFIG: Final = Struct("<6sH")
