@@ -103,9 +103,12 @@ RELEASE: Final = (2, 1, 4)
 
 _FILE: Final = "unicorn/lib/libunicorn.so.2"
 
+# <dlfcn.h>
 _RTLD_LAZY: Final = 1
+_RTLD_NOLOAD: Final = 4
 # Looking in itself first keeps other copies of QEMU in the process out of it.
 _RTLD_DEEPBIND: Final = 8
+_RTLD_DI_LINKMAP: Final = 2
 
 _INSTALL: Final = "install it with: pip install unicorn=={}.{}.{}".format(*RELEASE)
 
@@ -116,7 +119,8 @@ _NOTE_WITHIN: Final = 4096
 _BUILD_ID_SIZE: Final = 20
 
 
-# p_vaddr of the first program header, which is behind the ELF header (64 bytes).
+# p_vaddr of the first program header, which in all forms of this library is that of the first
+# segment to load, and follows the ELF header (64 bytes).
 _FIRST_ADDRESS: Final = Struct("<64x16xQ")
 
 
@@ -147,7 +151,7 @@ class Library:
         self.path = path
         try:
             self.build_id = _build_id(path)
-            self.api: Functions = self._open_placed() or self._open_bound()
+            self.api: Functions = self._open()
             version = self.api.uc_version(ffi.NULL, ffi.NULL)
         except (OSError, ffi.error) as error:
             raise BackendUnavailable(
@@ -159,23 +163,32 @@ class Library:
                 "the Unicorn engine installed is release {}.{}.{}; {}".format(*found, _INSTALL)
             )
 
-    def _open_placed(self) -> Functions | None:
-        """Open the copy that opens fastest; None if there is none, or it was loaded elsewhere."""
-        copy = _placed_copy(self.path, self.build_id)
-        if copy is None:
-            return None
-        self.api = self._open(copy)
-        if self.base_address() == _first_address(copy):
-            return self.api
-        self.ffi.dlclose(self.api)
-        return None
+    def _open(self) -> Functions:
+        """Open the form of the library that opens fastest and can be used here."""
+        placed = _placed_copy(self.path, self.build_id)
+        if placed is not None:
+            api = self._open_file(placed)
+            if self._distance() == 0:
+                return api
+            self.ffi.dlclose(api)
+        return self._open_file(_bound_copy(self.path, self.build_id) or self.path)
 
-    def _open_bound(self) -> Functions:
-        return self._open(_bound_copy(self.path, self.build_id) or self.path)
-
-    def _open(self, file: str) -> Functions:
+    def _open_file(self, file: str) -> Functions:
+        self._file = file
         api: Functions = self.ffi.dlopen(file, _RTLD_LAZY | _RTLD_DEEPBIND)
         return api
+
+    def _distance(self) -> int:
+        """Return how far from the addresses that its file names the library was loaded."""
+        ffi = self.ffi
+        libc = ffi.dlopen(None)
+        handle = libc.dlopen(os.fsencode(self._file), _RTLD_LAZY | _RTLD_NOLOAD)
+        found = ffi.new("struct link_map **")
+        if not handle or libc.dlinfo(handle, _RTLD_DI_LINKMAP, found):
+            raise VmmError("cannot tell where the Unicorn engine's library was loaded")
+        distance = int(found[0].l_addr)
+        libc.dlclose(handle)
+        return distance
 
     def check(self, code: int, what: str) -> None:
         """Raise `EngineError` for ``what`` unless ``code`` says that all is well."""
@@ -188,12 +201,7 @@ class Library:
 
     def base_address(self) -> int:
         """Return where the library is in this process: what offsets in its file are relative to."""
-        ffi = self.ffi
-        info = ffi.new("Dl_info *")
-        address = ffi.cast("void *", self.address_of("uc_open"))
-        if not ffi.dlopen(None).dladdr(address, info):
-            raise VmmError("cannot tell where the Unicorn engine's library was loaded")
-        return int(ffi.cast("uintptr_t", info.dli_fbase))
+        return self._distance() + _first_address(self._file)
 
     def address_of(self, function: str) -> int | None:
         """Return the address of an exported function, or None if there is none of that name."""
@@ -277,7 +285,7 @@ def _copy(path: str, name: str, make: Callable[[str], bool]) -> str | None:
 
 
 def _first_address(path: str) -> int:
-    """Return the address that the file of a placed copy names for its first byte."""
+    """Return the address that a library's file names for its first byte: 0 unless it is placed."""
     with open(path, "rb", buffering=0) as file:
         return int(_FIRST_ADDRESS.unpack_from(file.read(_FIRST_ADDRESS.size))[0])
 
