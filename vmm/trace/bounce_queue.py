@@ -9,7 +9,7 @@ from __future__ import annotations
 from vmm.devices.virtio.chain import DESCRIPTOR_SIZE
 from vmm.devices.virtio.packed import EVENT_SIZE, USED, USED_AT, PackedQueue
 from vmm.devices.virtio.queue import fence
-from vmm.devices.virtio.split import USED_ELEMENT, SplitQueue
+from vmm.devices.virtio.split import USED_ELEMENT_SIZE, SplitQueue
 from vmm.trace.bounce import MAX_ACCESS
 
 TYPE_CHECKING = False
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Final
 
+    from vmm.devices.virtio.ahead import Given
     from vmm.devices.virtio.chain import Chain
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.devices.virtio.queue import Queue
@@ -50,6 +51,7 @@ class _Bounce:
         # By head, the chains that the device has.
         self._taken: dict[int, Chain] = {}
         queue.tables = _Tables(memory)
+        queue.look_by_pop()
         queue.pop = self._take  # type: ignore[method-assign]
         queue.push_all = self._give_back  # type: ignore[method-assign]
         queue.wants_interrupt = self._ask  # type: ignore[method-assign]
@@ -57,7 +59,7 @@ class _Bounce:
     def _take(self) -> Chain | None:
         raise NotImplementedError
 
-    def _give_back(self, chains: Sequence[tuple[Chain, int]]) -> None:
+    def _give_back(self, chains: Sequence[Given]) -> None:
         raise NotImplementedError
 
     def _ask(self) -> bool:
@@ -85,9 +87,9 @@ class _Bounce:
         chain.readable.views = [view.toreadonly() for view in chain.readable.views]
         return chain
 
-    def _publish_buffers(self, chain: Chain, written: int) -> None:
-        """Publish what ``chain`` was filled with."""
-        taken = self._taken.pop(chain.head, None)
+    def _publish_buffers(self, head: int, written: int) -> None:
+        """Publish what the chain ``head`` was filled with."""
+        taken = self._taken.pop(head, None)
         for address, length, writable in () if taken is None else taken.elements:
             if writable and length:
                 filled = min(written, length)
@@ -127,14 +129,14 @@ class _BounceSplit(_Bounce):
             if seen == before:
                 return None
 
-    def _give_back(self, chains: Sequence[tuple[Chain, int]]) -> None:
+    def _give_back(self, chains: Sequence[Given]) -> None:
         queue, memory = self._queue, self._memory
-        for chain, written in chains:
-            self._publish_buffers(chain, written)
+        for head, _, written in chains:
+            self._publish_buffers(head, written)
         start = queue.next_used
         self._push_all(chains)
         for pushed in range(start, start + len(chains)):
-            memory.publish(self._used_element(pushed & queue.size - 1), USED_ELEMENT.size)
+            memory.publish(self._used_element(pushed & queue.size - 1), USED_ELEMENT_SIZE)
         fence()
         memory.publish(queue.device + _WORD, _WORD)
 
@@ -145,7 +147,7 @@ class _BounceSplit(_Bounce):
         return self._wants_interrupt()
 
     def _used_element(self, index: int) -> int:
-        return self._queue.device + _RING + USED_ELEMENT.size * index
+        return self._queue.device + _RING + USED_ELEMENT_SIZE * index
 
 
 class _BouncePacked(_Bounce):
@@ -176,16 +178,16 @@ class _BouncePacked(_Bounce):
         self._refresh(queue.descriptors, length)
         return True
 
-    def _give_back(self, chains: Sequence[tuple[Chain, int]]) -> None:
+    def _give_back(self, chains: Sequence[Given]) -> None:
         queue, memory = self._queue, self._memory
         position = first = queue.next_used
-        for chain, written in chains:
-            self._publish_buffers(chain, written)
+        for head, _, written in chains:
+            self._publish_buffers(head, written)
         self._push_all(chains)
-        for chain, _ in chains:
+        for _, count, _ in chains:
             if position != first:
                 memory.publish(self._descriptor(position) + USED_AT, USED.size + _WORD)
-            position = queue.advance(position, chain.count)
+            position = queue.advance(position, count)
         memory.publish(self._descriptor(first) + USED_AT, USED.size)
         fence()
         memory.publish(self._descriptor(first) + _USED_FLAGS_AT, _WORD)

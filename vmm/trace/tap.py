@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any, Final, TypeVar
 
     from vmm.devices.device import Device
+    from vmm.devices.virtio.ahead import Given
     from vmm.devices.virtio.chain import Chain
     from vmm.devices.virtio.device import VirtioDevice
     from vmm.devices.virtio.queue import Queue
@@ -219,14 +220,15 @@ class Tap:
                 )
             return chain
 
-        def traced_push_all(chains: Sequence[tuple[Chain, int]]) -> None:
+        def traced_push_all(chains: Sequence[Given]) -> None:
             push_all(chains)
-            for chain, written in chains:
-                record = pending.pop(chain.head, None)
+            for head, _, written in chains:
+                record = pending.pop(head, None)
                 if record is not None:
                     record["written"] = written
                     recorder.finish(record)
 
+        queue.look_by_pop()
         queue.pop = traced_pop  # type: ignore[method-assign]
         queue.push_all = traced_push_all  # type: ignore[method-assign]
 

@@ -17,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar, Final, Protocol
 
-    from vmm.devices.virtio.chain import Chain
     from vmm.memory import GuestMemory
 
     class Link(Protocol):
@@ -165,9 +164,8 @@ class NetDevice(VirtioDevice):
         """
         queue = self.queues[RECEIVE]
         merges = bool(self.features & F_MRG_RXBUF)
-        chains = queue.peek(MAX_FRAME) if merges else queue.peek(1)[:1]
-        room = [view for chain in chains for view in chain.writable.views]
-        space = sum([chain.writable.length for chain in chains])
+        ahead = queue.peek(MAX_FRAME if merges else 1)
+        room, space = (ahead.views, ahead.length) if merges else ahead.first()
         frame, self._frame = self._frame, b""
         length = len(frame)
         if frame:
@@ -176,26 +174,24 @@ class NetDevice(VirtioDevice):
             length = self._link.receive([*room, self._overflow])
         if length <= space:
             if length:
-                self._give_back(chains, Buffers(room, space), length)
+                self._give_back(room, length)
             return length > 0
-        if chains and (not merges or len(chains) == queue.size):
+        if ahead.chains and (not merges or len(ahead.chains) == queue.size):
             return True  # lost: no buffers can hold it (5.1.6.3.2 asks for buffers that can)
         self._frame = frame or b"".join([*room, self._overflow])[:length]
         return False
 
-    def _give_back(self, chains: list[Chain], room: Buffers, length: int) -> None:
-        """Give the first of ``chains`` back, in whose ``room`` is a frame of ``length`` bytes."""
-        filled = []
-        for chain in chains:
-            written = min(length, chain.writable.length)
-            filled.append((chain, written))
-            length -= written
-            if not length:
-                break
-        # 5.1.6.4.1: num_buffers is 1 if buffers are not merged.
-        room.take(_NUM_BUFFERS_AT)
-        room.write(_NUM_BUFFERS.pack(len(filled)))
+    def _give_back(self, room: list[memoryview], length: int) -> None:
+        """Give back what a frame of ``length`` bytes fills, at the front of ``room``."""
         queue = self.queues[RECEIVE]
-        queue.take(len(filled))
-        # A driver that runs meanwhile takes a frame of which it sees only the front for a lost one.
+        # Each buffer holds a byte, or more.
+        header = room[:HEADER_SIZE]
+        filled = queue.take(length)
+        # 5.1.6.4.1: num_buffers is 1 if buffers are not merged.
+        if len(header[0]) >= HEADER_SIZE:
+            _NUM_BUFFERS.pack_into(header[0], _NUM_BUFFERS_AT, len(filled))
+        else:
+            parts = Buffers(header, sum(map(len, header)))
+            parts.take(_NUM_BUFFERS_AT)
+            parts.write(_NUM_BUFFERS.pack(len(filled)))
         queue.push_all(filled)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
+    from vmm.devices.virtio.ahead import Given
     from vmm.devices.virtio.chain import Element
 
 # Further flags of a descriptor (2.8.1). One is set in an available one, which of them is up to the
@@ -101,18 +102,18 @@ class PackedQueue(Queue):
     def _skip(self, count: int) -> None:
         self.next_available = self.advance(self.next_available, count)
 
-    def push_all(self, chains: Sequence[tuple[Chain, int]]) -> None:
+    def push_all(self, chains: Sequence[Given]) -> None:
         position, size = self.next_used, self.size
         flags = []
-        for chain, written in chains:
+        for head, count, written in chains:
             if position < size:
                 slot, state = position, _STATE
             else:
                 slot, state = position - size, 0
-            USED.pack_into(self._ring, DESCRIPTOR_SIZE * slot + USED_AT, written, chain.head)
+            USED.pack_into(self._ring, DESCRIPTOR_SIZE * slot + USED_AT, written, head)
             flags.append((_WORDS * slot + _FLAGS, state | F_WRITE if written else state))
-            self._pushed += chain.count
-            position = (position + chain.count) % (2 * size)
+            self._pushed += count
+            position = (position + count) % (2 * size)
         self.next_used = position
         # 2.8.9: the first one last, as that is where the driver looks.
         for place, state in flags[1:]:

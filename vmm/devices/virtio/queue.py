@@ -20,6 +20,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 
 from vmm.devices.device import Device, internal
+from vmm.devices.virtio.ahead import Ahead
 from vmm.devices.virtio.chain import QueueError
 from vmm.errors import GuestMemoryError
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Final
 
+    from vmm.devices.virtio.ahead import Given
     from vmm.devices.virtio.chain import Chain, Tables
     from vmm.memory import GuestMemory
 
@@ -132,7 +134,7 @@ class Queue(Device):
         """Give back ``chain``, of those not given back the last taken, as if it had not been."""
         self._skip(-chain.count)
 
-    def peek(self, room: int) -> list[Chain]:
+    def peek(self, room: int) -> Ahead:
         """Return the next available chains, without taking them: enough for ``room`` bytes, or all.
 
         They are looked up once, however often they are returned before `take` takes them. Not for
@@ -141,40 +143,49 @@ class Queue(Device):
         Raises:
             QueueError: if the driver broke a rule.
         """
-        seen = self._seen
-        self._skip(self._entries)
-        try:
-            # A driver that runs meanwhile could go on giving for ever.
-            while self._room < room and len(seen) < self.size:
-                chain = self.pop()
-                if chain is None:
-                    break
-                seen.append(chain)
-                self._entries += chain.count
-                self._room += chain.writable.length
-        finally:
-            self._skip(-self._entries)
-        return seen
+        ahead = self._ahead
+        if ahead.length < room:
+            self._skip(ahead.entries)
+            try:
+                self.look(ahead, room)
+            finally:
+                self._skip(-ahead.entries)
+        return ahead
 
-    def take(self, count: int) -> list[Chain]:
-        """Take the first ``count`` chains of the last `peek`."""
-        taken = self._seen[:count]
-        del self._seen[:count]
-        entries = sum([chain.count for chain in taken])
-        self._entries -= entries
-        self._room -= sum([chain.writable.length for chain in taken])
-        self._skip(entries)
+    def look(self, ahead: Ahead, room: int) -> None:
+        """Move chains from the ring to ``ahead`` until that has room for ``room`` bytes."""
+        # A driver that runs meanwhile could go on giving for ever.
+        while ahead.length < room and len(ahead.chains) < self.size:
+            chain = self.pop()
+            if chain is None:
+                break
+            ahead.add(chain)
+
+    def look_by_pop(self) -> None:
+        """Look ahead by `pop` alone: for who has put something in its place."""
+
+        def look(ahead: Ahead, room: int) -> None:
+            Queue.look(self, ahead, room)
+
+        self.look = look  # type: ignore[method-assign]
+
+    def take(self, length: int) -> list[Given]:
+        """Take the first chains of the last `peek`, as many as ``length`` bytes fill.
+
+        Returns them as they are to be given back; see `Ahead.take`.
+        """
+        entries = self._ahead.entries
+        taken = self._ahead.take(length)
+        self._skip(entries - self._ahead.entries)
         return taken
 
     def _forget(self) -> None:
-        # Chains at `next_available` and behind it, for `peek`, how many entries of the ring they
-        # take, and how many bytes they hold.
-        self._seen: list[Chain] = []
-        self._entries = self._room = 0
+        # What is at `next_available` and behind it, for `peek`.
+        self._ahead = Ahead()
 
     def push(self, chain: Chain, written: int) -> None:
         """Give ``chain`` back with ``written`` bytes at the front of its writable part (2.7.8)."""
-        self.push_all([(chain, written)])
+        self.push_all([(chain.head, chain.count, written)])
 
     def wants_interrupt(self) -> bool:
         """Tell whether the driver is to be interrupted for what was pushed since the last call."""
@@ -204,7 +215,7 @@ class Queue(Device):
         """Move `next_available` ``count`` entries on; at most as many as there are, or back."""
         raise NotImplementedError
 
-    def push_all(self, chains: Sequence[tuple[Chain, int]]) -> None:
+    def push_all(self, chains: Sequence[Given]) -> None:
         """Give several back, such that the driver sees either none of them or all."""
         raise NotImplementedError
 

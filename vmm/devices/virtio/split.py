@@ -5,7 +5,7 @@ Indices of the rings are 16-bit words that wrap around; `distance` is the only a
 
 from __future__ import annotations
 
-from struct import Struct
+from struct import error as struct_error
 
 from vmm.devices.virtio.chain import (
     DESCRIPTOR,
@@ -18,16 +18,19 @@ from vmm.devices.virtio.chain import (
     indirect_table,
 )
 from vmm.devices.virtio.queue import Queue, fence
+from vmm.errors import GuestMemoryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
+    from vmm.devices.virtio.ahead import Ahead, Given
     from vmm.devices.virtio.chain import Element, Tables
 
-# struct virtq_used_elem: head of the chain, bytes written (2.7.8).
-USED_ELEMENT: Final = Struct("<II")
+# struct virtq_used_elem, as one word: head of the chain, and above it the bytes written (2.7.8).
+USED_ELEMENT_SIZE: Final = 8
+_WRITTEN_SHIFT: Final = 32
 
 # virtq_avail.flags
 NO_INTERRUPT: Final = 1
@@ -53,8 +56,9 @@ class SplitQueue(Queue):
 
     def reset(self) -> None:
         super().reset()
-        self._table = self._used = memoryview(b"")
+        self._table = memoryview(b"")
         self._available = self._used_words = self._table.cast("H")
+        self._used_elements = self._table.cast("Q")
 
     def _map(self) -> None:
         size = self.size
@@ -62,8 +66,9 @@ class SplitQueue(Queue):
             raise QueueError(f"a split queue cannot have {size} descriptors (2.7)")
         self._table = self._area(self.descriptors, DESCRIPTOR_SIZE * size, 16)
         self._available = self._area(self.driver, 6 + 2 * size, 2).cast("H")
-        self._used = self._area(self.device, 6 + USED_ELEMENT.size * size, 4)
-        self._used_words = self._used.cast("H")
+        used = self._area(self.device, 6 + USED_ELEMENT_SIZE * size, 4)
+        self._used_words = used.cast("H")
+        self._used_elements = used[4:-2].cast("Q")
 
     def pop(self) -> Chain | None:
         available, following = self._available, self.next_available
@@ -84,15 +89,42 @@ class SplitQueue(Queue):
         self.next_available = following + 1 & _WORD
         return chain
 
+    def look(self, ahead: Ahead, room: int) -> None:
+        # What drivers give to be filled is mostly single buffers: those here, others one by one.
+        available, table, following = self._available, self._table, self.next_available
+        last, unpack, view_of = self.size - 1, DESCRIPTOR.unpack_from, self.memory.view
+        chains: list[Given] = []
+        views: list[memoryview] = []
+        length = ahead.length
+        left = distance(available[_INDEX], following)
+        if left > self.size - len(ahead.chains):
+            left = 0
+        try:
+            while left and length < room:
+                head = available[_RING + (following & last)]
+                address, size, flags, _ = unpack(table, head * DESCRIPTOR_SIZE)
+                if flags != F_WRITE or not size:
+                    break
+                views.append(view_of(address, size))
+                chains.append((head, 1, size))
+                length += size
+                following += 1
+                left -= 1
+        except (struct_error, GuestMemoryError):
+            pass  # said below
+        ahead.add_buffers(chains, views)
+        self.next_available = following & _WORD
+        super().look(ahead, room)
+
     def _skip(self, count: int) -> None:
         self.next_available = self.next_available + count & _WORD
 
-    def push_all(self, chains: Sequence[tuple[Chain, int]]) -> None:
+    def push_all(self, chains: Sequence[Given]) -> None:
         used = self.next_used
         last = self.size - 1
-        for chain, written in chains:
-            place = 4 + USED_ELEMENT.size * (used & last)
-            USED_ELEMENT.pack_into(self._used, place, chain.head, written)
+        elements = self._used_elements
+        for head, _, written in chains:
+            elements[used & last] = written << _WRITTEN_SHIFT | head
             used += 1
         self._pushed += len(chains)
         self.next_used = used = used & _WORD

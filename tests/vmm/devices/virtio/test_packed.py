@@ -249,8 +249,8 @@ def test_chains_are_given_back_in_any_order(order: list[int], lengths: list[int]
     buffer = queue.allocate(4)
     for _ in range(3):
         heads = [queue.offer([(buffer, 4, True)] * length) for length in lengths]
-        chains = [device.pop() for _ in lengths]
-        device.push_all([(chains[at], at) for at in order])  # type: ignore[misc]
+        chains = [chain for chain, _ in zip(device, lengths, strict=True)]
+        device.push_all([(chains[at].head, chains[at].count, at) for at in order])
         assert [queue.take() for _ in lengths] == [Used(heads[at], at) for at in order]
     assert device.next_used == device.next_available == queue.next_used
 
@@ -271,10 +271,12 @@ def test_chains_are_looked_at_before_they_are_taken(driver: Packed) -> None:
     buffer = queue.allocate(4)
     for _ in range(5):
         heads = [queue.offer([(buffer, 4, True)] * length) for length in (3, 1, 2)]
-        assert [chain.head for chain in device.peek(13)] == heads[:2]
-        assert [chain.head for chain in device.peek(17)] == heads
-        device.push_all([(chain, 0) for chain in device.take(2)])
-        assert [chain.head for chain in device.peek(1)] == heads[2:]
-        device.push_all([(chain, 0) for chain in device.take(1)])
-        assert [queue.take() for _ in heads] == [Used(head, 0) for head in heads]
+        assert [head for head, _, _ in device.peek(13).chains] == heads[:2]
+        assert [head for head, _, _ in device.peek(17).chains] == heads
+        device.push_all(device.take(13))
+        assert [head for head, _, _ in device.peek(1).chains] == heads[2:]
+        device.push_all(device.take(8))
+        lengths = (12, 1, 8)
+        used = [Used(head, length) for head, length in zip(heads, lengths, strict=True)]
+        assert [queue.take() for _ in heads] == used
     assert device.next_available == device.next_used == queue.next_used

@@ -201,6 +201,51 @@ def test_chains_come_back_in_order(layout: str, batches: list[int]) -> None:
         assert not waiting
 
 
+@layouts
+@given(
+    chains=st.lists(
+        st.tuples(st.lists(st.integers(1, 9), min_size=1, max_size=3), st.booleans()), max_size=6
+    ),
+    room=st.integers(1, 60),
+    data=st.data(),
+)
+def test_chains_are_seen_before_they_are_taken(
+    layout: str, chains: list[tuple[list[int], bool]], room: int, data: st.DataObject
+) -> None:
+    guest = make_guest(layout)
+    queue, device = guest.queues[0], guest.device.queues[0]
+    buffer = queue.allocate(9)
+    heads = [
+        queue.offer([(buffer, length, True) for length in lengths], indirect=indirect)
+        for lengths, indirect in chains
+    ]
+    sizes = [sum(lengths) for lengths, _ in chains]
+    enough = next((n for n in range(len(sizes)) if sum(sizes[:n]) >= room), len(sizes))
+    before = device.next_available
+    ahead = device.peek(room)
+    assert [(head, size) for head, _, size in ahead.chains] == list(
+        zip(heads[:enough], sizes[:enough], strict=True)
+    )
+    assert [len(view) for view in ahead.views] == [
+        part for parts, _ in chains[:enough] for part in parts
+    ]
+    assert ahead.length == sum(sizes[:enough])
+    assert device.next_available == before
+    if not enough:
+        return
+    length = data.draw(st.integers(1, ahead.length))
+    device.push_all(device.take(length))
+    filled = []
+    while used := queue.take():
+        filled.append(used)
+    number = next(n for n in range(1, enough + 1) if sum(sizes[:n]) >= length)
+    last = length - sum(sizes[: number - 1])
+    assert [used.head for used in filled] == heads[:number]
+    assert [used.length for used in filled] == [*sizes[: number - 1], last]
+    # The others are still there, in this order.
+    assert [head for head, _, _ in device.peek(1 << 16).chains] == heads[number:]
+
+
 # ---- Notifications ----
 
 
