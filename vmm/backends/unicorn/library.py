@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from _thread import allocate_lock
-from struct import Struct
 
 from vmm.errors import BackendUnavailable, VmmError
 from vmm.host.cache import cache_path
@@ -103,12 +102,9 @@ RELEASE: Final = (2, 1, 4)
 
 _FILE: Final = "unicorn/lib/libunicorn.so.2"
 
-# <dlfcn.h>
 _RTLD_LAZY: Final = 1
-_RTLD_NOLOAD: Final = 4
 # Looking in itself first keeps other copies of QEMU in the process out of it.
 _RTLD_DEEPBIND: Final = 8
-_RTLD_DI_LINKMAP: Final = 2
 
 _INSTALL: Final = "install it with: pip install unicorn=={}.{}.{}".format(*RELEASE)
 
@@ -117,11 +113,6 @@ _INSTALL: Final = "install it with: pip install unicorn=={}.{}.{}".format(*RELEA
 _NOTE: Final = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0"
 _NOTE_WITHIN: Final = 4096
 _BUILD_ID_SIZE: Final = 20
-
-
-# p_vaddr of the first program header, which in all forms of this library is that of the first
-# segment to load, and follows the ELF header (64 bytes).
-_FIRST_ADDRESS: Final = Struct("<64x16xQ")
 
 
 class EngineError(VmmError):
@@ -151,7 +142,8 @@ class Library:
         self.path = path
         try:
             self.build_id = _build_id(path)
-            self.api: Functions = self._open()
+            file = _bound_copy(path, self.build_id) or path
+            self.api: Functions = ffi.dlopen(file, _RTLD_LAZY | _RTLD_DEEPBIND)
             version = self.api.uc_version(ffi.NULL, ffi.NULL)
         except (OSError, ffi.error) as error:
             raise BackendUnavailable(
@@ -162,33 +154,6 @@ class Library:
             raise BackendUnavailable(
                 "the Unicorn engine installed is release {}.{}.{}; {}".format(*found, _INSTALL)
             )
-
-    def _open(self) -> Functions:
-        """Open the form of the library that opens fastest and can be used here."""
-        placed = _placed_copy(self.path, self.build_id)
-        if placed is not None:
-            api = self._open_file(placed)
-            if self._distance() == 0:
-                return api
-            self.ffi.dlclose(api)
-        return self._open_file(_bound_copy(self.path, self.build_id) or self.path)
-
-    def _open_file(self, file: str) -> Functions:
-        self._file = file
-        api: Functions = self.ffi.dlopen(file, _RTLD_LAZY | _RTLD_DEEPBIND)
-        return api
-
-    def _distance(self) -> int:
-        """Return how far from the addresses that its file names the library was loaded."""
-        ffi = self.ffi
-        libc = ffi.dlopen(None)
-        handle = libc.dlopen(os.fsencode(self._file), _RTLD_LAZY | _RTLD_NOLOAD)
-        found = ffi.new("struct link_map **")
-        if not handle or libc.dlinfo(handle, _RTLD_DI_LINKMAP, found):
-            raise VmmError("cannot tell where the Unicorn engine's library was loaded")
-        distance = int(found[0].l_addr)
-        libc.dlclose(handle)
-        return distance
 
     def check(self, code: int, what: str) -> None:
         """Raise `EngineError` for ``what`` unless ``code`` says that all is well."""
@@ -201,7 +166,12 @@ class Library:
 
     def base_address(self) -> int:
         """Return where the library is in this process: what offsets in its file are relative to."""
-        return self._distance() + _first_address(self._file)
+        ffi = self.ffi
+        info = ffi.new("Dl_info *")
+        address = ffi.cast("void *", self.address_of("uc_open"))
+        if not ffi.dlopen(None).dladdr(address, info):
+            raise VmmError("cannot tell where the Unicorn engine's library was loaded")
+        return int(ffi.cast("uintptr_t", info.dli_fbase))
 
     def address_of(self, function: str) -> int | None:
         """Return the address of an exported function, or None if there is none of that name."""
@@ -247,31 +217,9 @@ def _find(path: list[str], exists: Callable[[str], bool] = os.path.exists) -> st
     raise BackendUnavailable(f"the Unicorn engine is not installed; {_INSTALL}")
 
 
-def _placed_copy(path: str, build_id: str) -> str | None:
-    """Return the copy of a library file that opens fastest (see `placed`), or None."""
-
-    def make(copy: str) -> bool:
-        from vmm.backends.unicorn.placed import make_placed_copy
-
-        return make_placed_copy(path, copy)
-
-    return _copy(path, f"libunicorn-{build_id}-placed.so.2", make) if build_id else None
-
-
 def _bound_copy(path: str, build_id: str) -> str | None:
-    """Return the copy of a library file that opens faster (see `bound`), or None."""
-
-    def make(copy: str) -> bool:
-        from vmm.backends.unicorn.bound import make_bound_copy
-
-        return make_bound_copy(path, copy)
-
-    return _copy(path, f"libunicorn-{build_id}.so.2", make) if build_id else None
-
-
-def _copy(path: str, name: str, make: Callable[[str], bool]) -> str | None:
-    """Return the cached copy ``name`` of a library file, which is made where it is missing."""
-    copy = cache_path(name)
+    """Return the copy of a library file that opens faster (see `bound`); None if there is none."""
+    copy = cache_path(f"libunicorn-{build_id}.so.2") if build_id else None
     if copy is None:
         return None
     try:
@@ -281,13 +229,9 @@ def _copy(path: str, name: str, make: Callable[[str], bool]) -> str | None:
             return copy
     except OSError:
         pass  # not there yet
-    return copy if make(copy) else None
+    from vmm.backends.unicorn.bound import make_bound_copy
 
-
-def _first_address(path: str) -> int:
-    """Return the address that a library's file names for its first byte: 0 unless it is placed."""
-    with open(path, "rb", buffering=0) as file:
-        return int(_FIRST_ADDRESS.unpack_from(file.read(_FIRST_ADDRESS.size))[0])
+    return copy if make_bound_copy(path, copy) else None
 
 
 def _build_id(path: str) -> str:
