@@ -35,14 +35,13 @@ typedef struct {
     uint64_t value;
 } uc_x86_msr;
 
-/* <dlfcn.h> */
-typedef struct {
-    const char *dli_fname;
-    void *dli_fbase;
-    const char *dli_sname;
-    void *dli_saddr;
-} Dl_info;
-int dladdr(const void *, Dl_info *);
+/* <dlfcn.h>, <link.h>: more fields follow. */
+struct link_map {
+    uintptr_t l_addr;
+};
+void *dlopen(const char *, int);
+int dlinfo(void *, int, void *);
+int dlclose(void *);
 
 /* A translated block, as the block hook sees it. */
 typedef struct {

@@ -102,9 +102,12 @@ RELEASE: Final = (2, 1, 4)
 
 _FILE: Final = "unicorn/lib/libunicorn.so.2"
 
+# <dlfcn.h>
 _RTLD_LAZY: Final = 1
+_RTLD_NOLOAD: Final = 4
 # Looking in itself first keeps other copies of QEMU in the process out of it.
 _RTLD_DEEPBIND: Final = 8
+_RTLD_DI_LINKMAP: Final = 2
 
 _INSTALL: Final = "install it with: pip install unicorn=={}.{}.{}".format(*RELEASE)
 
@@ -142,8 +145,8 @@ class Library:
         self.path = path
         try:
             self.build_id = _build_id(path)
-            file = _bound_copy(path, self.build_id) or path
-            self.api: Functions = ffi.dlopen(file, _RTLD_LAZY | _RTLD_DEEPBIND)
+            self._file = _bound_copy(path, self.build_id) or path
+            self.api: Functions = ffi.dlopen(self._file, _RTLD_LAZY | _RTLD_DEEPBIND)
             version = self.api.uc_version(ffi.NULL, ffi.NULL)
         except (OSError, ffi.error) as error:
             raise BackendUnavailable(
@@ -166,12 +169,14 @@ class Library:
 
     def base_address(self) -> int:
         """Return where the library is in this process: what offsets in its file are relative to."""
-        ffi = self.ffi
-        info = ffi.new("Dl_info *")
-        address = ffi.cast("void *", self.address_of("uc_open"))
-        if not ffi.dlopen(None).dladdr(address, info):
+        libc = self.ffi.dlopen(None)
+        # Not by dladdr(), which goes through all symbols of the library.
+        handle = libc.dlopen(os.fsencode(self._file), _RTLD_LAZY | _RTLD_NOLOAD)
+        found = self.ffi.new("struct link_map **")
+        if not handle or libc.dlinfo(handle, _RTLD_DI_LINKMAP, found):
             raise VmmError("cannot tell where the Unicorn engine's library was loaded")
-        return int(ffi.cast("uintptr_t", info.dli_fbase))
+        libc.dlclose(handle)
+        return int(found[0].l_addr)
 
     def address_of(self, function: str) -> int | None:
         """Return the address of an exported function, or None if there is none of that name."""
