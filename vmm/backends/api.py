@@ -75,6 +75,13 @@ class Sleep(Protocol):
         """End the sleep that is going on, if one is. Any thread."""
         ...
 
+    def insist(self, act: Callable[[], None]) -> None:
+        """Call ``act``, which waits until the vCPU has left the guest: now, or soon in this thread.
+
+        Later is better with the bus lock held, as the vCPU then may want it first. Any thread.
+        """
+        ...
+
 
 class Vcpu(Protocol):
     """One virtual processor. Except for `kick`, only the thread that runs it may call it.

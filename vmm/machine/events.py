@@ -35,9 +35,11 @@ if TYPE_CHECKING:
         ) -> object: ...
 
 
-# How long the thread rests, in seconds, where a vCPU serves: long beside what it costs to wake up
-# and to stop the guest, some 50 us, and short beside what people or timers of networks notice.
-_REST: Final = 500e-6
+# How long the thread rests after a turn, in seconds, where a vCPU serves: as long as it takes to
+# wake up and to stop the guest; longer where more is to be gathered, but not as long as people or
+# the timers of networks would notice.
+_REST: Final = 50e-6
+_LONG_REST: Final = 300e-6
 
 _NOBODY: Final = 0  # no thread has this identifier
 
@@ -47,11 +49,17 @@ class Watch:
 
     It fires once for each `arm`: a device that cannot take more does not ask for more. All
     methods are called with the loop's lock held.
+
+    Attributes:
+        fd: the descriptor; -1 when closed.
+        callback: what is called.
+        patient: after it was called, what comes next had better be gathered for a while.
     """
 
     def __init__(self, loop: EventLoop, fd: int, callback: Callable[[], None]) -> None:
         self.fd = fd
         self.callback = callback
+        self.patient = False
         self._loop = loop
         self._armed = 0
 
@@ -94,7 +102,9 @@ class EventLoop:
         self._running = False
         self._closed = False
         self._ended = allocate_lock()
-        self._rest = 0.0
+        self._shared = False
+        self._thread = _NOBODY
+        self._afterwards: Callable[[], None] | None = None
         self._bell = -1
         self._rung = False
         self._sleeper = _NOBODY
@@ -150,11 +160,12 @@ class EventLoop:
         """Return a descriptor that can be read when `serve` has something to do."""
         return self._epoll.fileno()
 
-    def serve(self, timeout: float | None = 0) -> None:
+    def serve(self, timeout: float | None = 0) -> bool:
         """Call devices whose descriptors are ready; wait for the first at most ``timeout`` seconds.
 
-        None: for ever. Not to be called with the lock held.
+        None: for ever. Returns whether one of them is patient. Not to be called with the lock held.
         """
+        patient = False
         for fd, _ in self._epoll.poll(timeout):
             if fd == self._bell:
                 continue
@@ -163,14 +174,20 @@ class EventLoop:
                 watch = self._watches.get(fd)
                 if watch is not None and not self._closed:
                     watch.fire()
+                    patient = patient or watch.patient
+            if self._afterwards is not None:
+                act, self._afterwards = self._afterwards, None
+                act()
+        return patient
 
     def _serve(self) -> None:
         _sleep_exactly()
+        self._thread = get_ident()
         try:
             while not self._closed:
-                self.serve(None)
-                if self._rest:
-                    rest(self._rest)
+                patient = self.serve(None)
+                if self._shared:
+                    rest(_LONG_REST if patient else _REST)
                     self._park()
         finally:
             self._ended.release()
@@ -188,7 +205,7 @@ class EventLoop:
         """Let a vCPU `sleep` here, and leave to it what it can serve. Before the first run."""
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._bell, select.EPOLLIN)
-        self._rest = _REST
+        self._shared = True
 
     def sleep(self, over: Callable[[], bool]) -> None:
         """Serve what there is or comes first, unless `wake` comes before."""
@@ -206,6 +223,12 @@ class EventLoop:
                 if self._parked:
                     self._parked = False
                     self._parking.release()
+
+    def insist(self, act: Callable[[], None]) -> None:
+        if get_ident() == self._thread:
+            self._afterwards = act
+        else:
+            act()
 
     def wake(self) -> None:
         with self._guard:

@@ -92,6 +92,7 @@ class _Kick:
         if self._device.serve(self._index):
             # The driver adds as fast as we take. Others want the bus, too: go on after them.
             self.signal()
+        self._watch.patient = self._device.gathers
         self._watch.arm(read=True)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from vmm.machine import events
 from vmm.machine.events import EventLoop
 
 
@@ -214,3 +215,47 @@ def test_what_comes_while_the_thread_rests_is_served_after_that(
         with lock:
             watch.arm(write=True)
         assert bell.wait()
+
+
+def test_what_waits_for_the_vcpu_is_done_without_the_lock(
+    loop: EventLoop, pair: Pair, lock: threading.RLock
+) -> None:
+    """Such as a device's insisting on its interrupt, if the loop's own thread serves the device."""
+    free = []
+
+    def insist() -> None:
+        def try_lock() -> None:
+            free.append(lock.acquire(timeout=1))
+            if free[-1]:
+                lock.release()
+
+        another = threading.Thread(target=try_lock)
+        another.start()
+        another.join()
+        bell()
+
+    bell = Bell()
+    with lock:
+        loop.watch(pair[0].fileno(), lambda: loop.insist(insist)).arm(write=True)
+    assert bell.wait()
+    assert free == [True]
+    loop.insist(insist)
+    assert bell.wait(0), "in another thread it is done at once"
+
+
+def test_patience_makes_the_rest_longer(
+    loop: EventLoop, pair: Pair, lock: threading.RLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(events, "rest", rests.append)
+    loop.share()
+    bell = Bell()
+    with lock:
+        watch = loop.watch(pair[0].fileno(), bell)
+    for watch.patient in (False, True):
+        with lock:
+            watch.arm(write=True)
+        assert bell.wait()
+    loop.close()
+    assert len(rests) == 3, "the last turn is the end's"
+    assert rests[0] < rests[1]

@@ -53,13 +53,18 @@ class Doorbell:
         self._guard = allocate_lock()
 
     def ring(self) -> None:
-        """Have the vCPU look at its requests soon. Any thread; returns once native code is left.
+        """Have the vCPU look at its requests soon. Any thread.
 
-        It does not wait for a vCPU that is in Python: that one looks before it goes on.
+        Returns once native code is left, if `sleep` does not see to that later. It does not wait
+        for a vCPU that is in Python: that one looks before it goes on.
         """
         self.rung = True
         if self._asleep:
             self.sleep.wake()
+        if self.native:
+            self.sleep.insist(self._insist)
+
+    def _insist(self) -> None:
         pause = 0.0
         while self.native and self.rung:
             with self._guard:
@@ -98,6 +103,9 @@ class PlainSleep:
     def sleep(self, over: Callable[[], bool]) -> None:
         if not over():
             self._lock.acquire()
+
+    def insist(self, act: Callable[[], None]) -> None:
+        act()
 
     def wake(self) -> None:
         try:

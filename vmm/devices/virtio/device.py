@@ -60,7 +60,11 @@ class VirtioDevice(Device):
         live: the driver is ready and has not broken a rule.
         transport: set by the transport.
         workers: for some queues, what has them served by another thread than the one that kicks.
+        gathers: what a worker served last was of the kind that had better be served later, more of
+            it at once.
     """
+
+    gathers = False
 
     DEVICE_ID: ClassVar[int]
     QUEUE_SIZES: ClassVar[tuple[int, ...]]

@@ -77,6 +77,10 @@ _NUM_BUFFERS_AT: Final = 10
 # The longest frame: 64 KiB of IP packet behind Ethernet and virtio headers (5.1.6.3.1).
 MAX_FRAME: Final = HEADER_SIZE + 14 + 65536
 
+# The guest makes longer frames than this, which the host will cut, where it has much to send; the
+# longer it may gather, the longer they get. What is shorter may be all that there is.
+_LONG: Final = HEADER_SIZE + 14 + 1500
+
 # Frames sent or received in a row before others have their turn at the bus: the vCPU waits for it
 # with the next register that it touches.
 BUDGET: Final = 8
@@ -137,13 +141,16 @@ class NetDevice(VirtioDevice):
     def _transmit(self) -> None:
         queue = self.queues[TRANSMIT]
         queue.unfinished = True
+        self.gathers = False
         for _ in range(BUDGET):
             chain = queue.pop()
             if chain is None:
                 queue.unfinished = False
                 break
+            length = chain.readable.length
+            self.gathers = self.gathers or length > _LONG
             # What is too short or too long for a frame is not one.
-            if HEADER_SIZE < chain.readable.length <= MAX_FRAME:
+            if HEADER_SIZE < length <= MAX_FRAME:
                 self._link.send(chain.readable.take(MAX_FRAME))
             queue.push(chain, 0)
         self.notify(queue)

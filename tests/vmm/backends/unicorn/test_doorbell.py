@@ -77,6 +77,9 @@ def test_the_sleep_may_be_somebody_elses() -> None:
         def wake(self) -> None:
             self.woken.set()
 
+        def insist(self, act: Callable[[], None]) -> None:
+            act()
+
     bell = Doorbell(lambda: None)
     bell.sleep = sleep = Sleep()
     bell.ring()

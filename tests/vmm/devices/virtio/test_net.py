@@ -187,6 +187,17 @@ def test_a_header_may_be_spread_over_buffers() -> None:
     assert b"".join(card.received()) == delivered(b"spread", 2)
 
 
+@pytest.mark.parametrize("lengths", [(60,), (1500,), (1501,), (60, 9000, 60)])
+def test_long_frames_may_be_gathered(lengths: tuple[int, ...]) -> None:
+    card = Card()
+    for length in lengths:
+        content = frame(bytes(14 + length))
+        queue = card.guest.queues[TRANSMIT]
+        queue.offer([(queue.allocate(len(content), content), len(content), False)])
+    card.guest.kick(TRANSMIT)
+    assert card.device.gathers == (max(lengths) > 1500)
+
+
 def test_a_flood_lets_others_have_their_turn() -> None:
     card = Card()
     card.offer(*[64] * 200)
