@@ -12,6 +12,7 @@ from elftools.elf.elffile import ELFFile
 from guest.build import ARCHITECTURES, LOWER_HALF, build, kernel_steps
 from vmm import Machine
 from vmm.arch import parse_arch
+from vmm.boot.bootinfo import unpack_bootinfo
 from vmm.boot.memory_map import MEMORY_MAPS
 from vmm.hypercall import abi
 from vmm.images.bundled import kernel_path
@@ -154,21 +155,21 @@ def test_each_machine_has_a_stack_guard_of_its_own(arch: str) -> None:
     for _ in range(2):
         with Machine("hello", arch=arch, backend="unicorn") as machine:
             machine.run(timeout=SECONDS)
-            guard = kernel_word(machine, "__stack_chk_guard")
-            assert kernel_word(machine, "bootinfo", abi.BOOTINFO.size - 8) == 0
+            guard = machine.memory.read_u64(kernel_variable(machine, "__stack_chk_guard"))
+            kept = machine.memory.read(kernel_variable(machine, "bootinfo"), abi.BOOTINFO.size)
+            assert unpack_bootinfo(kept).stack_guard == 0
         assert guard & 0xFF == 0
         guards.add(guard)
     assert len(guards) == 2
 
 
-def kernel_word(machine: Machine, variable: str, offset: int = 0) -> int:
-    """Read 64 bits of a variable of the bundled kernel."""
+def kernel_variable(machine: Machine, name: str) -> int:
+    """The gpa of a variable of the bundled kernel."""
     arch = parse_arch(machine.arch)
     assert arch is not None
     with Path(kernel_path(arch)).open("rb") as file:
-        (symbol,) = ELFFile(file).get_section_by_name(".symtab").get_symbol_by_name(variable)
-        physical = symbol["st_value"] - MEMORY_MAPS[arch].direct_map
-    return machine.memory.read_u64(physical + offset)
+        (symbol,) = ELFFile(file).get_section_by_name(".symtab").get_symbol_by_name(name)
+        return int(symbol["st_value"] - MEMORY_MAPS[arch].direct_map)
 
 
 @pytest.mark.parametrize("name", ["stack-grows", "exhaust-stacks", "nest-faults"])
@@ -270,15 +271,28 @@ SERIAL_INTERRUPTS = {
 }
 
 
-@pytest.mark.parametrize("board", ["", "devices=0x10000000000", "gic=2"])
+@pytest.mark.parametrize(
+    "board", ["", "devices=0x10000000000", "gic=2", "gic=2,devices=0x10000000000"]
+)
 def test_a_device_interrupts_an_idle_kernel(
     experiments: Experiments, arch: str, backend: str, board: str
 ) -> None:
-    if board == "gic=2" and (arch, backend) != ("arm64", "unicorn"):
+    if "gic=2" in board and (arch, backend) != ("arm64", "unicorn"):
         pytest.skip("only arm64 machines of the backend unicorn have the choice")
     machine = experiments.run(
         "interrupt", cmdline=SERIAL_INTERRUPTS[arch], stdin=b"1x", board=board
     )
+    assert machine.outcome is not None
+    assert machine.outcome.status == 0, machine.outcome.message
+
+
+def test_a_controller_is_only_where_bootinfo_names_it(kernels: dict[str, Path]) -> None:
+    """The device tree, which names it too, is not asked."""
+    with Machine(kernels["arm64"], backend="unicorn", cmdline="test=no-controller") as machine:
+        features = machine.loaded.bootinfo + abi.BOOTINFO_FEATURES_OFFSET
+        offered = machine.memory.read_u64(features)
+        machine.memory.write_u64(features, offered & ~abi.FEATURE_CONTROLLER)
+        machine.run(timeout=SECONDS)
     assert machine.outcome is not None
     assert machine.outcome.status == 0, machine.outcome.message
 

@@ -23,8 +23,12 @@ Rights = tuple[bool, bool, bool]  # write, execute, device
 class Ended:
     """What is left of a machine: its regions, and what its tables map."""
 
-    def __init__(self, image: str | Path, arch: str, backend: str, cmdline: str = "") -> None:
-        with Machine(image, arch=arch, backend=backend, memory="16M", cmdline=cmdline) as machine:
+    def __init__(
+        self, image: str | Path, arch: str, backend: str, cmdline: str = "", board: str = ""
+    ) -> None:
+        with Machine(
+            image, arch=arch, backend=backend, memory="16M", cmdline=cmdline, board=board
+        ) as machine:
             machine.run(timeout=60)
             assert machine.exit_status == 0, machine.outcome
             registers = machine.registers()
@@ -94,6 +98,23 @@ def test_each_region_has_its_rights_and_nothing_else_is_mapped(hello: Ended) -> 
     found = {page: rights for page, (_, rights) in pages(hello.kernel).items()}
     assert found == expected
     assert any(region.flags == 0 for region in hello.regions), "the boot stack has a guard"
+
+
+@pytest.mark.parametrize("board", ["gic=2", "gic=3", "gic=2,devices=0x10000000000"])
+def test_early_devices_are_regions_of_bootinfo(board: str) -> None:
+    """And so are mapped from the start, though nothing in this program needs an interrupt."""
+    ended = Ended("hello", "arm64", "unicorn", board=board)
+    distance = 0x100_0000_0000 if "devices" in board else 0
+    second = (0x0801_0000, 0x1_0000) if "gic=2" in board else (0x080A_0000, 0x2_0000)
+    devices = [region for region in ended.regions if region.type == abi.REGION_DEVICE]
+    assert [(region.physical - distance, region.length, region.name) for region in devices] == [
+        (0x0800_0000, 0x1_0000, "gic distributor"),
+        (*second, "gic processors"),
+        (0x0900_0000, PAGE, "console"),
+        (0x0902_0000, PAGE, "doorbell"),
+    ]
+    for region in devices:
+        assert ended.mapped(region) == every_page(region, (True, False, True))
 
 
 def test_physical_memory_is_where_it_belongs(hello: Ended) -> None:

@@ -11,6 +11,7 @@ from vmm.boards.lazy import LazyRegion
 from vmm.boards.serial import SerialWire
 from vmm.devices.gicv3_encodings import ENCODINGS
 from vmm.errors import BackendUnavailable, UsageError
+from vmm.hypercall import abi
 from vmm.hypercall.doorbell import Doorbell
 from vmm.hypercall.services import Services
 from vmm.memory import Gpa
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vmm.boards.board import Host
     from vmm.boards.options import BoardOptions
     from vmm.boards.slots import Place, Slots
+    from vmm.boot.bootinfo import Controller
     from vmm.bus import Bus
     from vmm.console import Console
     from vmm.devices.gicv2 import GicV2
@@ -96,10 +98,9 @@ class Arm64Board:
                 " --board gic=3"
             )
         if self._vm.in_kernel_gic:
-            places = self._places
-            second = places.gic_cpu_interface if self.gic_version == 2 else places.gic_redistributor
+            (distributor, _), (second, _) = self._gic_frames()
             try:
-                self._vm.create_gic(self.gic_version, places.gic_distributor, second)
+                self._vm.create_gic(self.gic_version, distributor, second)
             except BackendUnavailable as error:
                 raise BackendUnavailable(
                     f"{error}; the backend unicorn has both versions, and --board chooses"
@@ -115,6 +116,9 @@ class Arm64Board:
                 self._private_line(vcpu.index, at.INTID_VIRTUAL_TIMER),
                 self._private_line(vcpu.index, at.INTID_PHYSICAL_TIMER),
             )
+
+    def _gic_frames(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        return self._places.gic_frames(self.gic_version, self._cpus)
 
     def _connect_gicv2(self) -> None:
         attach = self._bus.mmio.attach
@@ -136,6 +140,14 @@ class Arm64Board:
                 LazyRegion(self._redistributor(index)),
             )
             vcpu.attach_system_registers(_LazyCpuInterface(self, index))
+
+    @property
+    def controller(self) -> Controller:
+        """The GIC as our kernel is told of it: it does not look into the device tree for that."""
+        from vmm.boot.bootinfo import Controller
+
+        kind = abi.CONTROLLER_GICV2 if self.gic_version == 2 else abi.CONTROLLER_GICV3
+        return Controller(kind, *self._gic_frames())
 
     def device_tree(self, command_line: str, initrd: tuple[int, int] | None) -> bytes:
         """Return the flattened device tree of this machine."""

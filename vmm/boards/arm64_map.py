@@ -65,3 +65,10 @@ class Places:
         self.hwrng = distance + HWRNG
         self.virtio = distance + VIRTIO
         self.peripherals = distance + PERIPHERALS
+
+    def gic_frames(self, version: int, cpus: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return (base, length) of the distributor, and of CPU interface or redistributors."""
+        distributor = (self.gic_distributor, GIC_WINDOW)
+        if version == 2:
+            return distributor, (self.gic_cpu_interface, GIC_WINDOW)
+        return distributor, (self.gic_redistributor, REDISTRIBUTOR_WINDOW * cpus)

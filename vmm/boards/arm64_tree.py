@@ -129,20 +129,14 @@ def _timer() -> dict[str, str | tuple[int, ...]]:
 
 
 def _add_gic(root: Node, version: int, places: at.Places, cpus: int) -> None:
-    if version == 2:
-        compatible = "arm,cortex-a15-gic"
-        second = (places.gic_cpu_interface, at.GIC_WINDOW)
-    else:
-        compatible = "arm,gic-v3"
-        second = (places.gic_redistributor, at.REDISTRIBUTOR_WINDOW * cpus)
     root.add(
         f"interrupt-controller@{places.gic_distributor:x}",
         {
-            "compatible": compatible,
+            "compatible": "arm,cortex-a15-gic" if version == 2 else "arm,gic-v3",
             "interrupt-controller": (),
             "#interrupt-cells": 3,
             "#address-cells": 0,
-            "reg": reg((places.gic_distributor, at.GIC_WINDOW), second),
+            "reg": reg(*places.gic_frames(version, cpus)),
             "phandle": GIC_PHANDLE,
         },
     )

@@ -10,6 +10,7 @@ from vmm.backends.api import VirtualMachine
 from vmm.boards.options import BoardOptions
 from vmm.boards.serial import SerialWire
 from vmm.boards.slots import Place, Slots
+from vmm.boot.bootinfo import Controller
 from vmm.bus import Bus
 from vmm.console import Console
 from vmm.hypercall.services import Host as ServiceHost
@@ -42,6 +43,8 @@ class Board(Protocol):
         serial: likewise, of the first serial port.
         device_regions: (base, length, name) of memory-mapped registers, page-aligned, ascending;
             what a kernel maps before it has found any device by itself.
+        controller: the interrupt controller that our kernel is told of, or None; complete after
+            `connect`.
         counter_hz: frequency of the guest's counter, 0 where unknown.
         places: where added devices are.
         slots: where devices are added, before the image is loaded.
@@ -57,6 +60,8 @@ class Board(Protocol):
     def serial(self) -> int: ...
     @property
     def device_regions(self) -> tuple[tuple[int, int, str], ...]: ...
+    @property
+    def controller(self) -> Controller | None: ...
     @property
     def counter_hz(self) -> int: ...
     @property

@@ -44,6 +44,7 @@ class Solo5Board:
     """
 
     serial: Final = 0
+    controller: Final = None
     device_regions: tuple[tuple[int, int, str], ...] = ()
     places: tuple[Place, ...] = ()
 

@@ -38,6 +38,7 @@ class X86Board:
     arch: Final = X86_64
     doorbell: Final = at.DOORBELL
     serial: Final = at.COM1
+    controller: Final = None
 
     def __init__(
         self,

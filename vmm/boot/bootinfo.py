@@ -9,6 +9,25 @@ from vmm.value import value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
+
+
+@value
+class Controller:
+    """The interrupt controller that a kernel is told of.
+
+    Attributes:
+        kind: ``abi.CONTROLLER_*``.
+        distributor: (gpa, length) of the GIC's distributor.
+        processor_frames: (gpa, length) of its CPU interface (version 2) or redistributors (3).
+    """
+
+    kind: int
+    distributor: tuple[int, int]
+    processor_frames: tuple[int, int]
+
+
+NO_CONTROLLER: Final = Controller(abi.CONTROLLER_NONE, (0, 0), (0, 0))
 
 
 @value
@@ -34,6 +53,11 @@ class Bootinfo:
     seed: bytes
     generation: int
     stack_guard: int
+    controller: int
+    distributor: int
+    distributor_length: int
+    processor_frames: int
+    processor_frames_length: int
 
     def pack(self) -> bytes:
         """Return the structure as the kernel reads it."""
@@ -60,6 +84,11 @@ class Bootinfo:
             self.seed,
             self.generation,
             self.stack_guard,
+            self.controller,
+            self.distributor,
+            self.distributor_length,
+            self.processor_frames,
+            self.processor_frames_length,
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from vmm.arch import ARM64
 from vmm.backends.registers import DescriptorTable
-from vmm.boot.bootinfo import Bootinfo, pack_regions
+from vmm.boot.bootinfo import NO_CONTROLLER, Bootinfo, pack_regions
 from vmm.boot.layout import READ_WRITE, Layout, Region, mebibytes, round_up
 from vmm.boot.memory_map import MEMORY_MAPS
 from vmm.boot.pagetables import EXECUTE, READ, WRITE, Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from vmm.arch import Arch
     from vmm.backends.api import RegisterValue
+    from vmm.boot.bootinfo import Controller
     from vmm.boot.memory_map import MemoryMap
     from vmm.images.elf import Elf, Segment
     from vmm.images.image import Image
@@ -91,6 +92,7 @@ def load(
     device_regions: Sequence[tuple[int, int, str]] = (),
     doorbell: int = 0,
     console: int = 0,
+    controller: Controller | None = None,
     counter_hz: int = 0,
     wall_clock: int = 0,
     seed: bytes = bytes(abi.SEED_LENGTH),
@@ -114,11 +116,12 @@ def load(
         device_regions: (gpa, length, name) of registers that the kernel is to map.
         doorbell: I/O port (x86_64) or gpa (arm64).
         console: I/O port (x86_64) or gpa (arm64) of the early serial port, or 0.
+        controller: the interrupt controller, where the kernel is to be told.
         counter_hz: frequency of the TSC or CNTVCT_EL0, 0 where unknown.
         wall_clock: CLOCK_REALTIME in ns.
         seed: 32 bytes of entropy.
         stack_guard: 64 bits of entropy.
-        features: ``abi.FEATURE_*``.
+        features: ``abi.FEATURE_*``; that of the controller is added where there is one.
         service_length: bytes for the service ring and its window, a region that stays zero.
         firmware: code that arm64 starts in; by default the one that came with the VMM.
 
@@ -149,6 +152,10 @@ def load(
         registers = _start_x86_64(ram, elf, bootinfo_gpa)
 
     regions = ram.finish(device_regions)
+    if controller is None:
+        controller = NO_CONTROLLER
+    else:
+        features |= abi.FEATURE_CONTROLLER
     bootinfo = Bootinfo(
         features=features,
         regions=regions_gpa,
@@ -169,6 +176,11 @@ def load(
         seed=seed,
         generation=generation_gpa,
         stack_guard=stack_guard,
+        controller=controller.kind,
+        distributor=controller.distributor[0],
+        distributor_length=controller.distributor[1],
+        processor_frames=controller.processor_frames[0],
+        processor_frames_length=controller.processor_frames[1],
     )
     memory.write(regions_gpa, pack_regions(regions))
     memory.write(bootinfo_gpa, bootinfo.pack())

@@ -26,6 +26,7 @@ FEATURE_SERVICES: Final = 1 << 4
 FEATURE_GENERATION: Final = 1 << 5
 FEATURE_STACK_GUARD: Final = 1 << 6
 FEATURE_NO_TERMINAL: Final = 1 << 7
+FEATURE_CONTROLLER: Final = 1 << 8
 
 REGION_FREE: Final = 1
 REGION_RESERVED: Final = 2
@@ -45,8 +46,12 @@ REGION_EXECUTE: Final = 1 << 2
 REGION: Final = Struct("<QQQII16s")
 REGION_NAME_LENGTH: Final = 16
 
+CONTROLLER_NONE: Final = 0
+CONTROLLER_GICV2: Final = 2
+CONTROLLER_GICV3: Final = 3
+
 # struct calypso_bootinfo, in the order of `vmm.boot.bootinfo.Bootinfo`.
-BOOTINFO: Final = Struct("<QIIQQIIQQQQQQIIQQQQ32sQQ")
+BOOTINFO: Final = Struct("<QIIQQIIQQQQQQIIQQQQ32sQQQQQQQ")
 BOOTINFO_FEATURES_OFFSET: Final = 16
 SEED_LENGTH: Final = 32
 

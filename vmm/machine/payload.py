@@ -175,6 +175,7 @@ def _load_calypso(
         device_regions=board.device_regions,
         doorbell=board.doorbell,
         console=board.serial,
+        controller=board.controller,
         counter_hz=board.counter_hz,
         wall_clock=time_ns(),
         seed=os.urandom(abi.SEED_LENGTH),

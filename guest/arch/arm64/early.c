@@ -9,4 +9,10 @@ void early_devices(void)
 		bootinfo_add_device(bootinfo.doorbell, sizeof(uint32_t), "doorbell");
 	if (bootinfo.console != 0)
 		bootinfo_add_device(bootinfo.console, PAGE_SIZE, "console");
+	if (bootinfo_controller() != CALYPSO_CONTROLLER_NONE) {
+		bootinfo_add_device(bootinfo.distributor, bootinfo.distributor_length,
+				    "gic distributor");
+		bootinfo_add_device(bootinfo.processor_frames, bootinfo.processor_frames_length,
+				    "gic processors");
+	}
 }

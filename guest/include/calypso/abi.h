@@ -28,6 +28,7 @@ enum calypso_feature {
 	CALYPSO_FEATURE_GENERATION = 1u << 5,  /* bootinfo.generation is there */
 	CALYPSO_FEATURE_STACK_GUARD = 1u << 6, /* bootinfo.stack_guard is there */
 	CALYPSO_FEATURE_NO_TERMINAL = 1u << 7, /* at entry CONSOLE_STATUS would give zeros */
+	CALYPSO_FEATURE_CONTROLLER = 1u << 8,  /* bootinfo.controller and what follows it are there */
 };
 
 enum calypso_region_type {
@@ -58,6 +59,13 @@ struct calypso_region {
 	char name[16];	  /* for people; NUL-padded */
 };
 
+/* The interrupt controller; numbers are architecture versions of Arm's GIC. */
+enum calypso_controller {
+	CALYPSO_CONTROLLER_NONE = 0,
+	CALYPSO_CONTROLLER_GICV2 = 2,
+	CALYPSO_CONTROLLER_GICV3 = 3,
+};
+
 struct calypso_bootinfo {
 	uint64_t magic;
 	uint32_t version;	/* CALYPSO_ABI_VERSION */
@@ -81,6 +89,11 @@ struct calypso_bootinfo {
 	uint8_t seed[32];	/* entropy for the random number generator; the kernel erases it */
 	uint64_t generation;	/* gpa of struct calypso_generation */
 	uint64_t stack_guard;	/* entropy for the kernel's stack protector; the kernel erases it */
+	uint64_t controller;	/* enum calypso_controller */
+	uint64_t distributor;	/* gpa of its registers */
+	uint64_t distributor_length;
+	uint64_t processor_frames; /* gpa: GICv2: CPU interface; GICv3: redistributors, side by side */
+	uint64_t processor_frames_length;
 };
 
 /* Which of those that have the same past a machine is. When RAM has been restored or copied, the host
@@ -235,7 +248,9 @@ static_assert(offsetof(struct calypso_bootinfo, console) == 120, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, seed) == 128, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, generation) == 160, "ABI");
 static_assert(offsetof(struct calypso_bootinfo, stack_guard) == 168, "ABI");
-static_assert(sizeof(struct calypso_bootinfo) == 176, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, controller) == 176, "ABI");
+static_assert(offsetof(struct calypso_bootinfo, processor_frames) == 200, "ABI");
+static_assert(sizeof(struct calypso_bootinfo) == 216, "ABI");
 static_assert(offsetof(struct calypso_generation, seed) == 8, "ABI");
 static_assert(sizeof(struct calypso_generation) == 40, "ABI");
 static_assert(offsetof(struct calypso_ring, submission_offset) == 16, "ABI");

@@ -15,7 +15,7 @@ extern struct calypso_region *bootinfo_regions;
 /* The first region of this type, or NULL. */
 const struct calypso_region *bootinfo_find(enum calypso_region_type type);
 
-/* Add a region for registers that an early device has found, before the kernel's page table is
+/* Add a region for registers of an early device, before the kernel's page table is
  * built. Nothing happens where a region is there already. */
 void bootinfo_add_device(physical_t physical, uint64_t length, const char *name);
 
@@ -23,6 +23,14 @@ void bootinfo_add_device(physical_t physical, uint64_t length, const char *name)
 static inline bool bootinfo_has(enum calypso_feature feature)
 {
 	return (bootinfo.features & feature) != 0;
+}
+
+/* The interrupt controller that the VMM tells of. */
+static inline enum calypso_controller bootinfo_controller(void)
+{
+	if (!bootinfo_has(CALYPSO_FEATURE_CONTROLLER))
+		return CALYPSO_CONTROLLER_NONE;
+	return (enum calypso_controller)bootinfo.controller;
 }
 
 /* The command line, NUL-terminated. */

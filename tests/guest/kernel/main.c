@@ -231,6 +231,16 @@ static void interrupt(void)
 	pass();
 }
 
+/* The VMM tells of no interrupt controller. */
+static void no_controller(void)
+{
+	int error = irq_initialize();
+
+	if (error != -ENODEV)
+		panic("irq_initialize: %d", error);
+	pass();
+}
+
 static void enter_user_at(uint64_t pc)
 {
 	arch_enter_user(pc, 0x8000, auxsp_of(auxspcb_make(&boot_stack)));
@@ -261,6 +271,7 @@ static const struct {
 	{"tell-time", tell_time},
 	{"echo", echo},
 	{"interrupt", interrupt},
+	{"no-controller", no_controller},
 	{"enter-nothing", enter_nothing},
 	{"enter-kernel", enter_kernel},
 	{"enter-hole", enter_hole},

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.vmm.boot.fdt_reader import read_fdt
 from vmm import Machine
 from vmm.arch import ARM64, X86_64
 from vmm.boards.options import MODELS, BoardOptions, choose, parse_board
+from vmm.boot.bootinfo import unpack_bootinfo
 from vmm.errors import UsageError
+from vmm.hypercall import abi
 
 # Bit 40: where a realm with 41 bits of address sees what it shares with its host.
 FAR = 0x100_0000_0000
@@ -59,6 +64,34 @@ def test_a_pc_has_devices_to_move_and_nothing_else_to_choose() -> None:
 def test_devices_do_not_go_where_ram_is(arch: str) -> None:
     with pytest.raises(UsageError, match="would put devices into RAM, which ends at"):
         Machine("hello", arch=arch, backend="unicorn", memory="4G", board="devices=0x40000000")
+
+
+@pytest.mark.parametrize("devices", [0, FAR])
+@pytest.mark.parametrize(("gic", "cpus"), [(2, 1), (3, 1), (3, 4)])
+def test_bootinfo_and_device_tree_name_the_same_gic(gic: int, cpus: int, devices: int) -> None:
+    board = f"gic={gic},devices={devices:#x}"
+    with Machine("hello", arch="arm64", backend="unicorn", board=board, cpus=cpus) as machine:
+        place = machine.loaded.bootinfo
+        info = unpack_bootinfo(machine.memory.read(place, abi.BOOTINFO.size))
+        blob = machine.board.device_tree("", None)
+    assert blob is not None
+    node = read_fdt(blob).root.children[f"interrupt-controller@{info.distributor:x}"]
+    words = (
+        *(info.distributor, info.distributor_length),
+        *(info.processor_frames, info.processor_frames_length),
+    )
+    assert struct.unpack(">4Q", node.properties["reg"]) == words
+    assert info.features & abi.FEATURE_CONTROLLER
+    assert info.controller == gic
+    assert all(machine.bus.mmio.find(word) is not None for word in words[::2])
+
+
+def test_a_pc_has_no_controller_to_tell_of() -> None:
+    with Machine("hello", arch="x86_64", backend="unicorn") as machine:
+        place = machine.loaded.bootinfo
+        info = unpack_bootinfo(machine.memory.read(place, abi.BOOTINFO.size))
+    assert not info.features & abi.FEATURE_CONTROLLER
+    assert info.controller == abi.CONTROLLER_NONE
 
 
 # A device whose place in memory is the board's to choose: random numbers, or the serial port.

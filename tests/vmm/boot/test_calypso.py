@@ -15,7 +15,7 @@ from tests.vmm.boot.walker import Span, walk_arm64, walk_x86_64
 from tests.vmm.images import elf_maker
 from tests.vmm.images.elf_maker import DIRECT_MAP, KERNEL_BASE, Part
 from vmm.backends.registers import DescriptorTable, Segment
-from vmm.boot.bootinfo import unpack_bootinfo, unpack_regions
+from vmm.boot.bootinfo import Controller, unpack_bootinfo, unpack_regions
 from vmm.boot.calypso import MAX_ARGUMENTS, MAX_COMMAND_LINE, SPARE_REGIONS, Loaded, load
 from vmm.boot.layout import Region
 from vmm.errors import UsageError
@@ -182,6 +182,18 @@ def test_bootinfo(maker: Maker) -> None:
     (boot,) = [region for region in loaded.regions if region.name == "boot"]
     assert boot.physical <= info.regions
     assert array_end <= boot.end
+
+
+def test_bootinfo_tells_of_a_controller(maker: Maker) -> None:
+    controller = Controller(abi.CONTROLLER_GICV3, (0x800_0000, 0x1_0000), (0x80A_0000, 0x4_0000))
+    info = maker.load(controller=controller, features=abi.FEATURE_IDLE).bootinfo
+    assert info.features == abi.FEATURE_IDLE | abi.FEATURE_CONTROLLER
+    assert info.controller == abi.CONTROLLER_GICV3
+    assert (info.distributor, info.distributor_length) == controller.distributor
+    assert (info.processor_frames, info.processor_frames_length) == controller.processor_frames
+    without = maker.load().bootinfo
+    assert without.features & abi.FEATURE_CONTROLLER == 0
+    assert without.controller == abi.CONTROLLER_NONE
 
 
 def test_everything_of_the_boot_area_is_in_a_boot_region(maker: Maker) -> None:

@@ -14,8 +14,8 @@ struct trap_frame;
 
 /* A version of the Generic Interrupt Controller. */
 struct gic {
-	/* Take it into use: distributor, then CPU interface (2) or redistributor (3). */
-	void (*initialize)(physical_t distributor, physical_t second);
+	/* Take it into use; `processor_frames`: CPU interface (2), redistributors (3). */
+	void (*initialize)(physical_t distributor, physical_t processor_frames);
 	void (*enable)(unsigned intid);
 	unsigned (*lines)(void); /* INTIDs that it has */
 	uint32_t (*acknowledge)(void);
