@@ -17,8 +17,9 @@ from tests.soundness import need_sound_kvm
 from vmm import Machine
 from vmm.arch import X86_64, host_arch
 
-SOURCES = sorted(Path(__file__).parent.glob("programs/*.c"))
-SHARED = sorted(Path(__file__).parent.glob("programs/*.h"))
+PROGRAMS = Path(__file__).parent / "programs"
+SOURCES = sorted(PROGRAMS.glob("*.c"))
+SHARED = sorted(PROGRAMS.glob("*.h"))
 TARGETS = {"x86_64": "x86_64-linux-musl", "arm64": "aarch64-linux-musl"}
 KINDS = {"static": ("-static",), "static-pie": ("-static-pie", "-fPIE")}
 
@@ -88,9 +89,15 @@ def run_on_host(program: Path) -> tuple[int, bytes]:
     return status if status >= 0 else 128 - status, result.stdout
 
 
-def run_in_guest(program: Path, arch: str, backend: str) -> tuple[int, bytes]:
+def run_in_guest(program: Path, arch: str, backend: str, board: str = "") -> tuple[int, bytes]:
     with Machine(
-        program, ARGUMENTS, arch=arch, backend=backend, env=ENVIRONMENT, stdin=STDIN
+        program,
+        ARGUMENTS,
+        arch=arch,
+        backend=backend,
+        board=board,
+        env=ENVIRONMENT,
+        stdin=STDIN,
     ) as machine:
         return machine.run(timeout=60), machine.console.output
 
@@ -121,3 +128,10 @@ def test_like_on_the_host(source: Path, kind: str, arch: str, backend: str) -> N
     status, output = run_in_guest(build(source, arch, kind), arch, backend)
     assert output.decode().splitlines() == expected[1].decode().splitlines()
     assert status == expected[0]
+
+
+@pytest.mark.parametrize("board", ["gic=2", "gic=2,devices=0x10000000000"])
+def test_an_older_gic_ends_turns_too(board: str) -> None:
+    source = PROGRAMS / "preemption.c"
+    expected = run_on_host(build(source, host_arch() or X86_64, "static"))
+    assert run_in_guest(build(source, "arm64", "static"), "arm64", "unicorn", board) == expected
