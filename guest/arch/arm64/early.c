@@ -1,5 +1,5 @@
-/* arm64: devices that boot needs. Their registers become regions of bootinfo, and so part of the
- * kernel's page table, wherever in the address space they are. */
+/* arm64: early devices, which bootinfo names: doorbell, console, interrupt controller. Their registers
+ * become regions, and so part of the kernel's page table, wherever in the address space they are. */
 #include <calypso/boot.h>
 #include <calypso/bootinfo.h>
 

@@ -28,7 +28,7 @@ enum calypso_feature {
 	CALYPSO_FEATURE_GENERATION = 1u << 5,  /* bootinfo.generation is there */
 	CALYPSO_FEATURE_STACK_GUARD = 1u << 6, /* bootinfo.stack_guard is there */
 	CALYPSO_FEATURE_NO_TERMINAL = 1u << 7, /* at entry CONSOLE_STATUS would give zeros */
-	CALYPSO_FEATURE_CONTROLLER = 1u << 8,  /* bootinfo.controller and what follows it are there */
+	CALYPSO_FEATURE_CONTROLLER = 1u << 8,  /* bootinfo.controller and four fields behind it */
 };
 
 enum calypso_region_type {
@@ -92,7 +92,7 @@ struct calypso_bootinfo {
 	uint64_t controller;	/* enum calypso_controller */
 	uint64_t distributor;	/* gpa of its registers */
 	uint64_t distributor_length;
-	uint64_t processor_frames; /* gpa: GICv2: CPU interface; GICv3: redistributors, side by side */
+	uint64_t processor_frames; /* gpa of the CPU interface (GICv2) or all redistributors (3) */
 	uint64_t processor_frames_length;
 };
 

@@ -15,8 +15,8 @@ extern struct calypso_region *bootinfo_regions;
 /* The first region of this type, or NULL. */
 const struct calypso_region *bootinfo_find(enum calypso_region_type type);
 
-/* Add a region for registers of an early device, before the kernel's page table is
- * built. Nothing happens where a region is there already. */
+/* Add a region for registers of an early device, before the kernel's page table is built. Nothing
+ * happens where a region is there already. */
 void bootinfo_add_device(physical_t physical, uint64_t length, const char *name);
 
 /* Whether the VMM offers this feature. */
