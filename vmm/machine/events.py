@@ -175,7 +175,7 @@ class EventLoop:
                 if watch is not None and not self._closed:
                     watch.fire()
                     patient = patient or watch.patient
-            if self._afterwards is not None:
+            if self._afterwards is not None and get_ident() == self._thread:
                 act, self._afterwards = self._afterwards, None
                 act()
         return patient
