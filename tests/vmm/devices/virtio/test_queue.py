@@ -204,7 +204,7 @@ def test_chains_come_back_in_order(layout: str, batches: list[int]) -> None:
 @layouts
 @given(
     chains=st.lists(
-        st.tuples(st.lists(st.integers(1, 9), min_size=1, max_size=3), st.booleans()), max_size=6
+        st.tuples(st.lists(st.integers(1, 9), min_size=1, max_size=3), st.booleans()), max_size=5
     ),
     room=st.integers(1, 60),
     data=st.data(),
