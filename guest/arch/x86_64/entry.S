@@ -5,7 +5,7 @@
  * and there is nobody yet to be protected from, so it runs in ring 3; the initial tables allow
  * that. A hypervisor that emulates ring 0 one instruction at a time runs ring 3 directly, where
  * boot is a thousand times as fast. The first instruction that does need ring 0 traps and is
- * repeated there (trap.c), once and for all.
+ * repeated there (trap.S), once and for all.
  */
 #include <arch/constants.h>
 #include <arch/selectors.h>

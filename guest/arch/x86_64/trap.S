@@ -7,6 +7,7 @@
 #include <arch/vectors.h>
 
 #define IST_EMERGENCY 1
+#define GENERAL_PROTECTION 13
 #define PAGE_FAULT 14
 
 	.section .text.vectors, "ax"
@@ -20,6 +21,8 @@ trap_stubs:
 	.endif
 	.if	vector == PAGE_FAULT
 	jmp	page_fault
+	.elseif	vector == GENERAL_PROTECTION
+	jmp	general_protection
 	.else
 	push	$vector
 	jmp	trap_common
@@ -85,12 +88,28 @@ return_to_interrupted:
  * the program's again, so make it the general protection fault that the program has earned. */
 refused_return:
 	push	$0
-	push	$13
+	push	$GENERAL_PROTECTION
 	jmp	trap_common
 
 	.pushsection fixups, "a"
 	.quad	return_to_interrupted, refused_return
 	.popsection
+
+/* The first instruction of boot that needs ring 0 (entry.S) is repeated there. On the stack are error
+ * code, rip, cs, rflags, rsp and ss. */
+	.type	general_protection, @function
+general_protection:
+	cmpb	$0, trap_privileged(%rip)
+	je	become_privileged
+	push	$GENERAL_PROTECTION
+	jmp	trap_common
+become_privileged:
+	movb	$1, trap_privileged(%rip)
+	movq	$KERNEL_CS, 16(%rsp)
+	movq	$KERNEL_SS, 40(%rsp)
+	add	$8, %rsp
+	iretq
+	.size	general_protection, . - general_protection
 
 /* Page faults come in on the emergency stack, because the stack of the kernel may be what is missing.
  * On top of it are the error code, rip, cs, rflags, rsp and ss. */

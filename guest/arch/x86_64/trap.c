@@ -125,14 +125,14 @@ static noreturn void kernel_exception(const struct trap_frame *frame)
 		 frame->error);
 }
 
-/* Boot runs in ring 3 (entry.S) until this. */
-static bool privileged;
+/* Boot runs in ring 3 (entry.S) until this. What needs ring 0 is seen to in trap.S. */
+bool trap_privileged;
 
-/* Boot has come to what needs ring 0, or a mapping that only the kernel's own tables have: repeat the
- * instruction with both. If that does not help it will fault again, as the kernel. */
+/* Boot has come to a mapping that only the kernel's own tables have: repeat the instruction with them,
+ * in ring 0. If that does not help it will fault again, as the kernel. */
 static void become_privileged(struct trap_frame *frame)
 {
-	privileged = true;
+	trap_privileged = true;
 	frame->cs = KERNEL_CS;
 	frame->ss = KERNEL_SS;
 	paging_activate();
@@ -160,7 +160,7 @@ struct trap_frame *trap_leave_emergency_stack(const struct trap_frame *frame)
 
 void trap_dispatch(struct trap_frame *frame)
 {
-	if (unlikely(!privileged)) {
+	if (unlikely(!trap_privileged)) {
 		become_privileged(frame);
 		return;
 	}

@@ -22,7 +22,7 @@ static inline bool arch_has_block(unsigned level)
 	return level == 1 || (level == 2 && arch_has_gigabyte_pages());
 }
 
-/* End what entry.S says of boot: a trap on CLI in ring 3 (trap.c), nothing in ring 0. */
+/* End what entry.S says of boot: a trap on CLI in ring 3 (trap.S), nothing in ring 0. */
 static inline void arch_require_privilege(void)
 {
 	__asm__ volatile("cli" ::: "memory");
