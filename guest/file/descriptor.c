@@ -16,9 +16,9 @@ void descriptors_initialize(struct descriptor_table *table, uint64_t limit)
 
 struct descriptor *descriptor_slot(const struct descriptor_table *table, int number)
 {
-	if (number < 0 || (unsigned)number >= table->capacity)
+	if ((unsigned)number >= table->capacity) /* also those below 0 */
 		return NULL;
-	struct descriptor *slot = &table->slots[number];
+	struct descriptor *slot = &table->slots[(unsigned)number];
 	return slot->open == NULL ? NULL : slot;
 }
 

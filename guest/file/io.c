@@ -31,7 +31,7 @@ static void move_in_kernel(enum direction direction, void *at, void *buffer, siz
 /* Move within one segment: how many bytes that was, or -EFAULT. */
 static int64_t move_part(const struct io *io, enum direction direction, void *buffer, size_t length)
 {
-	uint64_t at = io->segment->iov_base + io->used;
+	uint64_t at = io->at;
 	if (io->in_kernel) {
 		move_in_kernel(direction, (void *)(uintptr_t)at, buffer, length);
 		return (int64_t)length;
@@ -46,20 +46,29 @@ static int64_t move_part(const struct io *io, enum direction direction, void *bu
 	return (int64_t)page;
 }
 
-static int io_move(struct io *io, enum direction direction, uint8_t *buffer, size_t length)
+static void advance(struct io *io, uint64_t count)
+{
+	io->at += count;
+	io->left -= count;
+	io->remaining -= count;
+}
+
+/* Where there are several segments, or something is wrong with one. */
+static __attribute__((noinline, cold)) int move_by_parts(struct io *io, enum direction direction,
+							 uint8_t *buffer, size_t length)
 {
 	while (length > 0) {
-		uint64_t left = io->segment->iov_len - io->used;
-		if (left == 0) {
-			io->segment++;
-			io->used = 0;
+		if (io->left == 0) {
+			io->at = io->next->iov_base;
+			io->left = io->next->iov_len;
+			io->next++;
 			continue;
 		}
-		int64_t moved = move_part(io, direction, buffer, left < length ? left : length);
+		size_t part = io->left < length ? io->left : length;
+		int64_t moved = move_part(io, direction, buffer, part);
 		if (moved < 0)
 			return (int)moved;
-		io->used += (uint64_t)moved;
-		io->remaining -= (uint64_t)moved;
+		advance(io, (uint64_t)moved);
 		length -= (size_t)moved;
 		if (direction != CLEAR)
 			buffer += moved;
@@ -67,28 +76,24 @@ static int io_move(struct io *io, enum direction direction, uint8_t *buffer, siz
 	return 0;
 }
 
+/* Nearly all are within one segment. */
+static inline int move(struct io *io, enum direction direction, void *buffer, size_t length)
+{
+	if (unlikely(length > io->left))
+		return move_by_parts(io, direction, buffer, length);
+	if (io->in_kernel)
+		move_in_kernel(direction, (void *)(uintptr_t)io->at, buffer, length);
+	else if (unlikely(move_in_program(direction, io->at, buffer, length) != 0))
+		return move_by_parts(io, direction, buffer, length);
+	advance(io, length);
+	return 0;
+}
+
 int io_put(struct io *io, const void *from, size_t length)
 {
-	return io_move(io, PUT, (uint8_t *)(uintptr_t)from, length);
+	return move(io, PUT, (void *)(uintptr_t)from, length);
 }
 
-int io_take(struct io *io, void *to, size_t length) { return io_move(io, TAKE, to, length); }
+int io_take(struct io *io, void *to, size_t length) { return move(io, TAKE, to, length); }
 
-int io_clear(struct io *io, size_t length) { return io_move(io, CLEAR, NULL, length); }
-
-struct io io_vector(const struct iovec *segments, uint64_t total)
-{
-	return (struct io){.segment = segments, .remaining = total};
-}
-
-struct io io_program(const struct iovec *segment)
-{
-	return io_vector(segment, segment->iov_len < IO_MAX ? segment->iov_len : IO_MAX);
-}
-
-struct io io_kernel(const struct iovec *segment)
-{
-	struct io io = io_program(segment);
-	io.in_kernel = true;
-	return io;
-}
+int io_clear(struct io *io, size_t length) { return move(io, CLEAR, NULL, length); }

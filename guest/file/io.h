@@ -11,18 +11,32 @@
 #define IO_MAX (0x7fffffff & ~PAGE_MASK)
 
 struct io {
-	const struct iovec *segment; /* the first that is not used up */
-	uint64_t used;		     /* bytes of it that are */
-	uint64_t remaining;	     /* bytes left in all segments */
-	bool in_kernel;		     /* addresses are the kernel's */
+	uint64_t at;		  /* address of what is left of the first segment */
+	uint64_t left;		  /* bytes of that */
+	uint64_t remaining;	  /* bytes left in all segments */
+	const struct iovec *next; /* the segments behind the first */
+	bool in_kernel;		  /* addresses are the kernel's */
 };
 
-/* One segment, which the caller keeps. At most IO_MAX bytes of it are used. */
-struct io io_program(const struct iovec *segment);
-struct io io_kernel(const struct iovec *segment);
+/* One segment. At most IO_MAX bytes of it are used. */
+static inline struct io io_program(user_t at, uint64_t length)
+{
+	uint64_t count = length < IO_MAX ? length : IO_MAX;
+	return (struct io){.at = at, .left = count, .remaining = count};
+}
 
-/* Several of the program's; `total` is their sum, at most IO_MAX. */
-struct io io_vector(const struct iovec *segments, uint64_t total);
+static inline struct io io_kernel(void *at, uint64_t length)
+{
+	struct io io = io_program((uintptr_t)at, length);
+	io.in_kernel = true;
+	return io;
+}
+
+/* Several of the program's, which the caller keeps; `total` is their sum, at most IO_MAX. */
+static inline struct io io_vector(const struct iovec *segments, uint64_t total)
+{
+	return (struct io){.next = segments, .remaining = total};
+}
 
 /* Move bytes from a kernel buffer into the segments, or the other way; `length` is at most
  * io->remaining. -EFAULT where the program's memory ends early: what came before is done. */

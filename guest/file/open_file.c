@@ -78,10 +78,8 @@ int open_file_make(struct file *file, unsigned flags, struct open_file **made)
 	return error;
 }
 
-void open_file_put(struct open_file *open)
+void open_file_end(struct open_file *open)
 {
-	if (open == NULL || --open->references > 0)
-		return;
 	inotify_open(open, open_file_writable(open) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 	if (open->watches != NULL)
 		epoll_forget(open);
@@ -107,13 +105,6 @@ bool open_file_seekable(const struct open_file *open)
 static bool lacks_offsets(const struct open_file *open)
 {
 	return (open->flags & O_PATH) == 0 && !open_file_seekable(open);
-}
-
-/* What was transferred counts more than what went wrong after it. */
-static int64_t transferred(uint64_t before, const struct io *io, int error)
-{
-	uint64_t done = before - io->remaining;
-	return done > 0 || error == 0 ? (int64_t)done : error;
 }
 
 /* Whether a transfer would pass the largest offset there is. */
@@ -142,47 +133,79 @@ int open_file_check_write(const struct open_file *open, const uint64_t *offset)
 	return open->file->operations->write == NULL ? -EINVAL : 0;
 }
 
-int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *offset)
+/* What was transferred counts more than what went wrong after it. */
+static int64_t transferred(struct open_file *open, uint64_t before, const struct io *io, int error,
+			   uint32_t event)
 {
-	int problem = open_file_check_read(open, offset);
-	if (problem != 0)
-		return problem;
+	uint64_t done = before - io->remaining;
+	if (done == 0)
+		return error;
+	inotify_open(open, event);
+	return (int64_t)done;
+}
+
+static int64_t read_at(struct open_file *open, struct io *io, uint64_t at)
+{
 	struct file *file = open->file;
 	uint64_t before = io->remaining;
-	uint64_t at = offset != NULL ? *offset : open->position;
-	if (passes_end(at, io))
+	if (unlikely(passes_end(at, io)))
 		return -EINVAL;
 	/* Sockets keep no access time, on Linux neither. */
 	if ((open->flags & O_NOATIME) == 0 && !S_ISSOCK(file->mode))
 		file_accessed(file);
 	int error = file->operations->read(file, io, at, open->flags);
-	int64_t result = transferred(before, io, error);
-	if (offset == NULL && result > 0)
-		open->position += (uint64_t)result;
+	return transferred(open, before, io, error, IN_ACCESS);
+}
+
+static int64_t write_at(struct open_file *open, struct io *io, uint64_t at)
+{
+	struct file *file = open->file;
+	uint64_t before = io->remaining;
+	int error = file->operations->write(file, io, at, open->flags);
+	return transferred(open, before, io, error, IN_MODIFY);
+}
+
+int64_t open_file_read(struct open_file *open, struct io *io, const uint64_t *offset)
+{
+	int problem = open_file_check_read(open, offset);
+	if (problem != 0)
+		return problem;
+	if (offset != NULL)
+		return read_at(open, io, *offset);
+	int64_t result = read_at(open, io, open->position);
 	if (result > 0)
-		inotify_open(open, IN_ACCESS);
+		open->position += (uint64_t)result;
+	return result;
+}
+
+/* At an offset, or at the end. As on Linux, O_APPEND wins over the offset of pwrite. */
+static __attribute__((noinline)) int64_t write_elsewhere(struct open_file *open, struct io *io,
+							 const uint64_t *offset)
+{
+	int problem = open_file_check_write(open, offset);
+	if (problem != 0)
+		return problem;
+	uint64_t at = offset != NULL ? *offset : open->position;
+	if (passes_end(at, io))
+		return -EINVAL;
+	if ((open->flags & O_APPEND) != 0)
+		at = open->file->size;
+	int64_t result = write_at(open, io, at);
+	if (offset == NULL && result > 0)
+		open->position = at + (uint64_t)result;
 	return result;
 }
 
 int64_t open_file_write(struct open_file *open, struct io *io, const uint64_t *offset)
 {
-	int problem = open_file_check_write(open, offset);
-	if (problem != 0)
-		return problem;
-	struct file *file = open->file;
-	uint64_t before = io->remaining;
-	uint64_t at = offset != NULL ? *offset : open->position;
-	if (passes_end(at, io))
-		return -EINVAL;
-	/* As on Linux, O_APPEND wins over the offset of pwrite. */
-	if ((open->flags & O_APPEND) != 0)
-		at = file->size;
-	int error = file->operations->write(file, io, at, open->flags);
-	int64_t result = transferred(before, io, error);
-	if (offset == NULL && result > 0)
-		open->position = at + (uint64_t)result;
+	bool simple = offset == NULL && (open->flags & (O_PATH | O_APPEND)) == 0 &&
+		      (open->flags & O_ACCMODE) != O_RDONLY && open->file->operations->write != NULL;
+	uint64_t at = open->position;
+	if (unlikely(!simple || passes_end(at, io)))
+		return write_elsewhere(open, io, offset);
+	int64_t result = write_at(open, io, at);
 	if (result > 0)
-		inotify_open(open, IN_MODIFY);
+		open->position = at + (uint64_t)result;
 	return result;
 }
 

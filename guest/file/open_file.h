@@ -34,7 +34,15 @@ static inline struct open_file *open_file_get(struct open_file *open)
 	return open;
 }
 
-void open_file_put(struct open_file *open);
+/* No reference is left. */
+void open_file_end(struct open_file *open);
+
+/* Give a reference back; NULL is allowed. */
+static inline void open_file_put(struct open_file *open)
+{
+	if (open != NULL && --open->references == 0)
+		open_file_end(open);
+}
 
 /* Whether it was opened for reading, for writing. */
 bool open_file_readable(const struct open_file *open);

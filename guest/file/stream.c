@@ -62,20 +62,18 @@ int stream_input_byte(void)
 int stream_output(enum console_stream stream, struct io *io)
 {
 	static uint8_t buffer[STREAM_BUFFER];
-	while (io->remaining > 0) {
-		size_t count = io->remaining < sizeof(buffer) ? io->remaining : sizeof(buffer);
-		struct io before = *io;
-		int error = io_take(io, buffer, count);
-		count = before.remaining - io->remaining;
+	int error = 0;
+	while (io->remaining > 0 && error == 0) {
+		uint64_t before = io->remaining;
+		error = io_take(io, buffer, before < sizeof(buffer) ? before : sizeof(buffer));
+		size_t count = before - io->remaining;
 		int64_t written = count == 0 ? 0 : console_write(stream, buffer, count);
-		if (written < 0) {
-			*io = before;
+		if (unlikely(written < 0)) {
+			io->remaining = before;
 			return (int)written;
 		}
-		if (error != 0)
-			return error;
 	}
-	return 0;
+	return error;
 }
 
 /* ---- The files ---- */

@@ -6,9 +6,10 @@
 #include <calypso/host.h>
 #include <calypso/serial.h>
 
-/* The serial port, once it has been asked for; it carries all streams. */
+static enum { NOT_CHOSEN, STREAMS, SERIAL } chosen;
+
+/* The serial port, where that is chosen; it carries all streams. */
 static const struct serial_port *serial;
-static bool chosen;
 
 static void choose(void)
 {
@@ -16,31 +17,38 @@ static void choose(void)
 
 	if (wanted && bootinfo.console != 0)
 		serial = serial_find();
-	chosen = true;
+	chosen = serial ? SERIAL : STREAMS;
 }
 
 static const struct serial_port *serial_console(void)
 {
-	if (unlikely(!chosen))
+	if (unlikely(chosen == NOT_CHOSEN))
 		choose();
 	return serial;
 }
 
-int64_t console_write(enum console_stream stream, const void *buffer, size_t length)
+static __attribute__((noinline, cold)) int64_t write_chosen(enum console_stream stream,
+							    const void *buffer, size_t length)
 {
 	const struct serial_port *port = serial_console();
+
+	if (!port)
+		return console_write(stream, buffer, length);
+	serial_write(port, buffer, length);
+	return (int64_t)length;
+}
+
+int64_t console_write(enum console_stream stream, const void *buffer, size_t length)
+{
 	size_t written = 0;
 
-	if (port) {
-		serial_write(port, buffer, length);
-		return (int64_t)length;
-	}
+	if (unlikely(chosen != STREAMS))
+		return write_chosen(stream, buffer, length);
 	while (written < length) {
-		uint64_t arguments[6] = {virt_to_phys((const char *)buffer + written),
-					 length - written, stream};
-		int64_t result = host_request(CALYPSO_CONSOLE_WRITE, arguments);
+		int64_t result = host_console_write(stream, (const char *)buffer + written,
+						    length - written);
 
-		if (result <= 0)
+		if (unlikely(result <= 0))
 			return written ? (int64_t)written : result;
 		written += (uint64_t)result;
 	}

@@ -15,28 +15,41 @@ static uint32_t doorbell_word(const struct calypso_request *made)
 	return (uint32_t)(virt_to_phys(made) / CALYPSO_REQUEST_ALIGNMENT);
 }
 
-int64_t host_request(enum calypso_service service, uint64_t arguments[6])
+/* Make the request whose arguments are in place; its result. */
+static inline int64_t host_ask(enum calypso_service service)
 {
-	if (!bootinfo_has(CALYPSO_FEATURE_DOORBELL))
+	if (unlikely(!bootinfo_has(CALYPSO_FEATURE_DOORBELL)))
 		return -ENOSYS;
 	request.service = service;
 	request.flags = 0;
 	request.result = -ENOSYS;
-	memcpy(request.arguments, arguments, sizeof(request.arguments));
 	arch_doorbell(bootinfo.doorbell, doorbell_word(&request));
-	memcpy(arguments, request.arguments, sizeof(request.arguments));
 	return request.result;
+}
+
+int64_t host_request(enum calypso_service service, uint64_t arguments[6])
+{
+	memcpy(request.arguments, arguments, sizeof(request.arguments));
+	int64_t result = host_ask(service);
+	memcpy(arguments, request.arguments, sizeof(request.arguments));
+	return result;
+}
+
+int64_t host_console_write(unsigned stream, const void *buffer, size_t length)
+{
+	request.arguments[0] = virt_to_phys(buffer);
+	request.arguments[1] = length;
+	request.arguments[2] = stream;
+	return host_ask(CALYPSO_CONSOLE_WRITE);
 }
 
 void host_exit(int status, enum calypso_exit_reason reason, const char *message)
 {
-	uint64_t arguments[6] = {(uint64_t)status & 0xff, reason};
-
-	if (message) {
-		arguments[2] = virt_to_phys(message);
-		arguments[3] = strlen(message);
-	}
-	host_request(CALYPSO_EXIT, arguments);
+	request.arguments[0] = (uint64_t)status & 0xff;
+	request.arguments[1] = reason;
+	request.arguments[2] = message ? virt_to_phys(message) : 0;
+	request.arguments[3] = message ? strlen(message) : 0;
+	host_ask(CALYPSO_EXIT);
 	arch_halt();
 }
 

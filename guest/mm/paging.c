@@ -177,6 +177,15 @@ bool paging_activate(void)
 	return true;
 }
 
+struct page_roots paging_begin(void)
+{
+	/* The initial tables are given away then. */
+	if (everything_is_mapped)
+		paging_activate();
+	active = true;
+	return page_roots;
+}
+
 bool paging_is_active(void)
 {
 	return active;

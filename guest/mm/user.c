@@ -14,15 +14,21 @@ int64_t arch_user_string(char *to, const char *from, size_t size);
 
 static bool is_user_range(user_t start, size_t length)
 {
-	return start <= USER_END && length <= USER_END - start;
+	user_t end;
+
+	return !__builtin_add_overflow(start, length, &end) && end <= USER_END;
 }
 
 /* ---- While boot builds the address space, which is not in use yet: page by page ---- */
 
 enum action { COPY_IN, COPY_OUT, CLEAR };
 
-static int act_on_pages(enum action action, user_t address, char *kernel, size_t length)
+/* `from` and `to` as user_copy_in, user_copy_out and user_clear have them; one is the program's. */
+static __attribute__((noinline, cold)) int act_on_pages(uint64_t to, uint64_t from, size_t length,
+							enum action action)
 {
+	user_t address = action == COPY_IN ? from : to;
+
 	for (size_t done = 0, part; done < length; done += part) {
 		user_t at = address + done;
 		void *content = page_content(at, action == COPY_IN ? PROT_READ : PROT_WRITE);
@@ -33,9 +39,9 @@ static int act_on_pages(enum action action, user_t address, char *kernel, size_t
 		if (part > length - done)
 			part = length - done;
 		if (action == COPY_IN)
-			memcpy(kernel + done, content, part);
+			memcpy((char *)(uintptr_t)to + done, content, part);
 		else if (action == COPY_OUT)
-			memcpy(content, kernel + done, part);
+			memcpy(content, (const char *)(uintptr_t)from + done, part);
 		else
 			memset(content, 0, part);
 	}
@@ -46,28 +52,28 @@ static int act_on_pages(enum action action, user_t address, char *kernel, size_t
 
 int user_copy_in(void *to, user_t from, size_t length)
 {
-	if (!is_user_range(from, length))
+	if (unlikely(!is_user_range(from, length)))
 		return -EFAULT;
 	if (unlikely(!paging_is_active()))
-		return act_on_pages(COPY_IN, from, to, length);
+		return act_on_pages((uintptr_t)to, from, length, COPY_IN);
 	return arch_user_copy(to, (const void *)(uintptr_t)from, length);
 }
 
 int user_copy_out(user_t to, const void *from, size_t length)
 {
-	if (!is_user_range(to, length))
+	if (unlikely(!is_user_range(to, length)))
 		return -EFAULT;
 	if (unlikely(!paging_is_active()))
-		return act_on_pages(COPY_OUT, to, (char *)(uintptr_t)from, length);
+		return act_on_pages(to, (uintptr_t)from, length, COPY_OUT);
 	return arch_user_copy((void *)(uintptr_t)to, from, length);
 }
 
 int user_clear(user_t to, size_t length)
 {
-	if (!is_user_range(to, length))
+	if (unlikely(!is_user_range(to, length)))
 		return -EFAULT;
 	if (unlikely(!paging_is_active()))
-		return act_on_pages(CLEAR, to, NULL, length);
+		return act_on_pages(to, 0, length, CLEAR);
 	return arch_user_clear((void *)(uintptr_t)to, length);
 }
 

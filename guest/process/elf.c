@@ -23,8 +23,7 @@ static int fail(const char **problem, int error, const char *words)
 /* Read exactly `length` bytes of the file, or fail with ENOEXEC. */
 static int read_exactly(struct file *file, void *to, uint64_t offset, size_t length)
 {
-	struct iovec segment = {(uintptr_t)to, length};
-	struct io io = io_kernel(&segment);
+	struct io io = io_kernel(to, length);
 	if (file->operations->read == NULL)
 		return -ENOEXEC;
 	int error = file->operations->read(file, &io, offset, O_RDONLY);

@@ -213,8 +213,7 @@ int random_read(struct io *io)
 
 void random_fill(void *to, size_t length)
 {
-	struct iovec segment = {(uintptr_t)to, length};
-	struct io io = io_kernel(&segment);
+	struct io io = io_kernel(to, length);
 
 	random_read(&io);
 }

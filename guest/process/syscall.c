@@ -1,6 +1,7 @@
 /* The way from a system call's number to what serves it. */
 #include <arch/uapi.h>
 #include <calypso/arch.h>
+#include <calypso/lib.h>
 #include <calypso/log.h>
 #include <process/strace/strace.h>
 #include <process/syscall.h>
@@ -53,7 +54,7 @@ static void finish(struct trap_frame *frame, int64_t result)
 }
 
 /* Serve a call for which `frame` is to be had by syscall_frame. Calls nest. */
-static int64_t serve(syscall_handler *handler, struct trap_frame *frame, const uint64_t argument[6])
+static int64_t serve(syscall_handler *handler, struct trap_frame *frame, const uint64_t argument[SYSCALL_ARGUMENTS])
 {
 	struct auxspcb *auxspcb = current_thread->auxspcb;
 	struct trap_frame *outer = auxspcb->frame;
@@ -66,20 +67,22 @@ static int64_t serve(syscall_handler *handler, struct trap_frame *frame, const u
 }
 
 /* A call that is missing, or recorded. */
-static int64_t make_unusual(struct trap_frame *frame, uint64_t number, const uint64_t argument[6])
+static __attribute__((noinline, cold)) int64_t make_unusual(struct trap_frame *frame, uint64_t number, const uint64_t argument[SYSCALL_ARGUMENTS])
 {
 	const struct syscall *call = syscall_find(number);
 	bool recorded = direct_calls == 0;
+	uint64_t kept[SYSCALL_ARGUMENTS]; /* the call may change the frame that they are in */
+	memcpy(kept, argument, sizeof(kept));
 	if (recorded)
-		strace_begin(call, number, argument);
+		strace_begin(call, number, kept);
 	bool is_served = call != NULL && call->handler != NULL;
 	int64_t result = is_served ? serve(call->handler, frame, argument) : missing(number);
 	if (recorded)
-		strace_end(call, number, argument, result);
+		strace_end(call, number, kept, result);
 	return result;
 }
 
-int64_t syscall_make(struct trap_frame *frame, uint64_t number, const uint64_t argument[6])
+int64_t syscall_make(struct trap_frame *frame, uint64_t number, const uint64_t argument[SYSCALL_ARGUMENTS])
 {
 	if (unlikely(number >= direct_calls || syscalls[number].handler == NULL))
 		return make_unusual(frame, number, argument);
@@ -88,9 +91,8 @@ int64_t syscall_make(struct trap_frame *frame, uint64_t number, const uint64_t a
 
 void syscall_dispatch(struct trap_frame *frame)
 {
-	uint64_t argument[6];
-	frame_syscall_arguments(frame, argument);
-	int64_t result = syscall_make(frame, frame_syscall_number(frame), argument);
+	int64_t result =
+		syscall_make(frame, frame_syscall_number(frame), frame_syscall_arguments(frame));
 	frame_set_result(frame, result);
 	finish(frame, result);
 }

@@ -16,6 +16,8 @@
 #include <calypso/user.h>
 #include <process/process.h>
 
+#define SYSCALL_ARGUMENTS 6
+
 typedef int64_t syscall_handler(const uint64_t argument[6]);
 
 struct syscall {

@@ -1,6 +1,7 @@
 /* x86_64: descriptor tables, control registers and MSRs, set once at boot. */
 #include <arch/mmu.h>
 #include <arch/selectors.h>
+#include <arch/vectors.h>
 #include <arch/x86.h>
 #include <calypso/arch.h>
 #include <calypso/boot.h>
@@ -25,7 +26,7 @@ struct task_state {
 
 static_assert(offsetof(struct task_state, denied_ports) == 104, "SDM");
 
-/* What entries from the program need; SYSCALL reaches it through GS. trap.S knows the offsets. */
+/* What entries from the program need. trap.S knows the offsets. */
 struct lcpu {
 	uint64_t auxsp;
 	uint64_t user_stack; /* scratch, only while entering */
@@ -49,17 +50,26 @@ static uint64_t segments[] = {
 	[TSS_SELECTOR / 8 + 1] = 0,
 };
 
-static struct task_state task_state;
-struct lcpu lcpu;
+/* Boot runs as a program does, and its stack is in use when it traps. What is in use of the emergency
+ * stack then is its upper half. */
+#define BOOT_AUXSP ((uintptr_t)emergency_stack_bottom + PAGE_SIZE)
 
-extern const char interrupt_table[], interrupt_table_end[];
+static struct task_state task_state = {
+	.rsp[0] = BOOT_AUXSP,
+	.ist[0] = (uintptr_t)emergency_stack_top,
+	.io_bitmap = offsetof(struct task_state, denied_ports),
+	.end_of_ports = 0xff,
+};
+struct lcpu lcpu = {.auxsp = BOOT_AUXSP};
+
+extern const char interrupt_table[];
 extern const char syscall_entry[];
-noreturn void enter_user(user_t pc, user_t sp);
+noreturn void enter_user(user_t pc, user_t sp, physical_t root);
 
 static void load_segments(void)
 {
 	uint64_t base = (uintptr_t)&task_state;
-	struct table_register gdt = {sizeof(segments) - 1, (uintptr_t)segments};
+	static const struct table_register gdt = {sizeof(segments) - 1, (uintptr_t)segments};
 
 	segments[TSS_SELECTOR / 8] |= (base & 0xffffff) << 16 | (base >> 24 & 0xff) << 56 |
 				      (sizeof(task_state) - 1);
@@ -70,8 +80,7 @@ static void load_segments(void)
 
 static void load_interrupt_table(void)
 {
-	struct table_register idt = {(uint16_t)(interrupt_table_end - interrupt_table - 1),
-				     (uintptr_t)interrupt_table};
+	static const struct table_register idt = {VECTORS * GATE_SIZE - 1, (uintptr_t)interrupt_table};
 
 	__asm__ volatile("lidt %0" ::"m"(idt));
 }
@@ -89,7 +98,6 @@ static void enable_syscalls(void)
 	write_msr(MSR_LSTAR, (uintptr_t)syscall_entry);
 	write_msr(MSR_FMASK, RFLAGS_TF | RFLAGS_IF | RFLAGS_DF | RFLAGS_IOPL | RFLAGS_NT |
 				     RFLAGS_RF | RFLAGS_AC);
-	write_msr(MSR_KERNEL_GS_BASE, (uintptr_t)&lcpu);
 }
 
 static void enable_floating_point(void)
@@ -102,12 +110,6 @@ static void enable_floating_point(void)
 
 void arch_initialize(void)
 {
-	task_state.ist[0] = (uintptr_t)emergency_stack_top;
-	task_state.io_bitmap = offsetof(struct task_state, denied_ports);
-	task_state.end_of_ports = 0xff;
-	/* Boot runs as a program does, and its stack is in use when it traps. What is in use of the
-	 * emergency stack then is its upper half. */
-	arch_set_auxsp(emergency_stack_bottom + PAGE_SIZE);
 	load_segments();
 	load_interrupt_table();
 	enable_syscalls();
@@ -116,10 +118,9 @@ void arch_initialize(void)
 
 void arch_enter_user(user_t pc, user_t sp, void *auxsp)
 {
-	paging_activate();
 	arch_set_auxsp(auxsp);
 	task_state.io_bitmap = sizeof(task_state);
-	enter_user(pc, sp);
+	enter_user(pc, sp, paging_begin().kernel);
 }
 
 bool arch_has_gigabyte_pages(void)

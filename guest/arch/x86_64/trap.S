@@ -35,13 +35,13 @@ trap_stubs:
 	push	%rax
 	push	%rbx
 	push	%rcx
+	push	%r9
+	push	%r8
+	push	%r10
 	push	%rdx
 	push	%rsi
 	push	%rdi
 	push	%rbp
-	push	%r8
-	push	%r9
-	push	%r10
 	push	%r11
 	push	%r12
 	push	%r13
@@ -55,13 +55,13 @@ trap_stubs:
 	pop	%r13
 	pop	%r12
 	pop	%r11
-	pop	%r10
-	pop	%r9
-	pop	%r8
 	pop	%rbp
 	pop	%rdi
 	pop	%rsi
 	pop	%rdx
+	pop	%r10
+	pop	%r8
+	pop	%r9
 	pop	%rcx
 	pop	%rbx
 	pop	%rax
@@ -118,6 +118,9 @@ page_fault:
 	testb	$3, 16(%rsp)		/* cs */
 	jz	kernel_page_fault
 	push	%rax
+	lea	syscall_entry(%rip), %rax
+	cmp	%rax, 16(%rsp)		/* rip */
+	je	unfinished_syscall
 	mov	%rsp, %rax
 	mov	lcpu(%rip), %rsp	/* auxsp */
 	.irp	offset, 48, 40, 32, 24, 16, 8
@@ -126,6 +129,17 @@ page_fault:
 	push	$PAGE_FAULT
 	mov	(%rax), %rax
 	jmp	trap_common
+
+/* Some hypervisors carry out SYSCALL only half: RIP becomes LSTAR, RCX and R11 hold what to return to, but
+ * the privilege level stays 3. Fetching the entry then faults, and the fault is the system call. A program
+ * that jumps there by itself gets no more than a system call either, and no more flags than are its own. */
+unfinished_syscall:
+	pop	%rax
+	mov	32(%rsp), %rsp		/* the program's */
+	and	$USER_FLAGS_OWN, %r11d
+	or	$USER_FLAGS, %r11d
+	cld
+	jmp	syscall_entry
 
 /* The kernel's are settled here where a stack has to grow, else they go on where it was. */
 kernel_page_fault:
@@ -141,18 +155,16 @@ kernel_page_fault:
 	jmp	dispatch
 	.size	page_fault, . - page_fault
 
-/* SYSCALL: RCX = return address, R11 = flags, the stack still the program's. GS belongs to the
- * program; it is exchanged here, only to reach the auxiliary stack, and given back at once. */
+/* SYSCALL: RCX = return address, R11 = flags, the stack still the program's. There is one processor, so
+ * `lcpu` has an address, and GS stays the program's. */
 	.globl	syscall_entry
 	.type	syscall_entry, @function
 	.balign	16
 syscall_entry:
-	swapgs
-	mov	%rsp, %gs:8
-	mov	%gs:0, %rsp
+	mov	%rsp, lcpu + 8(%rip)	/* user_stack */
+	mov	lcpu(%rip), %rsp	/* auxsp */
 	push	$USER_SS
-	push	%gs:8
-	swapgs
+	push	lcpu + 8(%rip)
 	push	%r11
 	push	$USER_CS
 	push	%rcx
@@ -171,14 +183,16 @@ syscall_entry:
 	mov	152(%rsp), %r11		/* rflags */
 	cmp	%r11, 32(%rsp)		/* r11 */
 	jne	trap_return
-	bt	$47, %rcx
-	jc	trap_return
+	mov	%rcx, %rax
+	shr	$47, %rax
+	jnz	trap_return
 	restore_registers
 	mov	40(%rsp), %rsp		/* rsp, past vector, error, rip, cs, rflags */
 	sysretq
 	.size	syscall_entry, . - syscall_entry
 
-/* noreturn void enter_user(user_t pc, user_t sp): to the program, with all other registers zero. */
+/* noreturn void enter_user(user_t pc, user_t sp, physical_t root): to the program, with all other registers
+ * zero. What needs no ring 0 comes first, for boot is mostly in ring 3 up to here. */
 	.globl	enter_user
 	.type	enter_user, @function
 enter_user:
@@ -187,7 +201,7 @@ enter_user:
 	push	$USER_FLAGS
 	push	$USER_CS
 	push	%rdi
-	xor	%eax, %eax
+	mov	%rdx, %rax
 	xor	%ebx, %ebx
 	xor	%ecx, %ecx
 	xor	%edx, %edx
@@ -202,6 +216,9 @@ enter_user:
 	xor	%r13d, %r13d
 	xor	%r14d, %r14d
 	xor	%r15d, %r15d
+	cli
+	mov	%rax, %cr3
+	xor	%eax, %eax
 	jmp	return_to_interrupted
 	.size	enter_user, . - enter_user
 
@@ -228,5 +245,6 @@ interrupt_table:
 	.long	0
 	.set	vector, vector + 1
 	.endr
-	.globl	interrupt_table_end
-interrupt_table_end:
+	.if	. - interrupt_table != VECTORS * GATE_SIZE
+	.error	"gates"
+	.endif

@@ -53,8 +53,6 @@ static const char *const exception_names[EXCEPTIONS] = {
 	"control protection exception",
 };
 
-extern const char syscall_entry[];
-
 uint64_t arch_fault_address(void)
 {
 	uint64_t address;
@@ -63,36 +61,12 @@ uint64_t arch_fault_address(void)
 	return address;
 }
 
-/* Some hypervisors carry out SYSCALL only half: RIP becomes LSTAR, RCX and R11 hold what to return
- * to, but the privilege level stays 3. Fetching the entry then faults, and the fault is the system
- * call. A program that jumps there by itself gets no more than a system call either. */
-static bool is_unfinished_syscall(const struct trap_frame *frame)
-{
-	return frame_is_user(frame) && frame->rip == (uintptr_t)syscall_entry;
-}
-
-static void finish_syscall(struct trap_frame *frame)
-{
-	const uint64_t allowed = RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF |
-				 RFLAGS_TF | RFLAGS_DF | RFLAGS_OF | RFLAGS_AC | RFLAGS_ID;
-
-	frame->vector = FRAME_SYSCALL;
-	frame->error = frame->rax;
-	frame->rip = frame->rcx;
-	frame->rflags = (frame->r11 & allowed) | RFLAGS_FIXED | RFLAGS_IF;
-	syscall_dispatch(frame);
-}
-
 static void page_fault(struct trap_frame *frame)
 {
 	unsigned access = (frame->error & PAGE_FAULT_WRITE)   ? PROT_WRITE
 			  : (frame->error & PAGE_FAULT_FETCH) ? PROT_EXEC
 							      : PROT_READ;
 
-	if (is_unfinished_syscall(frame)) {
-		finish_syscall(frame);
-		return;
-	}
 	if (!fault_resolve(frame, arch_fault_address(), access))
 		panic_at(frame, "page fault in the kernel: %s at 0x%016lx",
 			 fault_access_name(access), arch_fault_address());

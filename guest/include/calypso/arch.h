@@ -13,7 +13,7 @@
  *   uint64_t frame_sp(const struct trap_frame *)        stack pointer; also _set_sp
  *   bool frame_is_user(const struct trap_frame *)       came from the program
  *   uint64_t frame_syscall_number(const struct trap_frame *)
- *   void frame_syscall_arguments(const struct trap_frame *, uint64_t argument[6])
+ *   const uint64_t *frame_syscall_arguments(const struct trap_frame *)    six of them
  *   void frame_restart_syscall(struct trap_frame *)     go back to the instruction that made it
  *   int64_t frame_result(const struct trap_frame *)
  *   void frame_set_result(struct trap_frame *, int64_t)

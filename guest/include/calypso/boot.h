@@ -2,6 +2,7 @@
 #ifndef CALYPSO_BOOT_H
 #define CALYPSO_BOOT_H
 
+#include <arch/mmu.h>
 #include <calypso/types.h>
 
 /* Processor state that lasts: traps, system calls, floating point for the program. From entry.S. */
@@ -27,6 +28,10 @@ void paging_initialize(void);
  * bootinfo points to. The last step before the program runs, or earlier when something is touched
  * that the initial tables lack. False where there was nothing to switch. */
 bool paging_activate(void);
+
+/* The same for the last step, which makes the switch itself, from the kernel's image and the boot stack
+ * alone: the roots to switch to. */
+struct page_roots paging_begin(void);
 
 /* Whether that has happened. Before, the program's half is built but not in use. */
 bool paging_is_active(void);

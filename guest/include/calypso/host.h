@@ -13,6 +13,9 @@
  * Returns its result. */
 int64_t host_request(enum calypso_service service, uint64_t arguments[6]);
 
+/* Write to a stream (enum calypso_stream). Bytes written, or -errno. */
+int64_t host_console_write(unsigned stream, const void *buffer, size_t length);
+
 /* Stop the machine. `message` may be NULL. */
 noreturn void host_exit(int status, enum calypso_exit_reason reason, const char *message);
 

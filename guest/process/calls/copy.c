@@ -17,13 +17,11 @@ struct copy {
  * read again later. */
 static int64_t copy_part(struct copy *copy, uint64_t length)
 {
-	struct iovec segment = {(uintptr_t)copy->buffer, length};
-	struct io io = io_kernel(&segment);
+	struct io io = io_kernel(copy->buffer, length);
 	int64_t count = open_file_read(copy->in, &io, &copy->in_at);
 	if (count <= 0)
 		return count;
-	segment.iov_len = (uint64_t)count;
-	io = io_kernel(&segment);
+	io = io_kernel(copy->buffer, (uint64_t)count);
 	const uint64_t *out_at = copy->out_is_stream ? NULL : &copy->out_at;
 	int64_t written = open_file_write(copy->out, &io, out_at);
 	if (written > 0) {

@@ -130,8 +130,7 @@ static bool is_blank(char c) { return c == ' ' || c == '\t'; }
  * none. */
 static int read_script_line(struct file *file, char line[SCRIPT_LINE])
 {
-	struct iovec segment = {(uintptr_t)line, SCRIPT_LINE - 1};
-	struct io io = io_kernel(&segment);
+	struct io io = io_kernel(line, SCRIPT_LINE - 1);
 	if (file->operations->read == NULL || file->operations->read(file, &io, 0, O_RDONLY) != 0)
 		return -ENOEXEC;
 	size_t length = SCRIPT_LINE - 1 - io.remaining;

@@ -49,8 +49,7 @@ static int64_t send_to(int number, struct io *io, unsigned flags, user_t to, int
 SYSCALL6(sendto, int, number, user_t, buffer, uint64_t, size, unsigned, flags, user_t, to, int,
 	 length)
 {
-	struct iovec segment = {buffer, size};
-	struct io io = io_program(&segment);
+	struct io io = io_program(buffer, size);
 	return send_to(number, &io, flags, to, length);
 }
 
@@ -74,8 +73,7 @@ static int64_t receive_from(int number, struct io *io, unsigned flags, user_t fr
 SYSCALL6(recvfrom, int, number, user_t, buffer, uint64_t, size, unsigned, flags, user_t, from,
 	 user_t, length)
 {
-	struct iovec segment = {buffer, size};
-	struct io io = io_program(&segment);
+	struct io io = io_program(buffer, size);
 	return receive_from(number, &io, flags, from, length);
 }
 

@@ -45,8 +45,7 @@ static int64_t fill_pipe(struct end *in, struct end *out, uint64_t length, bool 
 	int error = pipe_reserve(out->pipe, waits, &slot);
 	if (error != 0)
 		return error;
-	struct iovec segment = {(uintptr_t)slot.page, length < PAGE_SIZE ? length : PAGE_SIZE};
-	struct io io = io_kernel(&segment);
+	struct io io = io_kernel(slot.page, length < PAGE_SIZE ? length : PAGE_SIZE);
 	int64_t count = is_stream(in) ? open_file_read(in->open, &io, place_of(in)) : -EINVAL;
 	slot.length = count > 0 ? (uint32_t)count : 0;
 	pipe_append(out->pipe, &slot);
@@ -61,8 +60,7 @@ static int64_t drain_pipe(struct end *in, struct end *out, uint64_t length, bool
 	if (error <= 0)
 		return error;
 	uint64_t part = slot.length < length ? slot.length : length;
-	struct iovec segment = {(uintptr_t)slot.page + slot.start, part};
-	struct io io = io_kernel(&segment);
+	struct io io = io_kernel(slot.page + slot.start, part);
 	int64_t count = open_file_write(out->open, &io, place_of(out));
 	slot.start += count > 0 ? (uint32_t)count : 0;
 	slot.length -= count > 0 ? (uint32_t)count : 0;

@@ -100,8 +100,7 @@ SYSCALL3(getrandom, user_t, buffer, uint64_t, length, unsigned, flags)
 	if ((flags & ~(unsigned)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE)) != 0 ||
 	    (flags & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
 		return -EINVAL;
-	struct iovec segment = {buffer, length};
-	struct io io = io_program(&segment);
+	struct io io = io_program(buffer, length);
 	uint64_t before = io.remaining;
 	if ((flags & GRND_RANDOM) != 0 && !random_is_trusted())
 		return -EIO;

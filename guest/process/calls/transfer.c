@@ -5,35 +5,30 @@
 
 enum way { READ, WRITE };
 
-static int64_t transfer(int number, struct io *io, enum way way, const uint64_t *offset)
+static int64_t transfer(struct open_file *open, struct io *io, enum way way, const uint64_t *offset)
 {
-	struct open_file *open = at_open_file(number);
-	if (open == NULL)
-		return -EBADF;
-	/* While this thread waits, another one may close the descriptor. */
-	open_file_get(open);
-	int64_t result = way == READ ? open_file_read(open, io, offset)
-				     : open_file_write(open, io, offset);
-	open_file_put(open);
-	return result;
+	return way == READ ? open_file_read(open, io, offset) : open_file_write(open, io, offset);
 }
 
 static int64_t transfer_buffer(int number, user_t buffer, uint64_t length, enum way way,
 			       const uint64_t *offset)
 {
-	struct iovec segment = {buffer, length};
-	struct io io = io_program(&segment);
+	struct open_file *open = at_open_file(number);
+	if (open == NULL)
+		return -EBADF;
 	if ((int64_t)length < 0)
-		return at_open_file(number) == NULL ? -EBADF : -EINVAL;
-	return transfer(number, &io, way, offset);
+		return -EINVAL;
+	struct io io = io_program(buffer, length);
+	/* While this thread waits, another one may close the descriptor. */
+	open_file_get(open);
+	int64_t result = transfer(open, &io, way, offset);
+	open_file_put(open);
+	return result;
 }
 
 /* Vectors of no bytes never get to the file. */
-static int64_t transfer_nothing(int number, enum way way, const uint64_t *offset)
+static int64_t transfer_nothing(const struct open_file *open, enum way way, const uint64_t *offset)
 {
-	const struct open_file *open = at_open_file(number);
-	if (open == NULL)
-		return -EBADF;
 	return way == READ ? open_file_check_read(open, offset)
 			   : open_file_check_write(open, offset);
 }
@@ -42,14 +37,17 @@ static int64_t transfer_vector(int number, user_t address, uint64_t count, enum 
 			       const uint64_t *offset)
 {
 	struct vector vector;
-	if (at_open_file(number) == NULL)
+	struct open_file *open = at_open_file(number);
+	if (open == NULL)
 		return -EBADF;
+	open_file_get(open);
 	int64_t result = vector_begin(&vector, address, count);
 	if (result == 0 && vector.io.remaining == 0)
-		result = transfer_nothing(number, way, offset);
+		result = transfer_nothing(open, way, offset);
 	else if (result == 0)
-		result = transfer(number, &vector.io, way, offset);
+		result = transfer(open, &vector.io, way, offset);
 	vector_end(&vector);
+	open_file_put(open);
 	return result;
 }
 

@@ -31,14 +31,9 @@ static inline uint64_t frame_syscall_number(const struct trap_frame *frame)
 	return frame->x[8];
 }
 
-static inline void frame_syscall_arguments(const struct trap_frame *frame, uint64_t argument[6])
+static inline const uint64_t *frame_syscall_arguments(const struct trap_frame *frame)
 {
-	argument[0] = frame->original_x0;
-	argument[1] = frame->x[1];
-	argument[2] = frame->x[2];
-	argument[3] = frame->x[3];
-	argument[4] = frame->x[4];
-	argument[5] = frame->x[5];
+	return frame->x;
 }
 
 static inline void frame_restart_syscall(struct trap_frame *frame)

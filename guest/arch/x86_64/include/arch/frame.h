@@ -5,8 +5,9 @@
 #include <calypso/types.h>
 
 struct trap_frame {
-	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
-	uint64_t rbp, rdi, rsi, rdx, rcx, rbx, rax;
+	uint64_t r15, r14, r13, r12, r11, rbp;
+	uint64_t rdi, rsi, rdx, r10, r8, r9; /* a system call's arguments in their order */
+	uint64_t rcx, rbx, rax;
 	uint64_t vector; /* exception or interrupt vector; FRAME_SYSCALL for a system call */
 	uint64_t error;	 /* error code of the exception, else 0; for a system call its number */
 	uint64_t rip, cs, rflags, rsp, ss;
@@ -15,7 +16,9 @@ struct trap_frame {
 #define FRAME_SYSCALL 0x100
 
 static_assert(sizeof(struct trap_frame) == 176, "trap.S");
-static_assert(offsetof(struct trap_frame, rax) == 112, "trap.S");
+static_assert(offsetof(struct trap_frame, r11) == 32, "trap.S");
+static_assert(offsetof(struct trap_frame, r9) - offsetof(struct trap_frame, rdi) == 40, "arguments");
+static_assert(offsetof(struct trap_frame, rcx) == 96, "trap.S");
 static_assert(offsetof(struct trap_frame, rip) == 136, "trap.S");
 
 static inline uint64_t frame_pc(const struct trap_frame *frame) { return frame->rip; }
@@ -30,14 +33,9 @@ static inline uint64_t frame_syscall_number(const struct trap_frame *frame)
 	return frame->error;
 }
 
-static inline void frame_syscall_arguments(const struct trap_frame *frame, uint64_t argument[6])
+static inline const uint64_t *frame_syscall_arguments(const struct trap_frame *frame)
 {
-	argument[0] = frame->rdi;
-	argument[1] = frame->rsi;
-	argument[2] = frame->rdx;
-	argument[3] = frame->r10;
-	argument[4] = frame->r8;
-	argument[5] = frame->r9;
+	return &frame->rdi;
 }
 
 static inline void frame_restart_syscall(struct trap_frame *frame)

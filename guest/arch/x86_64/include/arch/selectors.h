@@ -13,4 +13,7 @@
 /* RFLAGS that the program starts with: the bit that is always set, and interrupts enabled. */
 #define USER_FLAGS 0x202
 
+/* Those that a program may change: CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID. */
+#define USER_FLAGS_OWN 0x240dd5
+
 #endif

@@ -6,5 +6,6 @@
 #define VECTOR_TIMER 62	   /* the local APIC's */
 #define VECTOR_SPURIOUS 63 /* older processors want its low four bits set */
 #define VECTORS 64
+#define GATE_SIZE 16 /* bytes of the interrupt descriptor table for each */
 
 #endif
