@@ -13,27 +13,44 @@ from vmm.backends.unicorn.shared_object import (
     DT_RELA,
     DT_RELACOUNT,
     DT_RELASZ,
-    DYN,
     RELA,
     SharedObject,
 )
 from vmm.host.cache import publish
+from vmm.value import value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-# By e_machine: R_*_RELATIVE, R_*_64 or ABS64, R_*_GLOB_DAT (whose addend is 0).
-_EM_X86_64: Final = 62
+# By e_machine: R_*_RELATIVE, R_*_64 or ABS64, R_*_GLOB_DAT and R_*_JUMP_SLOT (whose addend is 0).
+EM_X86_64: Final = 62
 _EM_AARCH64: Final = 183
-_RELATIVE: Final = {_EM_X86_64: 8, _EM_AARCH64: 1027}
-_ABSOLUTE: Final = {_EM_X86_64: 1, _EM_AARCH64: 257}
-_GLOBAL_DATA: Final = {_EM_X86_64: 6, _EM_AARCH64: 1025}
+
+
+@value
+class Kinds:
+    """The numbers of relocations of one architecture.
+
+    Attributes:
+        relative: R_*_RELATIVE.
+        absolute: R_X86_64_64, R_AARCH64_ABS64.
+        global_data: R_*_GLOB_DAT, whose addend is 0.
+        jump_slot: R_*_JUMP_SLOT, the same but that it may be done at the first call.
+    """
+
+    relative: int
+    absolute: int
+    global_data: int
+    jump_slot: int
+
+
+_KINDS: Final = {EM_X86_64: Kinds(8, 1, 6, 7), _EM_AARCH64: Kinds(1027, 257, 1025, 1026)}
 
 # Symbols at a fixed distance: STT_NOTYPE, STT_OBJECT, STT_FUNC in a section of the library.
 _FIXED: Final = frozenset((0, 1, 2))
-_SHN_UNDEF: Final = 0
-_SHN_LORESERVE: Final = 0xFF00
+# st_shndx of a section: between SHN_UNDEF and SHN_LORESERVE.
+DEFINED: Final = range(1, 0xFF00)
 
 
 def make_bound_copy(path: str, copy: str) -> bool:
@@ -54,29 +71,54 @@ def bind(image: bytearray) -> None:
         ValueError: if it is no library, or one of an architecture that is not known here.
     """
     library = SharedObject(image)
-    machine = library.machine
-    if machine not in _RELATIVE:
-        raise ValueError(f"e_machine {machine} is not known")
-    relative, absolute, global_data = (
-        kinds[machine] for kinds in (_RELATIVE, _ABSOLUTE, _GLOBAL_DATA)
-    )
-    bound = []
-    others = []
-    for offset, info, addend in library.relocations(DT_RELA, DT_RELASZ):
-        kind = info & 0xFFFF_FFFF
-        if kind == relative:
-            bound.append((offset, relative, addend))
-            continue
-        if kind in (absolute, global_data):
-            _, symbol, section, address = library.symbol(info >> 32)
-            if symbol & 15 in _FIXED and _SHN_UNDEF < section < _SHN_LORESERVE:
-                bound.append((offset, relative, address + addend))
-                continue
-        others.append((offset, info, addend))
+    relative = kinds(library).relative
+    own, others = split_relocations(library, DT_RELA, DT_RELASZ)
     # The first DT_RELACOUNT entries are relative: the linker does these in one go.
-    bound.sort()
+    bound = [(offset, relative, address) for offset, address in sorted(own)]
     start = library.table(DT_RELA)
     table = b"".join([RELA.pack(*entry) for entry in bound + others])
     image[start : start + len(table)] = table
-    if DT_RELACOUNT in library.dynamic_at:
-        DYN.pack_into(image, library.dynamic_at[DT_RELACOUNT], DT_RELACOUNT, len(bound))
+    library.set_dynamic(DT_RELACOUNT, len(bound))
+
+
+def kinds(library: SharedObject) -> Kinds:
+    """Return the numbers of relocations of the library's architecture.
+
+    Raises:
+        ValueError: if it is not known here.
+    """
+    if library.machine not in _KINDS:
+        raise ValueError(f"e_machine {library.machine} is not known")
+    return _KINDS[library.machine]
+
+
+def split_relocations(
+    library: SharedObject, table: int, size: int
+) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
+    """Return what a table of relocations refers to: the library itself, and the rest.
+
+    Args:
+        library: the library.
+        table: the tag of the table.
+        size: the tag of its size.
+
+    Returns:
+        (r_offset, address in the library) of each relocation that yields such an address, and
+        (r_offset, r_info, r_addend) of the others.
+    """
+    known = kinds(library)
+    by_name = (known.absolute, known.global_data, known.jump_slot)
+    own = []
+    others = []
+    for offset, info, addend in library.relocations(table, size):
+        kind = info & 0xFFFF_FFFF
+        if kind == known.relative:
+            own.append((offset, addend))
+            continue
+        if kind in by_name:
+            _, symbol, section, address = library.symbol(info >> 32)
+            if symbol & 15 in _FIXED and section in DEFINED:
+                own.append((offset, address + addend))
+                continue
+        others.append((offset, info, addend))
+    return own, others

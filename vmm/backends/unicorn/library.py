@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from _thread import allocate_lock
+from struct import Struct
 
 from vmm.errors import BackendUnavailable, VmmError
 from vmm.host.cache import cache_path
@@ -117,6 +118,13 @@ _NOTE: Final = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0"
 _NOTE_WITHIN: Final = 4096
 _BUILD_ID_SIZE: Final = 20
 
+# p_vaddr of the first program header, which in all forms of this library is that of the first
+# segment to load, and follows the ELF header (64 bytes).
+_FIRST_ADDRESS: Final = Struct("<64x16xQ")
+
+# The hosts on which there are placed copies.
+_PLACED_ON: Final = "x86_64"
+
 
 class EngineError(VmmError):
     """The engine refused a call.
@@ -145,8 +153,7 @@ class Library:
         self.path = path
         try:
             self.build_id = _build_id(path)
-            self._file = _bound_copy(path, self.build_id) or path
-            self.api: Functions = ffi.dlopen(self._file, _RTLD_LAZY | _RTLD_DEEPBIND)
+            self.api: Functions = self._open()
             version = self.api.uc_version(ffi.NULL, ffi.NULL)
         except (OSError, ffi.error) as error:
             raise BackendUnavailable(
@@ -157,6 +164,33 @@ class Library:
             raise BackendUnavailable(
                 "the Unicorn engine installed is release {}.{}.{}; {}".format(*found, _INSTALL)
             )
+
+    def _open(self) -> Functions:
+        """Open the form of the library that opens fastest and can be used here."""
+        placed = _placed_copy(self.path, self.build_id)
+        if placed is not None:
+            api = self._open_file(placed)
+            if self._distance() == 0:
+                return api
+            self.ffi.dlclose(api)
+        return self._open_file(_bound_copy(self.path, self.build_id) or self.path)
+
+    def _open_file(self, file: str) -> Functions:
+        self._file = file
+        api: Functions = self.ffi.dlopen(file, _RTLD_LAZY | _RTLD_DEEPBIND)
+        return api
+
+    def _distance(self) -> int:
+        """Return how far from the addresses that its file names the library was loaded."""
+        ffi = self.ffi
+        libc = ffi.dlopen(None)
+        handle = libc.dlopen(os.fsencode(self._file), _RTLD_LAZY | _RTLD_NOLOAD)
+        found = ffi.new("struct link_map **")
+        if not handle or libc.dlinfo(handle, _RTLD_DI_LINKMAP, found):
+            raise VmmError("cannot tell where the Unicorn engine's library was loaded")
+        distance = int(found[0].l_addr)
+        libc.dlclose(handle)
+        return distance
 
     def check(self, code: int, what: str) -> None:
         """Raise `EngineError` for ``what`` unless ``code`` says that all is well."""
@@ -169,14 +203,7 @@ class Library:
 
     def base_address(self) -> int:
         """Return where the library is in this process: what offsets in its file are relative to."""
-        libc = self.ffi.dlopen(None)
-        # Not by dladdr(), which goes through all symbols of the library.
-        handle = libc.dlopen(os.fsencode(self._file), _RTLD_LAZY | _RTLD_NOLOAD)
-        found = self.ffi.new("struct link_map **")
-        if not handle or libc.dlinfo(handle, _RTLD_DI_LINKMAP, found):
-            raise VmmError("cannot tell where the Unicorn engine's library was loaded")
-        libc.dlclose(handle)
-        return int(found[0].l_addr)
+        return self._distance() + _first_address(self._file)
 
     def address_of(self, function: str) -> int | None:
         """Return the address of an exported function, or None if there is none of that name."""
@@ -222,9 +249,33 @@ def _find(path: list[str], exists: Callable[[str], bool] = os.path.exists) -> st
     raise BackendUnavailable(f"the Unicorn engine is not installed; {_INSTALL}")
 
 
+def _placed_copy(path: str, build_id: str) -> str | None:
+    """Return the copy of a library file that opens fastest (see `placed`), or None."""
+
+    def make(copy: str) -> bool:
+        from vmm.backends.unicorn.placed import make_placed_copy
+
+        return make_placed_copy(path, copy)
+
+    if not build_id or os.uname().machine != _PLACED_ON:
+        return None
+    return _copy(path, f"libunicorn-{build_id}-near.so.2", make)
+
+
 def _bound_copy(path: str, build_id: str) -> str | None:
-    """Return the copy of a library file that opens faster (see `bound`); None if there is none."""
-    copy = cache_path(f"libunicorn-{build_id}.so.2") if build_id else None
+    """Return the copy of a library file that opens faster (see `bound`), or None."""
+
+    def make(copy: str) -> bool:
+        from vmm.backends.unicorn.bound import make_bound_copy
+
+        return make_bound_copy(path, copy)
+
+    return _copy(path, f"libunicorn-{build_id}.so.2", make) if build_id else None
+
+
+def _copy(path: str, name: str, make: Callable[[str], bool]) -> str | None:
+    """Return the cached copy ``name`` of a library file, which is made where it is missing."""
+    copy = cache_path(name)
     if copy is None:
         return None
     try:
@@ -234,9 +285,13 @@ def _bound_copy(path: str, build_id: str) -> str | None:
             return copy
     except OSError:
         pass  # not there yet
-    from vmm.backends.unicorn.bound import make_bound_copy
+    return copy if make(copy) else None
 
-    return copy if make_bound_copy(path, copy) else None
+
+def _first_address(path: str) -> int:
+    """Return the address that a library's file names for its first byte: 0 unless it is placed."""
+    with open(path, "rb", buffering=0) as file:
+        return int(_FIRST_ADDRESS.unpack_from(file.read(_FIRST_ADDRESS.size))[0])
 
 
 def _build_id(path: str) -> str:

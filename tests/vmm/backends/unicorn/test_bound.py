@@ -31,6 +31,7 @@ def build_id() -> str:
 
 def open_as_is(path: str, monkeypatch: pytest.MonkeyPatch) -> Library:
     """Open ``path`` itself, whatever copy there is."""
+    monkeypatch.setattr(module, "_placed_copy", lambda *_: None)
     monkeypatch.setattr(module, "_bound_copy", lambda *_: None)
     return Library(open_library().ffi, path)
 
@@ -76,6 +77,7 @@ def test_the_copy_is_made_once_and_then_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: str, build_id: str
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "_placed_copy", lambda *_: None)
     copy = module._bound_copy(original, build_id)
     assert copy is not None
     assert copy.startswith(str(tmp_path))
@@ -110,6 +112,7 @@ def test_without_a_cache_the_file_itself_is_opened(
     monkeypatch: pytest.MonkeyPatch, original: str, build_id: str
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    assert module._placed_copy(original, build_id) is None
     assert module._bound_copy(original, build_id) is None
     assert Library(open_library().ffi, original).build_id == build_id
 
