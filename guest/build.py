@@ -67,16 +67,23 @@ KERNEL_FLAGS = (
 )
 # A loop that is not unrolled is one block to an emulator.
 BITCODE_FLAGS = ("-flto", "-fno-unroll-loops")
-# Functions from other files are worth a copy if they are this small; the default, 225, makes the
-# kernel a fifth larger and no faster.
-MERGE_FLAGS = ("--lto-emit-llvm", "-mllvm", "-inline-threshold=50")
+MERGE_FLAGS = (
+    "--lto-emit-llvm",
+    # Functions from other files are worth a copy if they are this small; the default, 225, makes
+    # the kernel a fifth larger and no faster.
+    *("-mllvm", "-inline-threshold=50"),
+    # A few instructions more are cheaper than a branch, which ends a block.
+    *("-mllvm", "-bonus-inst-threshold=3"),
+    *("-mllvm", "-two-entry-phi-node-folding-threshold=8"),
+)
 # All but code generation has been done.
 GENERATE_FLAGS = (
     "-O2",
     "-ffunction-sections",
     "-fdata-sections",
-    "-Xclang",
-    "-disable-llvm-passes",
+    *("-Xclang", "-disable-llvm-passes"),
+    # `a | b` is not made a branch for each.
+    *("-mllvm", "-jump-is-expensive"),
 )
 # A function with an array in its frame, or the address of something there, checks a guard behind it
 # before it returns (kernel/stack_guard.c).

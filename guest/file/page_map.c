@@ -92,7 +92,7 @@ static uint64_t next_below(void *at, unsigned height, uint64_t base, uint64_t in
 
 uint64_t page_map_next(const struct page_map *map, uint64_t index)
 {
-	if (index >= reach(map->height))
+	if (map->count == 0 || index >= reach(map->height))
 		return UINT64_MAX;
 	return next_below(map->root, map->height, 0, index);
 }

@@ -62,8 +62,8 @@ int stream_input_byte(void)
 int stream_output(enum console_stream stream, struct io *io)
 {
 	static uint8_t buffer[STREAM_BUFFER];
-	int error = 0;
-	while (io->remaining > 0 && error == 0) {
+	int error;
+	do {
 		uint64_t before = io->remaining;
 		error = io_take(io, buffer, before < sizeof(buffer) ? before : sizeof(buffer));
 		size_t count = before - io->remaining;
@@ -72,7 +72,7 @@ int stream_output(enum console_stream stream, struct io *io)
 			io->remaining = before;
 			return (int)written;
 		}
-	}
+	} while (error == 0 && io->remaining > 0);
 	return error;
 }
 
@@ -158,7 +158,7 @@ static int open_stream(unsigned number, unsigned flags, struct open_file **made)
 	file_initialize(file, &streams, operations[number], S_IFIFO | 0600, file_start_time());
 	file->number = number + 1;
 	file->poll_state = number == 0 ? &stream_input_state : &nobody;
-	return open_file_make(file, flags, made);
+	return open_file_wrap(file, flags, made);
 }
 
 /* The pseudo file that the command line names for a stream: stdin=null, stdout=void, ... */

@@ -26,10 +26,11 @@ static void check_region(const struct calypso_region *region, uint64_t end_befor
 {
 	uint64_t end;
 
-	if (((region->physical | region->virtual | region->length) & PAGE_MASK) != 0 ||
-	    region->length == 0 || region->physical < end_before ||
-	    __builtin_add_overflow(region->physical, region->length, &end) ||
-	    end > DIRECT_MAP_SIZE)
+	bool wraps = __builtin_add_overflow(region->physical, region->length, &end);
+
+	if ((((region->physical | region->virtual | region->length) & PAGE_MASK) != 0) |
+	    (region->length == 0) | (region->physical < end_before) | wraps |
+	    (end > DIRECT_MAP_SIZE))
 		panic("bootinfo: region \"%.16s\" at 0x%lx, length 0x%lx, is not valid",
 		      region->name, region->physical, region->length);
 }
@@ -59,7 +60,7 @@ void bootinfo_initialize(physical_t address)
 	log_level = (enum log_level)command_line_number("loglevel", LOG_NONE);
 }
 
-const struct calypso_region *bootinfo_find(enum calypso_region_type type)
+__attribute__((noinline)) const struct calypso_region *bootinfo_find(enum calypso_region_type type)
 {
 	for (unsigned i = 0; i < bootinfo.region_count; i++)
 		if (bootinfo_regions[i].type == type)

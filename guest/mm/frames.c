@@ -45,8 +45,9 @@ static struct chunk *lists[CHUNK_ORDERS];
 static unsigned nonempty; /* bit o: lists[o] is not empty */
 static struct frame_statistics statistics;
 static bool no_whole_chunks;
-static bool frontiers_ended;
+static uint64_t unopened; /* chunks between the frontiers of all zones and their whole_end */
 static void (*add_reserve)(void);
+static bool reserve_is_due;
 
 /* Single frames come from here: the rest of a block that was taken out of its chunk as a whole. It
  * still counts as free. */
@@ -173,14 +174,6 @@ static struct chunk *chunk_of(physical_t address)
 	return prepare(zone, (address - zone->base) / CHUNK_SIZE);
 }
 
-static bool all_chunks_opened(void)
-{
-	for (unsigned i = 0; i < zone_count; i++)
-		if (zones[i].frontier < zones[i].whole_end)
-			return false;
-	return true;
-}
-
 /* The next chunk that nobody has looked at, or NULL. */
 static struct chunk *open_chunk(void)
 {
@@ -189,9 +182,8 @@ static struct chunk *open_chunk(void)
 
 		if (zone->frontier >= zone->whole_end)
 			continue;
-		struct chunk *chunk = prepare(zone, zone->frontier++);
-		frontiers_ended = all_chunks_opened();
-		return chunk;
+		reserve_is_due = --unopened == 0;
+		return prepare(zone, zone->frontier++);
 	}
 	return NULL;
 }
@@ -236,32 +228,21 @@ void frames_put_crumb(struct span crumb)
 }
 
 /* Place the records of a zone's chunks at the start of the first part with room. */
-static void place_records(struct zone *zone, unsigned first, unsigned end)
+static void place_records(struct zone *zone, struct span part, uint64_t size)
 {
-	uint64_t size = ALIGN_UP(zone->count * sizeof(struct chunk), PAGE_SIZE);
-
-	for (unsigned i = first; i < end; i++) {
-		const struct calypso_region *region = &bootinfo_regions[i];
-
-		if (region->type != CALYPSO_REGION_FREE || region->length < size)
-			continue;
-		struct span part = frames_whole_part(region);
-		if (no_whole_chunks)
-			part.start = region->physical;
-		if (part.end - part.start < size)
-			continue;
-		zone->chunks = phys_to_virt(part.start);
-		zone->records = (struct span){part.start, part.start + size};
-		if (!bootinfo_has(CALYPSO_FEATURE_ZEROED_RAM))
-			memset(zone->chunks, 0, size);
+	if (zone->chunks || part.end - part.start < size)
 		return;
-	}
-	panic("no room for the %lu bytes of records of the memory at 0x%lx", size, zone->base);
+	zone->chunks = phys_to_virt(part.start);
+	zone->records = (struct span){part.start, part.start + size};
+	if (!bootinfo_has(CALYPSO_FEATURE_ZEROED_RAM))
+		memset(zone->chunks, 0, size);
 }
 
-/* Count the free memory of a zone's regions and find its first and last whole chunk. */
+/* Count the free memory of a zone's regions, find its first and last whole chunk, and place the records of
+ * its chunks. */
 static uint64_t survey(struct zone *zone, unsigned first, unsigned end)
 {
+	uint64_t size = ALIGN_UP(zone->count * sizeof(struct chunk), PAGE_SIZE);
 	uint64_t free = 0;
 
 	for (unsigned i = first; i < end; i++) {
@@ -271,12 +252,18 @@ static uint64_t survey(struct zone *zone, unsigned first, unsigned end)
 			continue;
 		free += region->length;
 		struct span part = frames_whole_part(region);
-		if (part.start >= part.end)
+		if (no_whole_chunks)
+			part.start = region->physical;
+		place_records(zone, part, size);
+		if (no_whole_chunks || part.start >= part.end)
 			continue;
 		if (zone->whole_end == 0)
 			zone->frontier = (uint32_t)((part.start - zone->base) / CHUNK_SIZE);
 		zone->whole_end = (uint32_t)((part.end - zone->base) / CHUNK_SIZE);
 	}
+	if (!zone->chunks)
+		panic("no room for the %lu bytes of records of the memory at 0x%lx", size,
+		      zone->base);
 	return free;
 }
 
@@ -290,7 +277,7 @@ static void add_zone(unsigned first, unsigned end)
 	zone->base = ALIGN_DOWN(bootinfo_regions[first].physical, CHUNK_SIZE);
 	zone->count = (uint32_t)((region_end(end - 1) - zone->base + CHUNK_SIZE - 1) / CHUNK_SIZE);
 	uint64_t free = survey(zone, first, end);
-	place_records(zone, first, end);
+	unopened += zone->whole_end - zone->frontier;
 	statistics.total += (free - (zone->records.end - zone->records.start)) >> PAGE_SHIFT;
 	zone_count++;
 }
@@ -437,22 +424,26 @@ static void use_reserve(void)
 	void (*add)(void) = add_reserve;
 
 	add_reserve = NULL;
-	add();
+	reserve_is_due = false;
+	if (add)
+		add();
 }
 
 physical_t frame_allocate(unsigned order, unsigned flags)
 {
 	bool written;
 
-	if (unlikely(frontiers_ended && add_reserve))
+	if (unlikely(reserve_is_due))
 		use_reserve();
 	physical_t block = take(order, &written);
-	if (block == FRAME_NONE && add_reserve) {
+	if (unlikely(block == FRAME_NONE)) {
+		if (!add_reserve)
+			return FRAME_NONE;
 		use_reserve();
 		block = take(order, &written);
+		if (block == FRAME_NONE)
+			return FRAME_NONE;
 	}
-	if (block == FRAME_NONE)
-		return FRAME_NONE;
 	statistics.used += 1ull << order;
 	if ((flags & FRAME_ZEROED) && (written || !bootinfo_has(CALYPSO_FEATURE_ZEROED_RAM)))
 		memset(phys_to_virt(block), 0, PAGE_SIZE << order);
@@ -479,6 +470,7 @@ void frames_add(struct span span)
 void frames_set_reserve(void (*add)(void))
 {
 	add_reserve = add;
+	reserve_is_due = unopened == 0;
 }
 
 struct frame_statistics frame_statistics(void)

@@ -24,34 +24,35 @@ static pte_t *table_at(physical_t table)
 	return phys_to_virt(table);
 }
 
-/* The table behind an entry above level 0, made where there is none. NULL: no memory. */
-static pte_t *descend(pte_t *entry, unsigned level, bool create, bool user)
+/* Let an entry above level 0 refer to a new table. False: no memory. */
+static bool add_table(pte_t *entry, bool user)
 {
-	if (pte_is_table(*entry, level))
-		return table_at(pte_address(*entry));
-	if (!create)
-		return NULL;
 	physical_t table = frame_allocate(0, FRAME_ZEROED);
+
 	if (table == FRAME_NONE)
-		return NULL;
+		return false;
 	*entry = pte_table(table, user);
-	return table_at(table);
+	return true;
 }
 
-/* The entry of this level for `address`, with the tables on the way made. NULL: no memory. */
-static pte_t *entry_for(physical_t root, uint64_t address, unsigned level, bool create, bool user)
+/* The entry of this level for `address`, where `create` with the tables on the way made. NULL: there are
+ * none, or there is no memory. */
+static __attribute__((noinline)) pte_t *entry_for(physical_t root, uint64_t address, unsigned level,
+						   bool create, bool user)
 {
 	pte_t *table = table_at(root);
 
 	for (unsigned above = PAGE_TABLE_ROOT; above > level; above--) {
-		table = descend(&table[entry_index(address, above)], above, create, user);
-		if (!table)
+		pte_t *entry = &table[entry_index(address, above)];
+
+		if (!pte_is_table(*entry, above) && (!create || !add_table(entry, user)))
 			return NULL;
+		table = table_at(pte_address(*entry));
 	}
 	return &table[entry_index(address, level)];
 }
 
-static void fill(pte_t *entry, uint64_t count, pte_t content, uint64_t step)
+static __attribute__((noinline)) void fill(pte_t *entry, uint64_t count, pte_t content, uint64_t step)
 {
 #pragma clang loop unroll_count(8)
 	for (; count != 0; count--) {

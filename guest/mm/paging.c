@@ -29,25 +29,23 @@ static void map_part(const struct calypso_region *region, struct span part)
  * side by side. */
 static struct span kept;
 
-static void keep(physical_t start, uint64_t length)
+static struct span with(struct span span, physical_t start, uint64_t length)
 {
-	physical_t end = ALIGN_UP(start + length, PAGE_SIZE);
+	physical_t end = start + length;
 
-	start = ALIGN_DOWN(start, PAGE_SIZE);
-	if (kept.start > start)
-		kept.start = start;
-	if (kept.end < end)
-		kept.end = end;
+	return (struct span){span.start < start ? span.start : start, span.end > end ? span.end : end};
 }
 
 static void find_kept(void)
 {
-	kept = (struct span){UINT64_MAX, 0};
-	keep(bootinfo.regions, bootinfo.region_capacity * sizeof(struct calypso_region));
-	keep(bootinfo.command_line, bootinfo.command_line_length + 1);
-	keep(bootinfo.arguments, bootinfo.arguments_length);
+	struct span span = {UINT64_MAX, 0};
+
+	span = with(span, bootinfo.regions, bootinfo.region_capacity * sizeof(struct calypso_region));
+	span = with(span, bootinfo.command_line, bootinfo.command_line_length + 1);
+	span = with(span, bootinfo.arguments, bootinfo.arguments_length);
 	if (bootinfo_has(CALYPSO_FEATURE_GENERATION))
-		keep(bootinfo.generation, sizeof(struct calypso_generation));
+		span = with(span, bootinfo.generation, sizeof(struct calypso_generation));
+	kept = (struct span){ALIGN_DOWN(span.start, PAGE_SIZE), ALIGN_UP(span.end, PAGE_SIZE)};
 }
 
 /* The part of a region that is mapped at once: all, but of free memory what the allocator starts
@@ -117,8 +115,9 @@ static void check_region(const struct calypso_region *region)
 	if ((region->flags & write_execute) == write_execute)
 		panic("region \"%.16s\" at 0x%lx is both writable and executable", region->name,
 		      region->physical);
-	if (region->virtual < DIRECT_MAP_BASE ||
-	    region->virtual - DIRECT_MAP_BASE > DIRECT_MAP_SIZE - region->length)
+	/* What is below the base is far above the size, for the difference wraps. */
+	static_assert(DIRECT_MAP_SIZE <= -DIRECT_MAP_BASE, "wraps to no less");
+	if (region->virtual - DIRECT_MAP_BASE > DIRECT_MAP_SIZE - region->length)
 		panic("region \"%.16s\" at 0x%lx is not the kernel's, but at 0x%lx", region->name,
 		      region->physical, region->virtual);
 }

@@ -118,7 +118,7 @@ static bool continues(const struct area *area, const struct area *next)
 
 static bool merge_with_next(struct area *area)
 {
-	struct area *next = area_next(area);
+	struct area *next = area ? area_next(area) : NULL;
 
 	if (!next || !continues(area, next))
 		return false;
@@ -133,8 +133,7 @@ void area_merge_around(struct area *area)
 	struct rank_node *before = rank_node_previous(&area->node);
 
 	merge_with_next(area);
-	if (before)
-		merge_with_next(area_of(before));
+	merge_with_next(area_of(before));
 }
 
 /* Unite what can be united in [start, end) and with its neighbours. */
@@ -203,12 +202,12 @@ static int check_map(uint64_t length, int protection, int flags, const struct pa
 		     uint64_t offset)
 {
 	int type = flags & MAP_TYPE;
+	bool is_of_no_type =
+		(type != MAP_PRIVATE) & (type != MAP_SHARED) & (type != MAP_SHARED_VALIDATE);
+	bool is_anonymous = (flags & MAP_ANONYMOUS) != 0;
 
-	if (length == 0 || (offset & PAGE_MASK) != 0 || (protection & ~PROTECTIONS) != 0)
-		return -EINVAL;
-	if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
-		return -EINVAL;
-	if (((flags & MAP_ANONYMOUS) != 0) != (source == NULL))
+	if ((length == 0) | ((offset & PAGE_MASK) != 0) | ((protection & ~PROTECTIONS) != 0) |
+	    is_of_no_type | (is_anonymous != (source == NULL)))
 		return -EINVAL;
 	if (length > USER_END - USER_START)
 		return -ENOMEM;

@@ -21,7 +21,7 @@ static int fail(const char **problem, int error, const char *words)
 }
 
 /* Read exactly `length` bytes of the file, or fail with ENOEXEC. */
-static int read_exactly(struct file *file, void *to, uint64_t offset, size_t length)
+static __attribute__((noinline)) int read_exactly(struct file *file, void *to, uint64_t offset, size_t length)
 {
 	struct io io = io_kernel(to, length);
 	if (file->operations->read == NULL)
@@ -34,21 +34,32 @@ static int read_exactly(struct file *file, void *to, uint64_t offset, size_t len
 
 /* ---- Checks ---- */
 
+/* What can be wrong, of the header and of a segment: all of it is looked at without a branch, and the
+ * first that holds is told. */
+static int fail_with_first(const char **problem, unsigned wrong, const char *const words[])
+{
+	return fail(problem, -ENOEXEC, words[__builtin_ctz(wrong)]);
+}
+
 static int check_header(const Elf64_Ehdr *header, const char **problem)
 {
-	if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
-		return fail(problem, -ENOEXEC, "it is not an ELF file");
-	if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
-	    header->e_ident[EI_VERSION] != EV_CURRENT)
-		return fail(problem, -ENOEXEC, "it is not a little-endian 64-bit ELF file");
-	if (header->e_machine != ARCH_ELF_MACHINE)
-		return fail(problem, -ENOEXEC, "it is for another machine than " ARCH_MACHINE);
-	if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
-		return fail(problem, -ENOEXEC, "it is neither an executable nor a shared object");
-	if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 ||
-	    header->e_phnum > HEADERS_MAX)
-		return fail(problem, -ENOEXEC, "its program headers make no sense");
-	return 0;
+	static const char *const words[] = {
+		"it is not an ELF file",
+		"it is not a little-endian 64-bit ELF file",
+		("it is for another machine than " ARCH_MACHINE),
+		"it is neither an executable nor a shared object",
+		"its program headers make no sense",
+	};
+	const uint8_t *ident = header->e_ident;
+	unsigned wrong = (memcmp(ident, ELFMAG, SELFMAG) != 0) << 0 |
+			 ((ident[EI_CLASS] != ELFCLASS64) | (ident[EI_DATA] != ELFDATA2LSB) |
+			  (ident[EI_VERSION] != EV_CURRENT)) << 1 |
+			 (header->e_machine != ARCH_ELF_MACHINE) << 2 |
+			 ((header->e_type != ET_EXEC) & (header->e_type != ET_DYN)) << 3 |
+			 ((header->e_phentsize != sizeof(Elf64_Phdr)) |
+			  (header->e_phnum - 1u >= HEADERS_MAX)) << 4;
+
+	return likely(wrong == 0) ? 0 : fail_with_first(problem, wrong, words);
 }
 
 static bool is_load(const Elf64_Phdr *segment)
@@ -59,41 +70,34 @@ static bool is_load(const Elf64_Phdr *segment)
 /* One loadable segment by itself, and behind those before. */
 static int check_segment(const struct elf *elf, const Elf64_Phdr *segment, const char **problem)
 {
-	uint64_t file_end, memory_end;
-	if (segment->p_filesz > segment->p_memsz)
-		return fail(problem, -ENOEXEC, "a segment is larger in the file than in memory");
-	if (__builtin_add_overflow(segment->p_offset, segment->p_filesz, &file_end) ||
-	    file_end > elf->file->size)
-		return fail(problem, -ENOEXEC, "a segment reaches beyond the end of the file");
-	if (__builtin_add_overflow(segment->p_vaddr, segment->p_memsz, &memory_end) ||
-	    memory_end > USER_END)
-		return fail(problem, -ENOEXEC, "a segment reaches beyond the address space");
-	if (elf->header.e_type == ET_EXEC && segment->p_vaddr < USER_START)
-		return fail(problem, -ENOEXEC, "a segment lies below the lowest address");
-	if (((segment->p_vaddr ^ segment->p_offset) & PAGE_MASK) != 0)
-		return fail(problem, -ENOEXEC, "a segment is not aligned as its data in the file");
-	if (segment->p_align > 1 && (segment->p_align & (segment->p_align - 1)) != 0)
-		return fail(problem, -ENOEXEC, "a segment's alignment is not a power of two");
-	if (ALIGN_DOWN(segment->p_vaddr, PAGE_SIZE) < elf->end)
-		return fail(problem, -ENOEXEC, "segments overlap or are not in order");
-	return 0;
-}
+	static const char *const words[] = {
+		"a segment is larger in the file than in memory",
+		"a segment reaches beyond the end of the file",
+		"a segment reaches beyond the address space",
+		"a segment lies below the lowest address",
+		"a segment is not aligned as its data in the file",
+		"a segment's alignment is not a power of two",
+		"segments overlap or are not in order",
+	};
+	uint64_t start = segment->p_vaddr, alignment = segment->p_align, file_end, memory_end;
+	bool file_wraps = __builtin_add_overflow(segment->p_offset, segment->p_filesz, &file_end);
+	bool memory_wraps = __builtin_add_overflow(start, segment->p_memsz, &memory_end);
+	user_t lowest = elf->header.e_type == ET_EXEC ? USER_START : 0;
+	unsigned wrong = (segment->p_filesz > segment->p_memsz) << 0 |
+			 (file_wraps | (file_end > elf->file->size)) << 1 |
+			 (memory_wraps | (memory_end > USER_END)) << 2 | (start < lowest) << 3 |
+			 (((start ^ segment->p_offset) & PAGE_MASK) != 0) << 4 |
+			 ((alignment & (alignment - 1)) != 0) << 5 |
+			 (ALIGN_DOWN(start, PAGE_SIZE) < elf->end) << 6;
 
-static bool entry_is_code(const struct elf *elf)
-{
-	uint64_t entry = elf->header.e_entry;
-	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
-		const Elf64_Phdr *segment = &elf->segments[i];
-		if (is_load(segment) && (segment->p_flags & PF_X) != 0 &&
-		    entry - segment->p_vaddr < segment->p_memsz)
-			return true;
-	}
-	return false;
+	return likely(wrong == 0) ? 0 : fail_with_first(problem, wrong, words);
 }
 
 /* Check all segments, and find what they span. */
 static int check_segments(struct elf *elf, const char **problem)
 {
+	bool entry_is_code = false;
+
 	elf->alignment = PAGE_SIZE;
 	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
 		const Elf64_Phdr *segment = &elf->segments[i];
@@ -107,10 +111,12 @@ static int check_segments(struct elf *elf, const char **problem)
 		elf->end = ALIGN_UP(segment->p_vaddr + segment->p_memsz, PAGE_SIZE);
 		if (segment->p_align > elf->alignment && segment->p_align <= ALIGNMENT_MAX)
 			elf->alignment = segment->p_align;
+		entry_is_code |= ((segment->p_flags & PF_X) != 0) &
+				 (elf->header.e_entry - segment->p_vaddr < segment->p_memsz);
 	}
 	if (elf->end == 0)
 		return fail(problem, -ENOEXEC, "it has nothing to load");
-	if (!entry_is_code(elf))
+	if (!entry_is_code)
 		return fail(problem, -ENOEXEC, "its entry point is outside its code");
 	return 0;
 }
@@ -254,9 +260,9 @@ user_t elf_headers(const struct elf *elf)
 	uint64_t length = elf->header.e_phnum * sizeof(Elf64_Phdr);
 	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
 		const Elf64_Phdr *segment = &elf->segments[i];
-		if (is_load(segment) && offset >= segment->p_offset &&
-		    length <= segment->p_filesz &&
-		    offset - segment->p_offset <= segment->p_filesz - length)
+		bool holds = (offset >= segment->p_offset) & (length <= segment->p_filesz) &
+			     (offset - segment->p_offset <= segment->p_filesz - length);
+		if (is_load(segment) && holds)
 			return elf->base + segment->p_vaddr + (offset - segment->p_offset);
 	}
 	return 0;

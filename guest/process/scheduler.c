@@ -76,7 +76,9 @@ static uint64_t host_look; /* when to look next */
 /* Somebody waits for input beside others that run, or there may be a signal in it. */
 static bool input_is_watched(void)
 {
-	return stream_input_state.first != NULL || tty_makes_signals();
+	bool signals = tty_makes_signals();
+
+	return (stream_input_state.first != NULL) | signals;
 }
 
 /* How long a thread may run until it is time to look; TIME_FOREVER: it need not be interrupted. The
@@ -246,8 +248,9 @@ void scheduler_leave(void)
 /* Nobody else wants to run, nothing is to happen at a time, and the host need not be looked at. */
 static bool nothing_is_due(void)
 {
-	return ready.first == NULL && timeouts_next() == TIME_FOREVER && !service_is_ready() &&
-	       !input_is_watched();
+	bool timeout = timeouts_are_set(), service = service_is_ready(), input = input_is_watched();
+
+	return !((ready.first != NULL) | timeout | service | input);
 }
 
 /* The turn began in the system call that ends now. Time and the host's calls were looked at then,

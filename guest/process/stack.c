@@ -61,11 +61,10 @@ static int write_areas(struct areas *areas, const char *strings, uint64_t length
 	areas->platform = USER_END - sizeof(platform);
 	areas->random = ALIGN_DOWN(areas->platform - sizeof(random), STACK_ALIGNMENT);
 	areas->strings = areas->random - length;
-	if (user_copy_out(areas->platform, platform, sizeof(platform)) != 0 ||
-	    user_copy_out(areas->random, random, sizeof(random)) != 0 ||
-	    user_copy_out(areas->strings, strings, length) != 0)
-		return -ENOMEM;
-	return 0;
+	int error = user_copy_out(areas->platform, platform, sizeof(platform));
+	error |= user_copy_out(areas->random, random, sizeof(random));
+	error |= user_copy_out(areas->strings, strings, length);
+	return error != 0 ? -ENOMEM : 0;
 }
 
 /* Add the addresses of `count` strings and a NULL; where the string behind them is. */
@@ -99,8 +98,8 @@ static void add_auxiliary_vector(struct table *table, const struct elf *elf,
 	add_auxiliary(table, AT_EUID, self->effective_user);
 	add_auxiliary(table, AT_GID, self->real_group);
 	add_auxiliary(table, AT_EGID, self->effective_group);
-	add_auxiliary(table, AT_SECURE, self->real_user != self->effective_user ||
-						self->real_group != self->effective_group);
+	add_auxiliary(table, AT_SECURE, (self->real_user != self->effective_user) |
+						(self->real_group != self->effective_group));
 	add_auxiliary(table, AT_RANDOM, areas->random);
 	add_auxiliary(table, AT_HWCAP2, arch_hwcap2());
 	add_auxiliary(table, AT_MINSIGSTKSZ, arch_signal_size());

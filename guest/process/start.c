@@ -40,20 +40,24 @@ printf_like(1, 2) static noreturn void refuse(const char *format, ...)
 	host_exit(STATUS_REFUSED, CALYPSO_EXIT_REFUSED, message);
 }
 
-/* "/path" is told as it is given; a bare name as if it were in the root. */
-static const char *absolute_path(const char *given)
+static const char *in_root(const char *name)
 {
-	const char *slash = strrchr(given, '/');
-	if (given[0] == '/')
-		return given;
-	const char *name = slash == NULL ? given : slash + 1;
 	size_t size = strlen(name) + 2;
 	char *path = kmalloc(size);
 	if (path == NULL)
-		return given;
+		return name;
 	path[0] = '/';
 	memcpy(path + 1, name, size - 1);
 	return path;
+}
+
+/* "/path" is told as it is given; a bare name as if it were in the root. */
+static void set_path(const char *given)
+{
+	const char *slash = strrchr(given, '/');
+	const char *name = slash == NULL ? given : slash + 1;
+	process.path = given[0] == '/' ? given : in_root(name);
+	strlcpy(process.name, name, sizeof(process.name));
 }
 
 static void set_limits(void)
@@ -72,9 +76,7 @@ static void initialize_process(void)
 {
 	uint64_t length;
 	const char *arguments = program_arguments(&length);
-	const char *given = bootinfo.argc > 0 ? arguments : "program";
-	process.path = absolute_path(given);
-	strlcpy(process.name, strrchr(process.path, '/') + 1, sizeof(process.name));
+	set_path(bootinfo.argc > 0 ? arguments : "program");
 	process.files.umask = 022;
 	thread_adopt_boot();
 	set_limits();

@@ -49,7 +49,7 @@ static void finish(struct trap_frame *frame, int64_t result)
 {
 	bool restartable = signal_is_restart(result);
 	thread_check_time();
-	if (unlikely(restartable || signal_is_ready(current_thread) || current_thread->has_mask_before))
+	if (unlikely(restartable | signal_is_ready(current_thread) | current_thread->has_mask_before))
 		signal_deliver(frame, restartable);
 }
 

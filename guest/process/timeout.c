@@ -45,6 +45,8 @@ void timeout_set(struct timeout *timeout, uint64_t at)
 		earliest = timeout;
 }
 
+bool timeouts_are_set(void) { return earliest != NULL; }
+
 uint64_t timeouts_next(void) { return earliest == NULL ? TIME_FOREVER : earliest->at; }
 
 void timeouts_expire(uint64_t now)

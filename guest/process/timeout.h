@@ -17,6 +17,9 @@ struct timeout {
 void timeout_set(struct timeout *timeout, uint64_t at);
 void timeout_cancel(struct timeout *timeout);
 
+/* Whether there is one. */
+bool timeouts_are_set(void);
+
 /* When the next one is reached; TIME_FOREVER where none is set. */
 uint64_t timeouts_next(void);
 

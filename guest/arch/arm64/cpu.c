@@ -37,7 +37,7 @@ void arch_set_auxsp(void *auxsp)
 
 void arch_enter_user(user_t pc, user_t sp, void *auxsp)
 {
-	paging_activate();
+	arch_switch_tables(paging_begin());
 	enter_user(pc, sp, auxsp);
 }
 
