@@ -27,7 +27,7 @@ def set_up(root: str) -> None:
         sys.exit(status)
 
 
-root = __file__.rpartition("/scripts/")[0]
+root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if not is_current(root):
     set_up(root)
 version = f"python{sys.version_info[0]}.{sys.version_info[1]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
-SOURCES = ("scripts/generate.py", "guest/arch", "guest/arch/trap.S")
+SOURCES = ("scripts/generate.py", "scripts/launch.py", "guest/arch", "guest/arch/trap.S")
 
 PYTHON = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
 SET_UP = "#!/bin/sh\necho set up\n"
@@ -32,8 +33,10 @@ def executable(path: Path, text: str) -> None:
 def checkout(tmp_path: Path) -> Path:
     """A set-up checkout, whose set-up and command only say that they were called."""
     (tmp_path / "scripts").mkdir()
-    for name in ("vmm", "environment.sh", "launch.py"):
+    for name in ("vmm", "environment.sh"):
         shutil.copy(SCRIPTS / name, tmp_path / "scripts" / name)
+    launch = tmp_path / ".venv/launch.pyc"
+    py_compile.compile(str(SCRIPTS / "launch.py"), str(launch), doraise=True)
     executable(tmp_path / "scripts/set-up", SET_UP)
     executable(tmp_path / ".venv/bin/python", PYTHON)
     (tmp_path / "guest/arch").mkdir(parents=True)
@@ -69,7 +72,7 @@ def test_a_symlink_to_the_command_finds_the_checkout(checkout: Path, tmp_path: P
     assert f"{checkout}/vmm/__main__.py" in result.stdout
 
 
-@pytest.mark.parametrize("changed", ["pyproject.toml", "scripts/generate.py", "guest/arch/trap.S"])
+@pytest.mark.parametrize("changed", ["pyproject.toml", "scripts/launch.py", "guest/arch/trap.S"])
 def test_an_edited_source_is_noticed(checkout: Path, changed: str) -> None:
     os.utime(checkout / changed, (3000, 3000))
     assert vmm(checkout).stderr == "set up\n"
@@ -86,7 +89,14 @@ def test_a_removed_source_is_noticed(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", [".venv/installed", ".venv/bin/python", ".venv/sources", "vmm/artifacts"]
+    "missing",
+    [
+        ".venv/installed",
+        ".venv/bin/python",
+        ".venv/sources",
+        ".venv/launch.pyc",
+        "vmm/artifacts",
+    ],
 )
 def test_a_missing_product_is_noticed(checkout: Path, missing: str) -> None:
     (checkout / missing).rename(checkout / "elsewhere")

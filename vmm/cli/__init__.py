@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vmm.cli.module_cache import ModuleCache
     from vmm.cli.options import RunCommand
 
 
@@ -20,11 +21,14 @@ def main(words: Sequence[str] | None = None) -> int:
     if words and words[0] == "run":
         # Start-up makes no garbage that matters, and looking for it is a twentieth of the time.
         gc.disable()
+        from vmm.cli import module_cache
+
+        cache = module_cache.install()
         from vmm.cli.options import parse_run
 
         command = parse_run(words[1:])
         if command is not None:
-            return _run(command)
+            return _run(command, cache)
         gc.enable()
     from vmm.cli.commands import cli
 
@@ -54,11 +58,8 @@ def flush() -> None:
                 pass
 
 
-def _run(command: RunCommand) -> int:
+def _run(command: RunCommand, cache: ModuleCache | None) -> int:
     """Start the machine of a well-formed `vmm run`, as fast as can be."""
-    from vmm.cli import module_cache
-
-    cache = module_cache.install()
     from vmm.cli.run import main as run
 
     status = run(command.options, command.image, command.arguments)

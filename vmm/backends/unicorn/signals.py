@@ -32,13 +32,25 @@ class SignalWatch:
     def __init__(self) -> None:
         self._kicks: list[Callable[[], None]] = []
         self._reader = self._writer = -1
+        self._unserved = False
 
     def add(self, kick: Callable[[], None]) -> None:
-        """Call ``kick`` at each signal, in a thread of the watch."""
+        """Call ``kick`` at each signal from now on, once the watch is kept."""
         self._kicks.append(kick)
         if self._writer < 0 and _replace(-1, -1):
-            self._begin()
+            self._reader, self._writer = os.pipe()
+            os.set_blocking(self._writer, False)
+            self._unserved = True
         _replace(-1, self._writer)
+
+    def keep(self) -> None:
+        """Start the thread of the watch if it is missing.
+
+        Just before a guest executes: the interpreter, which a new thread asks for, is then free.
+        """
+        if self._unserved:
+            self._unserved = False
+            start_new_thread(self._serve, (self._reader,))
 
     def remove(self, kick: Callable[[], None]) -> None:
         """Forget a ``kick`` that was added."""
@@ -54,11 +66,7 @@ class SignalWatch:
         os.close(self._reader)
         os.close(self._writer)
         self._reader = self._writer = -1
-
-    def _begin(self) -> None:
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
-        start_new_thread(self._serve, (self._reader,))
+        self._unserved = False
 
     def _serve(self, reader: int) -> None:
         while os.read(reader, _NUMBERS):

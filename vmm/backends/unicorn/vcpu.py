@@ -7,6 +7,7 @@ from time import monotonic_ns
 from vmm.backends.exits import Crashed, InternalError, Interrupted
 from vmm.backends.unicorn.doorbell import Doorbell
 from vmm.backends.unicorn.engine import ERR_FETCH_PROT, ERR_FETCH_UNMAPPED
+from vmm.backends.unicorn.signals import signal_watch
 from vmm.backends.unicorn.turn import Turn
 from vmm.errors import VmmError
 
@@ -65,6 +66,7 @@ class EngineVcpu:
     # ---- Vcpu ----
 
     def run(self) -> Exit:
+        signal_watch.keep()
         bell = self._bell
         while True:
             bell.rung = False
