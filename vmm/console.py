@@ -34,14 +34,15 @@ class Console:
 
     Attributes:
         on_input: called after input arrived or ended; wakes the machine.
-        on_wait: called when somebody starts to wait for output; starts the machine if need be.
+        on_wait: called when somebody starts to wait for output, with whether that is over and until
+            when it goes on; may execute the guest meanwhile (see `Execution.attend`).
         terminal: descriptor of the terminal whose keys come through `send`, or -1.
         announced: the guest knows that there is input, and has not read since.
     """
 
     def __init__(self) -> None:
         self.on_input: Callable[[], None] = _nothing
-        self.on_wait: Callable[[], None] = _nothing
+        self.on_wait: Callable[[Callable[[Callable[[], None]], bool], float], None] = _nothing
         self.terminal = -1
         self.announced = False
         self._lock = RLock()
@@ -49,7 +50,7 @@ class Console:
         self._log = bytearray()
         self._dropped = 0
         self._scanned = 0
-        self._waiters: list[_Waiter] = []
+        self._waiters: list[Callable[[], None]] = []
         self._finished = False
         self._input = bytearray()
         self._input_ended = False
@@ -94,8 +95,9 @@ class Console:
     def expect(self, pattern: bytes | Pattern[bytes], timeout: float = 10.0) -> Match[bytes]:
         """Wait until output that no earlier call has matched contains ``pattern``.
 
-        Starts the machine if it has not been started. ``pattern`` is a regular expression over
-        bytes. Output up to the end of the match is consumed.
+        ``pattern`` is a regular expression over bytes. Output up to the end of the match is
+        consumed. Where nobody runs the machine it runs here meanwhile, and goes on by itself
+        afterwards; as from `Machine.run`, Ctrl-C then ends it.
 
         Raises:
             TimeoutError: if that took more than ``timeout`` seconds.
@@ -108,23 +110,41 @@ class Console:
             raise TypeError(f"expect({pattern!r}): output is bytes, so write b{pattern!r}")
 
         compiled = re.compile(pattern) if isinstance(pattern, bytes) else pattern
-        self.on_wait()
+        found: list[Match[bytes]] = []
+
+        def over(wake: Callable[[], None]) -> bool:
+            with self._lock:
+                match = None if found else self._match(compiled)
+                if match:
+                    found.append(match)
+                if found or self._finished:
+                    return True
+                if wake not in self._waiters:
+                    self._waiters.append(wake)
+                return False
+
         deadline = monotonic() + timeout
+        self.on_wait(over, deadline)
         while True:
             waiter = _Waiter()
-            with self._lock:
-                match = compiled.search(self._output, max(self._scanned - self._dropped, 0))
-                if match:
-                    self._scanned = self._dropped + match.end()
-                    # The buffer goes on changing: match again on a copy that the caller keeps.
-                    copy = bytes(self._output[match.start() : match.end()])
-                    return compiled.match(copy) or match
-                if self._finished:
-                    raise EOFError(f"the machine stopped without writing {compiled.pattern!r}")
-                self._waiters.append(waiter)
+            if over(waiter.wake):
+                break
             remaining = deadline - monotonic()
             if remaining <= 0 or not waiter.wait(remaining):
                 raise TimeoutError(f"no {compiled.pattern!r} in the output within {timeout} s")
+        if not found:
+            raise EOFError(f"the machine stopped without writing {compiled.pattern!r}")
+        return found[0]
+
+    def _match(self, pattern: Pattern[bytes]) -> Match[bytes] | None:
+        """Consume output up to the end of the first match of ``pattern``, and return that."""
+        match = pattern.search(self._output, max(self._scanned - self._dropped, 0))
+        if match is None:
+            return None
+        self._scanned = self._dropped + match.end()
+        # The buffer goes on changing: match again on a copy that the caller keeps.
+        copy = bytes(self._output[match.start() : match.end()])
+        return pattern.match(copy) or match
 
     def attach_input(self, fd: int) -> None:
         """Take input from ``fd``, on demand, after what `send` gave."""
@@ -152,8 +172,8 @@ class Console:
                     self._dropped += len(kept) - KEPT_OUTPUT
                 del kept[:-KEPT_OUTPUT]
             waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.wake()
+        for wake in waiters:
+            wake()
         fd = self._output_fds.get(stream, -1)
         if fd >= 0:
             _write_all(fd, data)
@@ -246,8 +266,8 @@ class Console:
         with self._lock:
             self._finished = True
             waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.wake()
+        for wake in waiters:
+            wake()
 
 
 class _Waiter:
@@ -264,7 +284,7 @@ class _Waiter:
         self._gate.release()
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     pass
 
 

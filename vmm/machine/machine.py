@@ -224,7 +224,7 @@ class Machine(Execution):
         self.bus = self._open_trace() if config.trace else Bus()
         self.console = Console()
         self.console.on_input = self._on_input
-        self.console.on_wait = self.start
+        self.console.on_wait = self.attend
         self.clock = MachineClock(self.bus.lock)
         self._resources.append(self.clock)
         if self.recorder is not None:

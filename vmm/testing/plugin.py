@@ -195,7 +195,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
 
 
 def _sections(machine: Machine) -> list[tuple[str, str]]:
-    if machine.turn.locked():
+    if machine.running:
         machine.stop()
         machine.wait(_STOP_TIMEOUT)
     name = f"{machine.arch} guest on {machine.backend}"

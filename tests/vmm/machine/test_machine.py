@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,96 @@ def test_started_machine_runs_beside_its_owner(kernel: Path, arch: str, backend:
         machine.console.send(b"go")
         assert machine.wait(timeout=20) == 4
         assert machine.run() == 4, "a finished machine says again how it ended"
+
+
+def write(arch: str, text: int) -> bytes:
+    return request(abi.CONSOLE_WRITE, text_offset(arch, text), 3, abi.STREAM_OUTPUT)
+
+
+@pytest.fixture
+def counting(kernel: Path, arch: str, backend: str) -> Iterator[Machine]:
+    """A machine that writes one, waits for input, writes two, and exits."""
+    requests = [
+        write(arch, 0),
+        request(abi.IDLE, NEVER),
+        write(arch, 1),
+        request(abi.EXIT, 4, abi.EXIT_PROGRAM, 0, 0),
+    ]
+    write_kernel(kernel, arch, requests, SPIN[arch], texts=(b"one", b"two"))
+    with Machine(kernel, backend=backend) as machine:
+        yield machine
+
+
+def test_who_waits_for_output_runs_the_guest(counting: Machine) -> None:
+    runners: list[int] = []
+    write = counting.console.write
+
+    def note(data: bytes, stream: int) -> None:
+        runners.append(threading.get_ident())
+        write(data, stream)
+
+    counting.console.write = note  # type: ignore[method-assign]
+    counting.console.expect(b"one")
+    assert runners == [threading.get_ident()]
+    assert counting.running
+
+
+def test_a_guest_goes_on_behind_the_wait_for_its_output(counting: Machine) -> None:
+    counting.console.expect(b"one")
+    counting.console.send(b"go")
+    deadline = time.monotonic() + 10
+    while counting.exit_status is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert counting.console.output == b"onetwo"
+    assert counting.exit_status == 4
+    assert not counting.running
+
+
+def test_a_guest_can_be_waited_for_again_and_run_to_its_end(counting: Machine) -> None:
+    counting.console.expect(b"o")
+    counting.console.expect(b"ne")
+    counting.console.send(b"go")
+    counting.console.expect(b"two")
+    assert counting.run(timeout=10) == 4
+    with pytest.raises(EOFError):
+        counting.console.expect(b"three")
+
+
+def test_a_guest_can_be_closed_while_nobody_runs_it(counting: Machine) -> None:
+    counting.console.expect(b"one")
+    counting.close()
+    assert counting.outcome is not None
+    assert counting.outcome.kind == outcome.STOPPED
+    assert not counting.running
+
+
+def test_several_threads_wait_for_output(counting: Machine) -> None:
+    found: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(counting.console.expect(rb"one|two")[0]))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    counting.console.send(b"go")
+    for thread in threads:
+        thread.join(10)
+    assert sorted(found) == [b"one", b"two"]
+
+
+def test_waiting_for_output_ends_in_time(kernel: Path, arch: str, backend: str) -> None:
+    write_kernel(kernel, arch, [], SPIN[arch])
+    with Machine(kernel, backend=backend) as machine:
+        for timeout in (0, 0.2, 0.2):
+            start = time.monotonic()
+            with pytest.raises(TimeoutError):
+                machine.console.expect(b"never", timeout=timeout)
+            assert timeout <= time.monotonic() - start < 5
+        assert machine.running
+        machine.stop(9)
+        assert machine.wait(timeout=10) == 9
 
 
 def test_many_machines_in_many_threads(kernel: Path, arch: str, backend: str) -> None:
