@@ -69,7 +69,7 @@ def test_accesses_of_a_guest_have_its_program_counter(file: str, arch: str, back
     [exit_] = [record for record in trace.records if record["register"] == "EXIT"]
     assert exit_["vcpu"] == 0
     assert exit_["fields"]["status"] == 0
-    assert trace.symbols[exit_["pc"]].startswith("host_request")
+    assert trace.symbols[exit_["pc"]].startswith("host_ask")
 
 
 def test_lines_and_inputs_are_events(file: str) -> None:
