@@ -72,9 +72,6 @@ MERGE_FLAGS = (
     # Functions from other files are worth a copy if they are this small; the default, 225, makes
     # the kernel a fifth larger and no faster.
     *("-mllvm", "-inline-threshold=50"),
-    # A few instructions more are cheaper than a branch, which ends a block.
-    *("-mllvm", "-bonus-inst-threshold=3"),
-    *("-mllvm", "-two-entry-phi-node-folding-threshold=8"),
 )
 # All but code generation has been done.
 GENERATE_FLAGS = (
@@ -82,7 +79,7 @@ GENERATE_FLAGS = (
     "-ffunction-sections",
     "-fdata-sections",
     *("-Xclang", "-disable-llvm-passes"),
-    # `a | b` is not made a branch for each.
+    # A condition of several parts is one branch, which ends one block.
     *("-mllvm", "-jump-is-expensive"),
 )
 # A function with an array in its frame, or the address of something there, checks a guard behind it
@@ -95,6 +92,7 @@ UNPROTECTED = tuple(
     for name in (
         *("arch", "mm", "kernel/time.c"),
         *("process/scheduler.c", "process/syscall.c", "process/thread.c", "process/timeout.c"),
+        "process/calls/transfer.c",
     )
 )
 # Pages below and above each stack that are never mapped.

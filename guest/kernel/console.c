@@ -40,19 +40,18 @@ static __attribute__((noinline, cold)) int64_t write_chosen(enum console_stream 
 
 int64_t console_write(enum console_stream stream, const void *buffer, size_t length)
 {
-	size_t written = 0;
+	const char *at = buffer, *end = at + length;
 
 	if (unlikely(chosen != STREAMS))
 		return write_chosen(stream, buffer, length);
-	while (written < length) {
-		int64_t result = host_console_write(stream, (const char *)buffer + written,
-						    length - written);
+	while (at < end) {
+		int64_t result = host_console_write(stream, at, (size_t)(end - at));
 
 		if (unlikely(result <= 0))
-			return written ? (int64_t)written : result;
-		written += (uint64_t)result;
+			return at > (const char *)buffer ? at - (const char *)buffer : result;
+		at += result;
 	}
-	return (int64_t)written;
+	return (int64_t)length;
 }
 
 int64_t console_read(void *buffer, size_t length)

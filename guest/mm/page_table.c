@@ -40,16 +40,18 @@ static bool add_table(pte_t *entry, bool user)
 static __attribute__((noinline)) pte_t *entry_for(physical_t root, uint64_t address, unsigned level,
 						   bool create, bool user)
 {
-	pte_t *table = table_at(root);
+	const unsigned unused_bits = 64 - level_shift(PAGE_TABLE_ROOT + 1);
+	const unsigned index_shift = 64 - INDEX_BITS;
+	uint64_t rest = address << unused_bits; /* the next index, and those below it */
+	pte_t *entry = &table_at(root)[rest >> index_shift];
 
 	for (unsigned above = PAGE_TABLE_ROOT; above > level; above--) {
-		pte_t *entry = &table[entry_index(address, above)];
-
 		if (!pte_is_table(*entry, above) && (!create || !add_table(entry, user)))
 			return NULL;
-		table = table_at(pte_address(*entry));
+		rest <<= INDEX_BITS;
+		entry = &table_at(pte_address(*entry))[rest >> index_shift];
 	}
-	return &table[entry_index(address, level)];
+	return entry;
 }
 
 static __attribute__((noinline)) void fill(pte_t *entry, uint64_t count, pte_t content, uint64_t step)

@@ -33,7 +33,7 @@ static struct tty terminal = {
 	},
 };
 
-/* What the host told last. */
+/* What the host told last; nothing is a terminal until it has. */
 static struct console_status host;
 static bool host_known;
 
@@ -187,7 +187,7 @@ static int tty_read(struct file *file, struct io *io, uint64_t offset, unsigned 
 
 bool tty_makes_signals(void)
 {
-	return host_known & host.input_is_terminal & ((terminal.termios.c_lflag & ISIG) != 0);
+	return host.input_is_terminal & ((terminal.termios.c_lflag & ISIG) != 0);
 }
 
 void tty_input_arrived(void)
