@@ -15,7 +15,7 @@ from vmm.value import value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Final, NewType
 
@@ -84,6 +84,7 @@ class GuestMemory:
                 f"cannot reserve {self.size >> 20} MiB of RAM for the guest ({error}): "
                 "give it less memory"
             ) from None
+        self._dispose: Callable[[Callable[[], None]], None] = _do_now
         self._view = memoryview(self.mapping)
         # Nearly all that devices look at is in the first region, whose offset is 0.
         self._first = self.regions[0].base
@@ -181,6 +182,10 @@ class GuestMemory:
         except OSError:
             pass
 
+    def dispose_by(self, dispose: Callable[[Callable[[], None]], None]) -> None:
+        """Let ``dispose`` do the work of `close`, when it likes."""
+        self._dispose = dispose
+
     def close(self) -> None:
         """Give the memory back. The object must not be used afterwards; views of it stay valid."""
         if self.fd < 0:
@@ -188,11 +193,9 @@ class GuestMemory:
         os.close(self.fd)
         self.fd = -1
         self._view.release()
-        try:
-            self.mapping.close()
-        except BufferError:
-            pass  # a device or a caller still holds a view: the pages go when the last view does
+        mapping = self.mapping
         del self.mapping
+        self._dispose(lambda: _unmap(mapping))
 
     def __del__(self) -> None:
         """Give back what was dropped without `close`."""
@@ -209,6 +212,17 @@ class GuestMemory:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _do_now(task: Callable[[], None]) -> None:
+    task()
+
+
+def _unmap(mapping: mmap.mmap) -> None:
+    try:
+        mapping.close()
+    except BufferError:
+        pass  # a device or a caller still holds a view: the pages go when the last view does
 
 
 def _lay_out(ranges: Sequence[tuple[Gpa, int]]) -> tuple[RamRegion, ...]:

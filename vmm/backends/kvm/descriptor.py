@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
+from vmm.backends.kvm.disposal import disposal
 from vmm.backends.kvm.errors import raise_failed
 from vmm.backends.kvm.foreign import NULL, ffi, libc
 
@@ -76,8 +77,6 @@ class VmDescriptor(Descriptor):
         """Give it up; the kernel's work of closing it is done by a thread (`disposal`)."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            from vmm.backends.kvm.disposal import disposal
-
             disposal.close(fd)
 
     def call(self, request: VmRequest, subject: str, argument: CData = NULL) -> int:

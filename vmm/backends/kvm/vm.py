@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmm.backends.kvm import abi
 from vmm.backends.kvm.descriptor import VmDescriptor
+from vmm.backends.kvm.disposal import disposal
 from vmm.backends.kvm.foreign import address_of, ffi, pointer
 from vmm.errors import BackendUnavailable
 
@@ -199,3 +200,5 @@ class Vm:
         self._vcpus.clear()
         self._descriptor.close()
         ffi.release(self._host_ram)
+        # Unmapped behind the machine, RAM need not be taken out of it page by page.
+        self.memory.dispose_by(disposal.follow)

@@ -1,9 +1,10 @@
-"""Descriptors closed by a thread."""
+"""Descriptors closed, and what follows, by a thread."""
 
 from __future__ import annotations
 
 import os
 import signal
+from _thread import allocate_lock, get_ident
 
 from tests.descriptors import open_descriptors
 from vmm.backends.kvm.disposal import Disposal, disposal
@@ -24,6 +25,30 @@ def test_any_number_may_be_given_at_once() -> None:
         assert disposal.pending <= 8
         disposal.close(reader)
     assert open_descriptors() == before
+
+
+def test_a_task_is_done_behind_what_was_left_before() -> None:
+    reader, writer = os.pipe()
+    first = Disposal()
+    read = []
+    first.close(writer)
+    done = allocate_lock()
+    done.acquire()
+
+    def look() -> None:
+        read.append(os.read(reader, 1))  # waits until the writer is closed
+        done.release()
+
+    first.follow(look)
+    assert done.acquire(timeout=10)
+    assert read == [b""]
+    os.close(reader)
+
+
+def test_a_task_that_follows_nothing_is_done_at_once() -> None:
+    done: list[int] = []
+    Disposal().follow(lambda: done.append(get_ident()))
+    assert done == [get_ident()]
 
 
 def test_it_goes_on_in_a_child_process() -> None:
