@@ -42,24 +42,27 @@ static void enable(uint32_t components)
 	fp_format.size = ALIGN_UP(read_cpuid(EXTENDED_STATE, 0).ebx, FP_STATE_ALIGNMENT);
 }
 
-/* Without AVX there is nothing that FXSAVE does not store. */
-static bool avx_is_offered(void)
+/* The components that XSAVE can keep; 0 where it would keep nothing that FXSAVE does not: without AVX. */
+static uint32_t offered_components(void)
 {
 	const uint32_t needed = FEATURES_ECX_XSAVE | FEATURES_ECX_AVX;
-	return (read_cpuid(FEATURES, 0).ecx & needed) == needed &&
-	       (read_cpuid(EXTENDED_STATE, 0).eax & FP_AVX) != 0 &&
-	       (read_cpuid(EXTENDED_STATE, 1).eax & EXTENDED_STATE_EAX_XSAVEOPT) != 0;
+	if ((read_cpuid(FEATURES, 0).ecx & needed) != needed)
+		return 0;
+	uint32_t offered = read_cpuid(EXTENDED_STATE, 0).eax;
+	bool is_saved = (offered & FP_AVX) != 0 &&
+			(read_cpuid(EXTENDED_STATE, 1).eax & EXTENDED_STATE_EAX_XSAVEOPT) != 0;
+	return is_saved ? offered : 0;
 }
 
 void fp_initialize(void)
 {
-	uint32_t cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-	if (!avx_is_offered()) {
-		__asm__ volatile("mov %0, %%cr4; fninit" ::"r"((uint64_t)cr4));
+	uint64_t cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+	uint32_t offered = offered_components();
+	if (offered != 0)
+		cr4 |= CR4_OSXSAVE;
+	__asm__ volatile("mov %0, %%cr4; fninit" ::"r"(cr4));
+	if (offered == 0)
 		return;
-	}
-	__asm__ volatile("mov %0, %%cr4; fninit" ::"r"((uint64_t)(cr4 | CR4_OSXSAVE)));
-	uint32_t offered = read_cpuid(EXTENDED_STATE, 0).eax;
 	enable((offered & FP_AVX512) == FP_AVX512 ? FP_X87_SSE | FP_AVX | FP_AVX512 : FP_X87_SSE | FP_AVX);
 	if (fp_format.size > FP_STATE_MAX)
 		enable(FP_X87_SSE | FP_AVX);
