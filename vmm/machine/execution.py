@@ -1,16 +1,12 @@
 """How a machine runs: to its end, whoever brings that about, with the guest's sleep in between.
 
 created ──run/start──► running ──guest ends, stop(), timeout──► stopped
-
-Who waits for output executes the guest meanwhile, which costs no change of threads. Behind that the
-guest goes on in a thread of its own, unless somebody waits or runs it again at once.
 """
 
 from __future__ import annotations
 
 import os
 from _thread import RLock, allocate_lock, start_new_thread
-from time import monotonic
 
 from vmm.arch import X86_64
 from vmm.backends.exits import (
@@ -38,7 +34,7 @@ if TYPE_CHECKING:
     from vmm.boards.board import Board
     from vmm.bus import Bus
     from vmm.console import Console
-    from vmm.lines import Timer
+    from vmm.machine.attendance import Attendance
     from vmm.machine.caller import Caller
     from vmm.machine.clock import MachineClock
     from vmm.machine.config import MachineConfig
@@ -60,10 +56,6 @@ _EXIT_KINDS: Final = {
     abi.EXIT_PANIC: outcome.PANICKED,
     abi.EXIT_REFUSED: outcome.REFUSED,
 }
-
-# For how long nobody executes the guest before a thread does (ns): little beside what starting and
-# stopping one costs.
-_PAUSE: Final = 200_000
 
 _FAILED: Final = Outcome(outcome.STOPPED, outcome.STATUS_VMM_FAILURE, "the VMM failed")
 
@@ -106,8 +98,7 @@ class Execution:
         self.turn = allocate_lock()
         self._state = RLock()
         self._started = False
-        self._paused = False
-        self._attendance: Timer | None = None
+        self._attendance: Attendance | None = None
         self._closed = False
         self._finished = allocate_lock()
         self._finished.acquire()
@@ -150,7 +141,7 @@ class Execution:
     def start(self) -> None:
         """Run the guest in a thread of its own; harmless if it runs already."""
         if self._claim():
-            start_new_thread(self._run_in_thread, ())
+            self.run_beside()
 
     def attend(self, over: Callable[[Callable[[], None]], bool], deadline: float) -> None:
         """Execute the guest for somebody who waits for it, if nobody does yet.
@@ -165,7 +156,11 @@ class Execution:
         if self._caller is not None or self._watch is not None or self.config.cpus > 1:
             self.start()
         elif self._claim():
-            self._execute_until(lambda: over(self.vcpu.kick) or monotonic() >= deadline, deadline)
+            if self._attendance is None:
+                from vmm.machine.attendance import Attendance
+
+                self._attendance = Attendance(self)
+            self._attendance.execute(lambda: over(self.vcpu.kick), deadline)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end of a started machine and return its exit status.
@@ -203,7 +198,8 @@ class Execution:
     @property
     def running(self) -> bool:
         """Whether the guest is being executed, or about to be."""
-        return self.turn.locked() or self._paused
+        attendance = self._attendance
+        return self.turn.locked() or (attendance is not None and attendance.paused)
 
     @property
     def exit_status(self) -> int | None:
@@ -266,35 +262,12 @@ class Execution:
         return True
 
     def _resume(self) -> bool:
-        """End the pause of a guest that nobody executes; False if there is none."""
-        with self._state:
-            paused, self._paused = self._paused, False
-        if paused and self._attendance is not None:
-            self._attendance.cancel()
-        return paused
+        """Take a paused guest, to go on with it; False if it is not paused."""
+        return self._attendance is not None and self._attendance.resume()
 
-    def _execute_until(self, done: Callable[[], bool], deadline: float) -> None:
-        """Execute the guest until ``done``, asked at ``deadline`` at the latest, and pause it."""
-        if self._attendance is None:
-            self._attendance = self.clock.timer(self._on_attendance)
-        remaining = max(deadline - monotonic(), 0)
-        self._attendance.arm(self.clock.now() + int(remaining * 1e9))
-        try:
-            with self.turn:
-                if not done():
-                    self.run_part(done)
-        finally:
-            self._attendance.cancel()
-        if self.outcome is None:
-            self._paused = True
-            self._attendance.arm(self.clock.now() + _PAUSE)
-
-    def _on_attendance(self) -> None:
-        """Let a thread go on with a paused guest, or who executes it look at the time."""
-        if self._resume():
-            start_new_thread(self._run_in_thread, ())
-        else:
-            self.interrupt()
+    def run_beside(self) -> None:
+        """Run the guest to its end in a thread of its own; for whoever may execute it."""
+        start_new_thread(self._run_in_thread, ())
 
     def _run_in_thread(self) -> None:
         try:

@@ -202,6 +202,12 @@ def test_a_guest_can_be_waited_for_again_and_run_to_its_end(counting: Machine) -
         counting.console.expect(b"three")
 
 
+def test_a_guest_can_be_waited_for_for_ever(counting: Machine) -> None:
+    counting.console.expect(b"one", timeout=float("inf"))
+    counting.console.send(b"go")
+    assert counting.run(timeout=10) == 4
+
+
 def test_a_guest_can_be_closed_while_nobody_runs_it(counting: Machine) -> None:
     counting.console.expect(b"one")
     counting.close()
