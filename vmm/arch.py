@@ -29,6 +29,9 @@ def parse_arch(name: str) -> Arch | None:
     return _ALIASES.get(name.lower())
 
 
+_HOST: Final = parse_arch(os.uname().machine)
+
+
 def host_arch() -> Arch | None:
     """Return the architecture of this host, or None where no KVM guest of ours can run."""
-    return parse_arch(os.uname().machine)
+    return _HOST

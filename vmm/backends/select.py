@@ -80,9 +80,9 @@ def _open_kvm(arch: Arch) -> Kvm:
     host = host_arch()
     if arch != host:
         raise BackendUnavailable(f"KVM on this {host} host cannot run {arch} guests")
-    from vmm.backends.kvm.hypervisor import open_kvm
+    from vmm.backends.kvm.hypervisor import process_kvm
 
-    return open_kvm()
+    return process_kvm()
 
 
 def examine(kvm: Kvm) -> Verdict:

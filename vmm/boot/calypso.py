@@ -209,7 +209,8 @@ class _Ram:
             flags,
             _KERNEL_NAMES[flags],
         )
-        self._load(file, segment.physical, segment.file_size, segment.offset)
+        if segment.file_size:
+            self._load(file, segment.physical, segment.file_size, segment.offset)
 
     def load_initrd(self, file: ImageFile) -> None:
         """Load an archive as high as it fits."""

@@ -11,12 +11,14 @@ from vmm.errors import BackendUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, TypeVar
 
     from vmm.arch import Arch
     from vmm.backends.kvm.vm import Vm
     from vmm.lines import Clock
     from vmm.memory import GuestMemory
+
+    _Kvm = TypeVar("_Kvm", bound="Kvm")
 
 PATH: Final = "/dev/kvm"
 
@@ -27,6 +29,10 @@ def open_kvm(path: str = PATH) -> Kvm:
     Raises:
         BackendUnavailable: if that cannot be here; says why and what to do.
     """
+    return _open(path, Kvm)
+
+
+def _open(path: str, kind: type[_Kvm]) -> _Kvm:
     if host_arch() is None:
         raise BackendUnavailable(
             f"KVM is supported on x86_64 and arm64 hosts, and this one is {os.uname().machine}: "
@@ -37,7 +43,7 @@ def open_kvm(path: str = PATH) -> Kvm:
     except OSError as error:
         raise_unopened(path, error)
     try:
-        return Kvm(fd)
+        return kind(fd)
     except BaseException:
         os.close(fd)
         raise
@@ -56,7 +62,6 @@ class Kvm:
     def __init__(self, fd: int) -> None:
         """Take ``fd`` over, unless this raises."""
         from vmm.backends.kvm.descriptor import SystemDescriptor
-        from vmm.backends.kvm.wakeup import install_handler
 
         self.descriptor = SystemDescriptor(fd)
         try:
@@ -74,7 +79,6 @@ class Kvm:
                 "or run with --backend unicorn"
             )
         self.run_size = self.descriptor.call(abi.KVM_GET_VCPU_MMAP_SIZE, "size of a vCPU's page")
-        install_handler()
 
     def capability(self, number: int) -> int:
         """Return what the kernel says of a KVM_CAP_*: 0 where it lacks it, else its extent."""
@@ -96,6 +100,9 @@ class Kvm:
                 f"KVM runs guests of the host's architecture only: this host is {host} and the "
                 f"guest is {arch}: run with --backend unicorn"
             )
+        from vmm.backends.kvm.wakeup import install_handler
+
+        install_handler()
         try:
             return _machine_type(arch)(self, memory)
         except KvmError as error:
@@ -104,6 +111,32 @@ class Kvm:
     def close(self) -> None:
         """Close /dev/kvm. Machines made from it live on."""
         self.descriptor.close()
+
+
+class ProcessKvm(Kvm):
+    """/dev/kvm for all machines of this process."""
+
+    def close(self) -> None:
+        """Do nothing: it stays open for the process's next machine."""
+
+
+_shared: dict[str, ProcessKvm] = {}
+
+
+def process_kvm() -> ProcessKvm:
+    """Return KVM as all machines of this process use it; the first one opens it.
+
+    Raises:
+        BackendUnavailable: as `open_kvm`.
+    """
+    found = _shared.get(PATH)
+    if found is not None:
+        return found
+    opened = _open(PATH, ProcessKvm)
+    kvm = _shared.setdefault(PATH, opened)
+    if kvm is not opened:
+        opened.descriptor.close()  # another thread was faster
+    return kvm
 
 
 def _machine_type(arch: Arch) -> type[Vm]:

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.descriptors import open_descriptors
 from vmm.arch import ARM64, X86_64, host_arch
-from vmm.backends.kvm import hypervisor
-from vmm.backends.kvm.hypervisor import open_kvm
+from vmm.backends.kvm import abi, hypervisor
+from vmm.backends.kvm.hypervisor import Kvm, open_kvm, process_kvm
 from vmm.errors import BackendUnavailable
-from vmm.memory import GuestMemory
+from vmm.memory import Gpa, GuestMemory
 
 needs_bindings = pytest.mark.skipif(host_arch() is None, reason="needs an x86_64 or arm64 host")
 
@@ -69,3 +70,26 @@ def test_opening_and_closing_leaves_nothing() -> None:
     kvm.close()
     kvm.close()
     assert open_descriptors() == before
+
+
+@pytest.mark.kvm
+def test_all_machines_of_a_process_share_what_stays_open() -> None:
+    kvm = process_kvm()
+    kvm.close()
+    assert process_kvm() is kvm
+    assert kvm.capability(abi.KVM_CAP_IMMEDIATE_EXIT)
+    with GuestMemory([(Gpa(0), 0x1000)]) as memory:
+        arch = host_arch()
+        assert arch is not None
+        kvm.create_vm(arch, memory).close()
+
+
+@pytest.mark.kvm
+def test_threads_that_open_kvm_at_once_get_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hypervisor, "_shared", {})
+    before = len(open_descriptors())
+    with ThreadPoolExecutor(8) as pool:
+        opened = {*pool.map(lambda _: process_kvm(), range(8))}
+    assert len(opened) == 1
+    assert len(open_descriptors()) == before + 1
+    Kvm.close(opened.pop())
