@@ -176,9 +176,19 @@ class Library:
         return self._open_file(_bound_copy(self.path, self.build_id) or self.path)
 
     def _open_file(self, file: str) -> Functions:
+        """Open ``file``, and note the address that it names.
+
+        Another process may put a copy with another address in its place just then.
+        """
         self._file = file
-        api: Functions = self.ffi.dlopen(file, _RTLD_LAZY | _RTLD_DEEPBIND)
-        return api
+        while True:
+            with open(file, "rb", buffering=0) as content:
+                head = content.read(_FIRST_ADDRESS.size)
+                self._first = int(_FIRST_ADDRESS.unpack_from(head)[0])
+                api: Functions = self.ffi.dlopen(file, _RTLD_LAZY | _RTLD_DEEPBIND)
+                if os.path.samestat(os.fstat(content.fileno()), os.stat(file)):
+                    return api
+                self.ffi.dlclose(api)
 
     def _distance(self) -> int:
         """Return how far from the addresses that its file names the library was loaded."""
@@ -203,7 +213,7 @@ class Library:
 
     def base_address(self) -> int:
         """Return where the library is in this process: what offsets in its file are relative to."""
-        return self._distance() + _first_address(self._file)
+        return self._distance() + self._first
 
     def address_of(self, function: str) -> int | None:
         """Return the address of an exported function, or None if there is none of that name."""
