@@ -44,7 +44,9 @@ class Attendance:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._alarm = host.clock.timer(self._on_alarm)
+        # Two, for one thread may begin to wait while another one is about to pause the guest.
+        self._deadline = host.clock.timer(host.interrupt)
+        self._pause_end = host.clock.timer(self._go_on)
         # Free while the guest is paused: who takes it goes on with the guest.
         self._pause = allocate_lock()
         self._pause.acquire()
@@ -66,29 +68,24 @@ class Attendance:
 
         host = self._host
         remaining = min(_LONGEST, max(0, deadline - monotonic()))
-        self._arm(int(remaining * _NS))
+        self._deadline.arm(host.clock.now() + int(remaining * _NS))
         try:
             with host.turn:
                 if not over():
                     host.run_part(over)
         finally:
-            self._alarm.cancel()
+            self._deadline.cancel()
         if host.outcome is None:
             self._pause.release()
-            self._arm(_PAUSE)
+            self._pause_end.arm(host.clock.now() + _PAUSE)
 
     def resume(self) -> bool:
         """Take a paused guest, to go on with it; False if it is not paused."""
         if not self._pause.acquire(False):
             return False
-        self._alarm.cancel()
+        self._pause_end.cancel()
         return True
 
-    def _arm(self, delay: int) -> None:
-        self._alarm.arm(self._host.clock.now() + delay)
-
-    def _on_alarm(self) -> None:
+    def _go_on(self) -> None:
         if self.resume():
             self._host.run_beside()
-        else:
-            self._host.interrupt()
