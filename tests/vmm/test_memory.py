@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.descriptors import open_descriptors
 from vmm.errors import GuestMemoryError, UsageError
 from vmm.memory import PAGE_SIZE, Gpa, GuestMemory, RamRegion
 
@@ -172,15 +173,15 @@ def test_ranges_that_make_no_sense_are_refused(ranges: list[tuple[int, int]]) ->
 
 @pytest.mark.parametrize("size", [1 << 62, 1 << 80])
 def test_more_ram_than_the_host_can_map_is_a_clear_error(size: int) -> None:
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = open_descriptors()
     with pytest.raises(UsageError, match="give it less memory"):
         GuestMemory([(Gpa(0), size)])
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert open_descriptors() == descriptors
 
 
 def test_memory_that_is_dropped_leaves_no_file_open() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     memory = GuestMemory([(Gpa(0), 4096)])
-    assert len(os.listdir("/proc/self/fd")) > before
+    assert len(open_descriptors()) > len(before)
     del memory
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before

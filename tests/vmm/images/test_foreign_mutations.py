@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.descriptors import open_descriptors
 from tests.foreign import hermit, images, solo5
 from vmm.arch import ARCHITECTURES, X86_64
 from vmm.boot.placement import BootRequest, Placement
@@ -52,6 +53,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def memories() -> Iterator[dict[str, GuestMemory]]:
+    open_descriptors()  # waits until earlier machines have closed theirs
     with GuestMemory([(Gpa(0), 32 * MIB)]) as pc, GuestMemory([(Gpa(1 << 30), 32 * MIB)]) as arm:
         yield {"x86_64": pc, "arm64": arm}
 

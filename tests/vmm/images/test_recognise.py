@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from tests.descriptors import open_descriptors
 from tests.vmm.hypercall.host_c import compile_c
 from tests.vmm.images.elf_maker import (
     DIRECT_MAP,
@@ -223,14 +224,14 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
 
 
 def test_no_descriptor_is_left_behind(path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     path.write_bytes(program(header={"e_type": 1}).build())
     with pytest.raises(UsageError, match="e_type"):
         open_image(str(path))
     path.write_bytes(program().build())
     with open_image(str(path)):
         pass
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 # ---- Symbols ----

@@ -38,6 +38,8 @@ typedef struct {
 /* <dlfcn.h>, <link.h>: more fields follow. */
 struct link_map {
     uintptr_t l_addr;
+    const char *l_name;
+    uintptr_t l_ld;
 };
 void *dlopen(const char *, int);
 int dlinfo(void *, int, void *);

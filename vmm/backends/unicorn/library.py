@@ -113,14 +113,15 @@ _RTLD_DI_LINKMAP: Final = 2
 _INSTALL: Final = "install it with: pip install unicorn=={}.{}.{}".format(*RELEASE)
 
 
-# The build id lies in a note near the start of the file.
+# The program headers and the note with the build id lie near the start of the file.
+_HEAD: Final = 4096
 _NOTE: Final = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0"
-_NOTE_WITHIN: Final = 4096
 _BUILD_ID_SIZE: Final = 20
 
-# p_vaddr of the first program header, which in all forms of this library is that of the first
-# segment to load, and follows the ELF header (64 bytes).
-_FIRST_ADDRESS: Final = Struct("<64x16xQ")
+# System V gABI, chapter 5
+_EHDR: Final = Struct("<32xQ14xHH")  # e_phoff, e_phentsize, e_phnum
+_PHDR: Final = Struct("<I12xQ")  # p_type, p_vaddr
+_PT_DYNAMIC: Final = 2
 
 # The hosts on which there are placed copies.
 _PLACED_ON: Final = "x86_64"
@@ -152,7 +153,8 @@ class Library:
         self.ffi: CData = ffi
         self.path = path
         try:
-            self.build_id = _build_id(path)
+            self._head = _read_head(path)
+            self.build_id = _build_id(self._head)
             self.api: Functions = self._open()
             version = self.api.uc_version(ffi.NULL, ffi.NULL)
         except (OSError, ffi.error) as error:
@@ -170,37 +172,25 @@ class Library:
         placed = _placed_copy(self.path, self.build_id)
         if placed is not None:
             api = self._open_file(placed)
-            if self._distance() == 0:
+            if self._link_map().l_addr == 0:  # it is where it asked to be
                 return api
             self.ffi.dlclose(api)
         return self._open_file(_bound_copy(self.path, self.build_id) or self.path)
 
     def _open_file(self, file: str) -> Functions:
-        """Open ``file``, and note the address that it names.
-
-        Another process may put a copy with another address in its place just then.
-        """
         self._file = file
-        while True:
-            with open(file, "rb", buffering=0) as content:
-                head = content.read(_FIRST_ADDRESS.size)
-                self._first = int(_FIRST_ADDRESS.unpack_from(head)[0])
-                api: Functions = self.ffi.dlopen(file, _RTLD_LAZY | _RTLD_DEEPBIND)
-                if os.path.samestat(os.fstat(content.fileno()), os.stat(file)):
-                    return api
-                self.ffi.dlclose(api)
+        api: Functions = self.ffi.dlopen(file, _RTLD_LAZY | _RTLD_DEEPBIND)
+        return api
 
-    def _distance(self) -> int:
-        """Return how far from the addresses that its file names the library was loaded."""
-        ffi = self.ffi
-        libc = ffi.dlopen(None)
+    def _link_map(self) -> CData:
+        """Return what the dynamic linker tells of the library."""
+        libc = self.ffi.dlopen(None)
         handle = libc.dlopen(os.fsencode(self._file), _RTLD_LAZY | _RTLD_NOLOAD)
-        found = ffi.new("struct link_map **")
+        found = self.ffi.new("struct link_map **")
         if not handle or libc.dlinfo(handle, _RTLD_DI_LINKMAP, found):
             raise VmmError("cannot tell where the Unicorn engine's library was loaded")
-        distance = int(found[0].l_addr)
         libc.dlclose(handle)
-        return distance
+        return found[0]
 
     def check(self, code: int, what: str) -> None:
         """Raise `EngineError` for ``what`` unless ``code`` says that all is well."""
@@ -212,8 +202,12 @@ class Library:
         return str(self.ffi.string(self.api.uc_strerror(code)).decode())
 
     def base_address(self) -> int:
-        """Return where the library is in this process: what offsets in its file are relative to."""
-        return self._distance() + self._first
+        """Return where the library is in this process: what offsets in its file are relative to.
+
+        The address that a placed copy asks for is not read from its file, which another process may
+        have replaced since.
+        """
+        return int(self._link_map().l_ld) - _dynamic_offset(self._head)
 
     def address_of(self, function: str) -> int | None:
         """Return the address of an exported function, or None if there is none of that name."""
@@ -298,21 +292,33 @@ def _copy(path: str, name: str, make: Callable[[str], bool]) -> str | None:
     return copy if make(copy) else None
 
 
-def _first_address(path: str) -> int:
-    """Return the address that a library's file names for its first byte: 0 unless it is placed."""
-    with open(path, "rb", buffering=0) as file:
-        return int(_FIRST_ADDRESS.unpack_from(file.read(_FIRST_ADDRESS.size))[0])
-
-
-def _build_id(path: str) -> str:
-    """Return the GNU build id of a shared library in hexadecimal; empty if it has none."""
+def _read_head(path: str) -> bytes:
+    """Return the start of a file; nothing if it cannot be read: opening it then tells why."""
     try:
         with open(path, "rb", buffering=0) as file:
-            head = file.read(_NOTE_WITHIN)
+            return file.read(_HEAD)
     except OSError:
-        return ""
+        return b""
+
+
+def _build_id(head: bytes) -> str:
+    """Return the GNU build id in the head of a library in hexadecimal; empty if it has none."""
     at = head.find(_NOTE)
     if at < 0:
         return ""
     at += len(_NOTE)
     return head[at : at + _BUILD_ID_SIZE].hex()
+
+
+def _dynamic_offset(head: bytes) -> int:
+    """Return how far the dynamic section is from the library's first byte, in memory.
+
+    It is the same in all copies of the file. ``head`` is that of a library as it is installed: its
+    addresses start at 0.
+    """
+    start, size, count = _EHDR.unpack_from(head)
+    for at in range(start, start + size * count, size):
+        kind, address = _PHDR.unpack_from(head, at)
+        if kind == _PT_DYNAMIC:
+            return int(address)
+    raise VmmError("the Unicorn engine's library has no dynamic section")

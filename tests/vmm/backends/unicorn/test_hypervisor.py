@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.descriptors import open_descriptors
 from tests.vmm.backends.unicorn.arm64.guest import Guest
 from vmm.arch import ARCHITECTURES
 from vmm.backends.exits import Shutdown
@@ -88,11 +89,11 @@ def test_machines_leave_nothing_behind(core: str) -> None:
         gc.collect()
 
     make(40)
-    before = resident(), len(os.listdir("/proc/self/fd"))
+    before = resident(), open_descriptors()
     maps = len(Path("/proc/self/maps").read_text().splitlines())
     make(200)
     assert resident() - before[0] < 8 << 20
-    assert len(os.listdir("/proc/self/fd")) == before[1]
+    assert open_descriptors() == before[1]
     assert len(Path("/proc/self/maps").read_text().splitlines()) < maps + 20
 
 

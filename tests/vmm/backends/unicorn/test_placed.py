@@ -8,8 +8,10 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from vmm.backends.unicorn import library as module
 from vmm.backends.unicorn.library import Library, open_library
@@ -52,7 +54,8 @@ def placed_copy(original: str) -> str:
 
 def named_address(copy: str) -> int:
     """Return the address that the copy asks for."""
-    return module._first_address(copy)
+    with open(copy, "rb") as file:
+        return int(ELFFile(file).get_segment(0)["p_vaddr"])
 
 
 @pytest.fixture
@@ -150,6 +153,40 @@ def test_where_its_address_is_taken_the_bound_copy_is_opened(
     files = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
     assert module._bound_copy(original, opened.build_id) in files
     assert taken not in files
+
+
+class Replacing:
+    """cffi's view, but another process replaces each file that is opened, then or just before."""
+
+    def __init__(self, original: str, moment: str) -> None:
+        self._ffi = open_library().ffi
+        self._original = original
+        self._moment = moment
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ffi, name)
+
+    def dlopen(self, file: str | None, flags: int = 0) -> Any:
+        if file is None:
+            return self._ffi.dlopen(None)
+        if self._moment == "before":
+            assert make_placed_copy(self._original, file)
+        opened = self._ffi.dlopen(file, flags)
+        if self._moment == "after":
+            assert make_placed_copy(self._original, file)
+        return opened
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_the_address_is_that_of_the_copy_that_was_opened(
+    cache: Path, original: str, moment: str
+) -> None:
+    placed_copy(original)
+    library = Library(Replacing(original, moment), original)
+    function = library.address_of("uc_version")
+    with open(original, "rb") as file:
+        (symbol,) = ELFFile(file).get_section_by_name(".dynsym").get_symbol_by_name("uc_version")
+    assert function == library.base_address() + symbol["st_value"]
 
 
 @pytest.mark.parametrize(
