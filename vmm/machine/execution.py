@@ -9,19 +9,10 @@ import os
 from _thread import RLock, allocate_lock, start_new_thread
 
 from vmm.arch import X86_64
-from vmm.backends.exits import (
-    Crashed,
-    Halted,
-    InternalError,
-    Interrupted,
-    Reset,
-    Shutdown,
-    Unsupported,
-)
+from vmm.backends.exits import Halted, InternalError, Interrupted
 from vmm.errors import GuestTimeout, VmmError
-from vmm.hypercall import abi
 from vmm.machine import outcome
-from vmm.machine.outcome import Outcome
+from vmm.machine.outcome import Outcome, of_exit, of_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,13 +40,6 @@ if TYPE_CHECKING:
 
         def close(self) -> None: ...
 
-
-_EXIT_KINDS: Final = {
-    abi.EXIT_PROGRAM: outcome.EXITED,
-    abi.EXIT_SIGNAL: outcome.KILLED,
-    abi.EXIT_PANIC: outcome.PANICKED,
-    abi.EXIT_REFUSED: outcome.REFUSED,
-}
 
 _FAILED: Final = Outcome(outcome.STOPPED, outcome.STATUS_VMM_FAILURE, "the VMM failed")
 
@@ -188,12 +172,7 @@ class Execution:
         if reason is None:
             self._end(Outcome(outcome.STOPPED, status, message))
             return
-        kind = _EXIT_KINDS.get(reason, outcome.PANICKED)
-        if kind == outcome.PANICKED:
-            status = outcome.STATUS_GUEST_FAILURE
-        elif kind == outcome.REFUSED:
-            status = outcome.STATUS_USAGE
-        self._end(Outcome(kind, status, message))
+        self._end(of_request(reason, status, message))
 
     @property
     def running(self) -> bool:
@@ -312,7 +291,7 @@ class Execution:
                 if type(exit_) is InternalError and self.config.assist:
                     exit_ = self._assist(vcpu, exit_)
                 if type(exit_) is not Interrupted:
-                    self._end(_judge(exit_, self.loaded.halts_when_done))
+                    self._end(of_exit(exit_, self.loaded.halts_when_done))
         except BaseException as error:
             self._error = error
             self._end(_FAILED)
@@ -327,13 +306,13 @@ class Execution:
             if type(exit_) is InternalError and self.config.assist:
                 exit_ = self._assist(self.vcpu, exit_)
             if type(exit_) is not Interrupted:
-                self._end(_judge(exit_, self.loaded.halts_when_done))
+                self._end(of_exit(exit_, self.loaded.halts_when_done))
             elif done is not None and done():
                 return
             elif self._idle:
                 self._sleep(done)
             elif self._watch is not None and self._watch.halted():
-                self._end(_judge(Halted(), self.loaded.halts_when_done))
+                self._end(of_exit(Halted(), self.loaded.halts_when_done))
 
     def _assist(self, vcpu: Vcpu, failure: InternalError) -> Exit:
         """Have executed what the backend refused, if there is help; `Interrupted`: go on."""
@@ -480,27 +459,3 @@ class Execution:
         with self._state:
             if self._wake_fd >= 0:
                 os.eventfd_write(self._wake_fd, 1)
-
-
-def _judge(exit_: Exit, halts_when_done: bool) -> Outcome:
-    """Say what an exit that ends the run means."""
-    failure = outcome.STATUS_GUEST_FAILURE
-    match exit_:
-        case Shutdown():
-            return Outcome(outcome.POWERED_OFF, 0)
-        case Reset():
-            return Outcome(outcome.RESET, 0)
-        case Halted() if halts_when_done:
-            return Outcome(outcome.POWERED_OFF, 0, "halted")
-        case Halted():
-            return Outcome(outcome.CRASHED, failure, "halted with interrupts disabled")
-        case Crashed(reason):
-            return Outcome(outcome.CRASHED, failure, reason)
-        case InternalError(reason, instruction):
-            text = f"{reason}; instruction bytes {instruction.hex(' ')}" if instruction else reason
-            return Outcome(outcome.STUCK, outcome.STATUS_VMM_FAILURE, text)
-        case Unsupported(number):
-            text = f"the backend's exit {number} is not known to this VMM"
-            return Outcome(outcome.STUCK, outcome.STATUS_VMM_FAILURE, text)
-        case _:
-            raise AssertionError(f"{exit_} does not end a run")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from vmm.backends.exits import Crashed, Halted, InternalError, Reset, Shutdown, Unsupported
+from vmm.hypercall import abi
 from vmm.value import value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
+
+    from vmm.backends.api import Exit
 
 STATUS_USAGE: Final = 2
 STATUS_TIMEOUT: Final = 124
@@ -25,6 +29,13 @@ CRASHED: Final = "crashed"  # a triple fault, or a halt that nothing can end
 STUCK: Final = "cannot be executed"  # the backend gave up on an instruction
 STOPPED: Final = "stopped"  # by the host
 TIMED_OUT: Final = "timed out"
+
+_REQUESTS: Final = {
+    abi.EXIT_PROGRAM: EXITED,
+    abi.EXIT_SIGNAL: KILLED,
+    abi.EXIT_PANIC: PANICKED,
+    abi.EXIT_REFUSED: REFUSED,
+}
 
 
 @value
@@ -45,3 +56,39 @@ class Outcome:
     def failed(self) -> bool:
         """True where somebody will want to see the machine's state."""
         return self.kind in (KILLED, PANICKED, ABORTED, CRASHED, STUCK, TIMED_OUT)
+
+
+def of_request(reason: int, status: int, message: str) -> Outcome:
+    """Return what the guest's own request to end it means (enum calypso_exit_reason)."""
+    kind = _REQUESTS.get(reason, PANICKED)
+    if kind == PANICKED:
+        status = STATUS_GUEST_FAILURE
+    elif kind == REFUSED:
+        status = STATUS_USAGE
+    return Outcome(kind, status, message)
+
+
+def of_exit(exit_: Exit, halts_when_done: bool) -> Outcome:
+    """Return what an exit of a vCPU means that ends the run.
+
+    ``halts_when_done``: whether this kind of guest says so by a halt for ever.
+    """
+    match exit_:
+        case Shutdown():
+            return Outcome(POWERED_OFF, 0)
+        case Reset():
+            return Outcome(RESET, 0)
+        case Halted() if halts_when_done:
+            return Outcome(POWERED_OFF, 0, "halted")
+        case Halted():
+            return Outcome(CRASHED, STATUS_GUEST_FAILURE, "halted with interrupts disabled")
+        case Crashed(reason):
+            return Outcome(CRASHED, STATUS_GUEST_FAILURE, reason)
+        case InternalError(reason, instruction):
+            text = f"{reason}; instruction bytes {instruction.hex(' ')}" if instruction else reason
+            return Outcome(STUCK, STATUS_VMM_FAILURE, text)
+        case Unsupported(number):
+            text = f"the backend's exit {number} is not known to this VMM"
+            return Outcome(STUCK, STATUS_VMM_FAILURE, text)
+        case _:
+            raise AssertionError(f"{exit_} does not end a run")
