@@ -51,33 +51,28 @@ class Attendance:
         self._pause = allocate_lock()
         self._pause.acquire()
 
-    @property
-    def paused(self) -> bool:
-        """Whether nobody executes the guest, but soon will."""
-        return not self._pause.locked()
-
     def execute(self, done: Callable[[], bool], deadline: float) -> None:
         """Execute the guest until ``done``, or its end, or ``deadline``; then pause it.
 
         For whoever may execute it. ``done`` is asked whenever the guest was interrupted;
-        ``deadline`` is a time of `time.monotonic`, in seconds.
+        ``deadline`` is a time of `time.monotonic`, in seconds. Raises what ``done`` raises.
         """
 
         def over() -> bool:
             return done() or monotonic() >= deadline
 
         host = self._host
-        remaining = min(_LONGEST, max(0, deadline - monotonic()))
-        self._deadline.arm(host.clock.now() + int(remaining * _NS))
         try:
+            remaining = min(_LONGEST, max(0, deadline - monotonic()))
+            self._deadline.arm(host.clock.now() + int(remaining * _NS))
             with host.turn:
                 if not over():
                     host.run_part(over)
         finally:
             self._deadline.cancel()
-        if host.outcome is None:
-            self._pause.release()
-            self._pause_end.arm(host.clock.now() + _PAUSE)
+            if host.outcome is None:
+                self._pause.release()
+                self._pause_end.arm(host.clock.now() + _PAUSE)
 
     def resume(self) -> bool:
         """Take a paused guest, to go on with it; False if it is not paused."""

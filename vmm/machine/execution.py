@@ -139,10 +139,11 @@ class Execution:
         """
         if self._caller is not None or self._watch is not None or self.config.cpus > 1:
             self.start()
-        elif self._claim():
-            if self._attendance is None:
-                from vmm.machine.attendance import Attendance
+            return
+        from vmm.machine.attendance import Attendance
 
+        if self._claim():
+            if self._attendance is None:
                 self._attendance = Attendance(self)
             self._attendance.execute(lambda: over(self.vcpu.kick), deadline)
 
@@ -177,8 +178,7 @@ class Execution:
     @property
     def running(self) -> bool:
         """Whether the guest is being executed, or about to be."""
-        attendance = self._attendance
-        return self.turn.locked() or (attendance is not None and attendance.paused)
+        return (self._started and self.outcome is None) or self.turn.locked()
 
     @property
     def exit_status(self) -> int | None:
@@ -263,6 +263,9 @@ class Execution:
         finally:
             if self._watch is not None:
                 self._watch.stop()
+            if self.outcome is None:  # interrupted before or behind the run itself
+                self._end(_FAILED)
+                self._finish(self._verdict or _FAILED)
 
     def run_part(self, done: Callable[[], bool] | None) -> None:
         """Execute the guest to its end, or until ``done``, asked whenever it was interrupted.

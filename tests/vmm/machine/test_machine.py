@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from tests.vmm.machine.kernels import CRASH, SPIN, WAIT, request, text_offset, w
 from vmm import Machine, UsageError, VmmError
 from vmm.errors import GuestTimeout
 from vmm.hypercall import abi
-from vmm.machine import outcome
+from vmm.machine import execution, outcome
 
 NEVER = (1 << 64) - 1
 
@@ -214,6 +216,40 @@ def test_a_guest_can_be_closed_while_nobody_runs_it(counting: Machine) -> None:
     assert counting.outcome is not None
     assert counting.outcome.kind == outcome.STOPPED
     assert not counting.running
+
+
+def test_a_wait_with_a_wrong_pattern_leaves_the_guest_running(counting: Machine) -> None:
+    with pytest.raises(TypeError, match="string pattern"):
+        counting.console.expect(re.compile("one"))  # type: ignore[arg-type]
+    counting.console.send(b"go")
+    assert counting.wait(timeout=10) == 4
+
+
+def test_a_started_machine_runs_before_its_thread_does(
+    counting: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[Callable[[], None]] = []
+    monkeypatch.setattr(execution, "start_new_thread", lambda work, _: threads.append(work))
+    counting.start()
+    assert counting.running
+    counting.console.send(b"go")
+    (work,) = threads
+    work()
+    assert not counting.running
+    assert counting.exit_status == 4
+
+
+def test_a_run_that_is_interrupted_while_another_thread_executes(counting: Machine) -> None:
+    counting.turn.acquire()
+    timer = threading.Timer(0.1, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        counting.run()
+    timer.join()
+    counting.turn.release()
+    counting.close()
+    assert counting.outcome is not None
+    assert counting.outcome.kind == outcome.STOPPED
 
 
 def test_several_threads_wait_for_output(counting: Machine) -> None:
