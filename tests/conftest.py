@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -91,3 +93,11 @@ def busybox(arch: str, unavailable_inputs: dict[str, str]) -> Path:
         except DebianError as error:
             unavailable_inputs[arch] = str(error)
     pytest.skip(unavailable_inputs[arch])
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Have SIGINT raise `KeyboardInterrupt`, which it does not where a shell's `&` began this."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -239,6 +239,7 @@ def test_a_started_machine_runs_before_its_thread_does(
     assert counting.exit_status == 4
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_run_that_is_interrupted_while_another_thread_executes(counting: Machine) -> None:
     counting.turn.acquire()
     timer = threading.Timer(0.1, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])

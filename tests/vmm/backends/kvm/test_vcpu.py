@@ -158,14 +158,6 @@ def test_a_thread_with_all_signals_blocked_can_be_kicked(guest: Machine) -> None
     assert exits == [Interrupted()]
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Have SIGINT raise `KeyboardInterrupt`, which it does not where a shell's `&` began this."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("code", [SPIN, SLEEP], ids=["spinning", "sleeping"])
 def test_ctrl_c_interrupts_the_main_thread(guest: Machine, code: str) -> None:
