@@ -246,7 +246,16 @@ class Execution:
 
     def run_beside(self) -> None:
         """Run the guest to its end in a thread of its own; for whoever may execute it."""
-        start_new_thread(self._run_in_thread, ())
+        try:
+            start_new_thread(self._run_in_thread, ())
+        except RuntimeError:  # there are too many
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """End a run that nobody goes on with."""
+        self._end(_FAILED)
+        self._finish(self._verdict or _FAILED)
 
     def _run_in_thread(self) -> None:
         try:
@@ -264,8 +273,7 @@ class Execution:
             if self._watch is not None:
                 self._watch.stop()
             if self.outcome is None:  # interrupted before or behind the run itself
-                self._end(_FAILED)
-                self._finish(self._verdict or _FAILED)
+                self._abandon()
 
     def run_part(self, done: Callable[[], bool] | None) -> None:
         """Execute the guest to its end, or until ``done``, asked whenever it was interrupted.

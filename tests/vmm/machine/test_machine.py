@@ -239,6 +239,19 @@ def test_a_started_machine_runs_before_its_thread_does(
     assert counting.exit_status == 4
 
 
+def test_a_machine_for_which_there_is_no_thread(
+    counting: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(execution, "start_new_thread", refuse)
+    with pytest.raises(RuntimeError):
+        counting.start()
+    assert counting.wait(timeout=10) == outcome.STATUS_VMM_FAILURE
+    assert not counting.running
+
+
 @pytest.mark.usefixtures("ctrl_c")
 def test_a_run_that_is_interrupted_while_another_thread_executes(counting: Machine) -> None:
     counting.turn.acquire()
