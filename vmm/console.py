@@ -8,10 +8,11 @@ when the guest asks, so that nothing is taken from the host that the guest did n
 from __future__ import annotations
 
 import os
-from _thread import RLock, allocate_lock, start_new_thread
+from _thread import RLock, allocate_lock
 from errno import EAGAIN, EINTR
 from time import monotonic, sleep
 
+from vmm.host.threads import start_thread
 from vmm.hypercall.abi import STREAM_ERROR, STREAM_LOG, STREAM_OUTPUT
 
 TYPE_CHECKING = False
@@ -237,7 +238,7 @@ class Console:
             self._is_pumped = True
             fd, self._input_fd = self.input_fd, -1
         if fd >= 0:
-            start_new_thread(self._pump, (fd,))
+            start_thread(self._pump, fd)
 
     def _pump(self, fd: int) -> None:
         while not self._finished:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-from _thread import start_new_thread
 from errno import EMFILE
 
 from vmm.cli import flush
 from vmm.cli.options import MAX_SECONDS
 from vmm.errors import GuestTimeout, UsageError, VmmError
+from vmm.host.threads import start_thread
 from vmm.machine import outcome
 from vmm.machine.config import DEFAULT_MEMORY, MachineConfig, parse_size
 from vmm.machine.machine import Machine
@@ -82,7 +82,7 @@ def _end_by_signals(machine: Machine) -> None:
 
     def end(number: int, _frame: object) -> None:
         # In a thread: the handler may have come just before the vCPU enters the guest.
-        start_new_thread(machine.stop, (128 + number,))
+        start_thread(machine.stop, 128 + number)
 
     for number in (SIGHUP, SIGQUIT, SIGTERM):
         # Whoever began us with one ignored, as nohup does, wants it ignored.

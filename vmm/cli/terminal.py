@@ -10,12 +10,13 @@ import os
 import select
 import signal
 import termios
-import threading
 import tty
-from collections.abc import Iterator
+from _thread import allocate_lock
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from vmm.host.threads import start_thread
 from vmm.machine import outcome
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def terminal_input(machine: Machine, fd: int = 0) -> Iterator[None]:
     """Give the terminal ``fd`` to the machine while the block runs; restores it afterwards."""
     before = termios.tcgetattr(fd)
     wake_reader, wake_writer = os.pipe()
-    reader = threading.Thread(target=_pump, args=(machine, fd, wake_reader), daemon=True)
+    ended = allocate_lock()
+    ended.acquire()
+    start_thread(_pump, machine, fd, wake_reader, ended.release)
     has_size = machine.has_console
     if has_size:
         _tell_size(machine, fd)
@@ -69,13 +72,12 @@ def terminal_input(machine: Machine, fd: int = 0) -> Iterator[None]:
         attributes = termios.tcgetattr(fd)
         attributes[1] |= termios.OPOST
         termios.tcsetattr(fd, termios.TCSANOW, attributes)
-        reader.start()
         yield
     finally:
         if has_size:
             signal.signal(signal.SIGWINCH, signal.SIG_DFL)
         os.close(wake_writer)
-        reader.join(timeout=1)
+        ended.acquire(timeout=1)
         os.close(wake_reader)
         try:
             termios.tcsetattr(fd, termios.TCSADRAIN, before)
@@ -95,7 +97,14 @@ def _tell_size(machine: Machine, fd: int) -> None:
     machine.set_console_size(columns, rows)
 
 
-def _pump(machine: Machine, fd: int, wake: int) -> None:
+def _pump(machine: Machine, fd: int, wake: int, end: Callable[[], None]) -> None:
+    try:
+        _pass_keys(machine, fd, wake)
+    finally:
+        end()
+
+
+def _pass_keys(machine: Machine, fd: int, wake: int) -> None:
     keys = EscapeFilter()
     while True:
         ready, _, _ = select.select([fd, wake], [], [])

@@ -32,6 +32,15 @@ def listen(path: str) -> socket.socket:
     return listener
 
 
+def stop_listening(listener: socket.socket, path: str) -> None:
+    """Close what `listen` returned, and remove it from the file system."""
+    listener.close()
+    try:
+        os.unlink(path)
+    except OSError:
+        pass  # somebody was faster
+
+
 def _remove_abandoned(path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as caller:
         try:

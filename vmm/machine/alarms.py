@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from _heapq import heapify, heappop, heappush
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock
 from time import monotonic_ns
+
+from vmm.host.threads import start_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,8 +87,8 @@ class _Queue:
             if len(self._entries) > 2 * len(self._armed) + _SPARE_ENTRIES:
                 self._compact()
             if not self._running:
+                start_thread(self._serve)
                 self._running = True
-                start_new_thread(self._serve, ())
             elif deadline < self._looks_at and self._wake.locked():
                 self._wake.release()
             return ticket

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import os
 import select
-from _thread import allocate_lock, get_ident, get_native_id, start_new_thread
+from _thread import allocate_lock, get_ident, get_native_id
 from time import sleep as rest
+
+from vmm.host.threads import start_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ class EventLoop:
         self._running = False
         self._closed = False
         self._ended = allocate_lock()
+        self._ended.acquire()
         self._shared = False
         self._thread = _NOBODY
         self._afterwards: Callable[[], None] | None = None
@@ -118,17 +121,17 @@ class EventLoop:
 
         Raises:
             OSError: if nobody can wait for it, as for a regular file (`PermissionError`).
+            VmmError: if the host refuses the thread.
         """
+        if not self._running:
+            start_thread(self._serve)
+            self._running = True
         watch = self._watches[fd] = Watch(self, fd, callback)
         try:
             self._epoll.register(fd, select.EPOLLONESHOT)
         except OSError:
             del self._watches[fd]
             raise
-        if not self._running:
-            self._running = True
-            self._ended.acquire()
-            start_new_thread(self._serve, ())
         return watch
 
     def change(self, fd: int, wanted: int) -> None:

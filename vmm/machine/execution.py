@@ -6,11 +6,12 @@ created ──run/start──► running ──guest ends, stop(), timeout──
 from __future__ import annotations
 
 import os
-from _thread import RLock, allocate_lock, start_new_thread
+from _thread import RLock, allocate_lock
 
 from vmm.arch import X86_64
 from vmm.backends.exits import Halted, InternalError, Interrupted
 from vmm.errors import GuestTimeout, VmmError
+from vmm.host.threads import start_thread
 from vmm.machine import outcome
 from vmm.machine.outcome import Outcome, of_exit, of_request
 
@@ -108,18 +109,10 @@ class Execution:
             OverflowError: if ``timeout`` is infinite.
             VmmError: if the VMM failed.
         """
-        nanoseconds = 0 if timeout is None else int(timeout * 1e9)
+        nanoseconds = None if timeout is None else int(timeout * 1e9)
         if not self._claim():
             return self.wait(timeout)
-        alarm = None
-        if timeout is not None:
-            alarm = self.clock.timer(self.time_out)
-            alarm.arm(self.clock.now() + nanoseconds)
-        try:
-            self._run_loop()
-        finally:
-            if alarm is not None:
-                alarm.cancel()
+        self._run_loop(nanoseconds)
         return self._result(timeout)
 
     def start(self) -> None:
@@ -247,8 +240,8 @@ class Execution:
     def run_beside(self) -> None:
         """Run the guest to its end in a thread of its own; for whoever may execute it."""
         try:
-            start_new_thread(self._run_in_thread, ())
-        except RuntimeError:  # there are too many
+            start_thread(self._run_in_thread)
+        except VmmError:
             self._abandon()
             raise
 
@@ -263,16 +256,23 @@ class Execution:
         except BaseException as error:
             self._error = error
 
-    def _run_loop(self) -> None:
-        if self._watch is not None:
-            self._watch.start()
+    def _run_loop(self, timeout: int | None = None) -> None:
+        """Execute the guest to its end, or for ``timeout`` ns."""
+        alarm = None
         try:
+            if timeout is not None:
+                alarm = self.clock.timer(self.time_out)
+                alarm.arm(self.clock.now() + timeout)
+            if self._watch is not None:
+                self._watch.start()
             with self.turn:
                 self.run_part(None)
         finally:
+            if alarm is not None:
+                alarm.cancel()
             if self._watch is not None:
                 self._watch.stop()
-            if self.outcome is None:  # interrupted before or behind the run itself
+            if self.outcome is None:  # something failed before or behind the run itself
                 self._abandon()
 
     def run_part(self, done: Callable[[], bool] | None) -> None:

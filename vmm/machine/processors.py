@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock
+
+from vmm.errors import VmmError
+from vmm.host.threads import start_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,13 +29,21 @@ class Processors:
         self._started = False
 
     def start(self) -> None:
-        """Start the threads; harmless when repeated."""
+        """Start the threads; harmless when repeated.
+
+        Raises:
+            VmmError: if the host refuses one.
+        """
         if self._started:
             return
         self._started = True
         for vcpu, ended in zip(self._vcpus, self._ended, strict=True):
             ended.acquire()
-            start_new_thread(self._serve, (vcpu, ended.release))
+            try:
+                start_thread(self._serve, vcpu, ended.release)
+            except VmmError:
+                ended.release()
+                raise
 
     def kick(self) -> None:
         """Have all of them look whether the machine has ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -117,6 +118,39 @@ def test_too_low_a_limit_on_open_files_is_told_in_one_line(
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("vmm: ")
     assert "ulimit -n" in line
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--timeout=5"], ["--cpus=2"], ["--vsock=3=socket"], ["--port=one=socket"]],
+    ids=" ".join,
+)
+def test_a_host_that_refuses_threads_is_told_in_one_line(
+    kernel: Path, arch: str, backend: str, options: list[str]
+) -> None:
+    """What was made for the machine is gone, too; where no thread is needed, it runs."""
+    exits = request(abi.EXIT, 42, abi.EXIT_PROGRAM, 0, 0)
+    write_kernel(kernel, arch, [exits], SPIN[arch])
+    words = [*VMM, "run", "--quiet", "--backend", backend, *options, str(kernel)]
+    stack = 1 << 60  # for which no address space has room; each new thread's is as large
+    if 0 <= resource.getrlimit(resource.RLIMIT_STACK)[1] < stack:
+        pytest.skip("needs a limit on stacks that can be raised")
+    script = f'ulimit -s {stack >> 10}; exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *words],
+        check=False,
+        capture_output=True,
+        cwd=kernel.parent,
+        timeout=60,
+    )
+    assert {*os.listdir(kernel.parent)} == {kernel.name}
+    if done.returncode == 42:
+        assert not options
+        assert done.stderr == b""
+        return
+    assert done.returncode == 125
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("vmm: can't start new thread: raise the limits")
 
 
 def test_output_that_cannot_be_written_is_told() -> None:

@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from vmm.host.listener import listen
+from vmm.host.listener import listen, stop_listening
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "socket"
+
+
+def test_nothing_is_left_of_a_socket_that_is_given_up(path: Path) -> None:
+    listener = listen(str(path))
+    stop_listening(listener, str(path))
+    assert not path.exists()
+    stop_listening(listener, str(path))
 
 
 def test_an_abandoned_socket_makes_way(path: Path) -> None:

@@ -229,7 +229,7 @@ def test_a_started_machine_runs_before_its_thread_does(
     counting: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[Callable[[], None]] = []
-    monkeypatch.setattr(execution, "start_new_thread", lambda work, _: threads.append(work))
+    monkeypatch.setattr(execution, "start_thread", threads.append)
     counting.start()
     assert counting.running
     counting.console.send(b"go")
@@ -243,10 +243,10 @@ def test_a_machine_for_which_there_is_no_thread(
     counting: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
+        raise VmmError("can't start new thread")
 
-    monkeypatch.setattr(execution, "start_new_thread", refuse)
-    with pytest.raises(RuntimeError):
+    monkeypatch.setattr(execution, "start_thread", refuse)
+    with pytest.raises(VmmError):
         counting.start()
     assert counting.wait(timeout=10) == outcome.STATUS_VMM_FAILURE
     assert not counting.running

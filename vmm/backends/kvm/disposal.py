@@ -8,7 +8,10 @@ unmap its RAM, too.
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock
+
+from vmm.errors import VmmError
+from vmm.host.threads import start_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,8 +70,8 @@ class Disposal:
         """Let the thread look; False if there can be none, at the interpreter's end."""
         if not self._running:
             try:
-                start_new_thread(self._serve, ())
-            except RuntimeError:
+                start_thread(self._serve)
+            except VmmError:
                 return False
             self._running = True
         elif self._wake.locked():

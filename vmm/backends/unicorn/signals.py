@@ -9,7 +9,8 @@ that, and has every vCPU leave the engine for a moment.
 from __future__ import annotations
 
 import os
-from _thread import start_new_thread
+
+from vmm.host.threads import start_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class SignalWatch:
         Just before a guest executes: the interpreter, which a new thread asks for, is then free.
         """
         if self._unserved:
+            start_thread(self._serve, self._reader)
             self._unserved = False
-            start_new_thread(self._serve, (self._reader,))
 
     def remove(self, kick: Callable[[], None]) -> None:
         """Forget a ``kick`` that was added."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from vmm.errors import UsageError
-from vmm.host.listener import listen
+from vmm.errors import UsageError, VmmError
+from vmm.host.listener import listen, stop_listening
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -231,7 +231,11 @@ class SocketEnd:
             self._listener = listen(path)
         except OSError as error:
             raise UsageError(f"port at {path}: {error.strerror or error}") from None
-        self._watch = events.watch(self._listener.fileno(), self._accept)
+        try:
+            self._watch = events.watch(self._listener.fileno(), self._accept)
+        except VmmError:
+            stop_listening(self._listener, path)
+            raise
 
     def attach(self, port: Port) -> None:
         """Belong to ``port``."""
@@ -240,14 +244,10 @@ class SocketEnd:
     def close(self) -> None:
         """Stop listening, hang up, and remove the socket from the file system."""
         self._watch.close()
-        self._listener.close()
+        stop_listening(self._listener, self._path)
         line, self._line = self._line, None
         if line is not None:
             line.close()
-        try:
-            os.unlink(self._path)
-        except OSError:
-            pass  # somebody was faster
 
     @property
     def connected(self) -> bool:

@@ -7,11 +7,10 @@ host connects to PATH and sends ``CONNECT P`` and a newline to reach port P of t
 
 from __future__ import annotations
 
-import os
 import socket
 
-from vmm.errors import UsageError
-from vmm.host.listener import listen
+from vmm.errors import UsageError, VmmError
+from vmm.host.listener import listen, stop_listening
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,20 +52,20 @@ class VsockHost:
             self._listener = listen(path)
         except OSError as error:
             raise UsageError(f"vsock {path}: {error.strerror or error}") from None
-        self._watch = events.watch(self._listener.fileno(), self._accept)
+        try:
+            self._watch = events.watch(self._listener.fileno(), self._accept)
+        except VmmError:
+            stop_listening(self._listener, path)
+            raise
         self._watch.arm(read=True)
 
     def close(self) -> None:
         """Stop listening and remove the socket from the file system."""
         self._watch.close()
-        self._listener.close()
+        stop_listening(self._listener, self._path)
         for connection in list(self._silent):
             self._dismiss(connection)
             connection.close()
-        try:
-            os.unlink(self._path)
-        except OSError:
-            pass  # somebody was faster
 
     def connect(self, port: int) -> socket.socket:
         """Return a socket that is connected to whoever listens on ``port``.
