@@ -153,6 +153,14 @@ def test_a_host_that_refuses_threads_is_told_in_one_line(
     assert line.startswith("vmm: can't start new thread: raise the limits")
 
 
+def test_what_a_module_registered_for_the_end_is_done(kernel: Path, arch: str) -> None:
+    write_kernel(kernel, arch, [request(abi.EXIT, 42, abi.EXIT_PROGRAM, 0, 0)], SPIN[arch])
+    code = "import atexit, runpy; atexit.register(print, 'the end'); runpy.run_module('vmm')"
+    words = [sys.executable, "-c", code, "run", "--quiet", "--backend", "unicorn", str(kernel)]
+    done = subprocess.run(words, check=False, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (42, b"the end\n")
+
+
 def test_output_that_cannot_be_written_is_told() -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(

@@ -7,6 +7,7 @@ unmap its RAM, too.
 
 from __future__ import annotations
 
+import atexit
 import os
 from _thread import allocate_lock
 
@@ -39,7 +40,7 @@ class Disposal:
         self._wake = allocate_lock()
         self._wake.acquire()
         self._running = False
-        self._working = False
+        self._work = allocate_lock()  # held while the thread does a task
 
     def close(self, fd: int) -> None:
         """Close ``fd``, mostly later."""
@@ -64,7 +65,19 @@ class Disposal:
     @property
     def pending(self) -> int:
         """How many tasks are not done yet."""
-        return len(self._tasks) + self._working
+        return len(self._tasks) + self._work.locked()
+
+    def finish(self) -> None:
+        """Have everything done, at the end of the process.
+
+        The kernel would do it, but then both what closes a machine and what drops the process's
+        memory wait for all processors, and who does so right behind another one waits 14 ms.
+        """
+        with self._guard:
+            tasks, self._tasks = self._tasks, []
+        with self._work:
+            for task in tasks:
+                task()
 
     def _summon(self) -> bool:
         """Let the thread look; False if there can be none, at the interpreter's end."""
@@ -84,10 +97,11 @@ class Disposal:
                 # Off the list before it is done: a child process that begins between the two must
                 # not close what has the same number there.
                 task = self._tasks.pop(0) if self._tasks else None
-                self._working = task is not None
+                if task is not None:
+                    self._work.acquire()
             if task is not None:
                 task()
-                self._working = False
+                self._work.release()
             elif not self._wake.acquire(timeout=_PATIENCE):
                 with self._guard:
                     if not self._tasks:
@@ -96,3 +110,4 @@ class Disposal:
 
 
 disposal = Disposal()
+atexit.register(disposal.finish)

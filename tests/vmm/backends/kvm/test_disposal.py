@@ -51,6 +51,21 @@ def test_a_task_that_follows_nothing_is_done_at_once() -> None:
     assert done == [get_ident()]
 
 
+def test_at_the_end_everything_is_done() -> None:
+    first = Disposal()
+    for _ in range(100):
+        reader, writer = os.pipe()
+        done: list[int] = []
+        first.close(writer)
+        first.follow(lambda done=done: done.append(1))  # type: ignore[misc]
+        first.finish()
+        assert done == [1]
+        assert first.pending == 0
+        os.set_blocking(reader, False)
+        assert os.read(reader, 1) == b""
+        os.close(reader)
+
+
 def test_it_goes_on_in_a_child_process() -> None:
     """Also where the thread has just closed what was on its list when the child began."""
     first = Disposal()
